@@ -1,0 +1,42 @@
+"""Tell real photographs from AI-generated images, in scikit-learn style, on a CPU.
+
+Names are imported when they are first used, so that ``import detectorkit`` is fast.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from detectorkit._version import __version__
+
+if TYPE_CHECKING:
+    from detectorkit.detectors import HoGSVMDetector, OnnxDetector, load_detector
+    from detectorkit.exceptions import ImageReadError, ModelFileError
+
+__all__ = [
+    "HoGSVMDetector",
+    "ImageReadError",
+    "ModelFileError",
+    "OnnxDetector",
+    "__version__",
+    "load_detector",
+]
+
+_HOME_OF = {
+    "HoGSVMDetector": "detectorkit.detectors",
+    "OnnxDetector": "detectorkit.detectors",
+    "load_detector": "detectorkit.detectors",
+    "ImageReadError": "detectorkit.exceptions",
+    "ModelFileError": "detectorkit.exceptions",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'detectorkit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,3 @@
+"""The version of the library, kept here so that it can be read without importing the rest."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,333 @@
+"""What all estimators share: the images they take and the verdicts they give.
+
+Two bases. Each says what its subclasses define and what they get:
+
+=====================  =========================================  ==============================
+base                   a subclass defines                         and inherits
+=====================  =========================================  ==============================
+`ImageTransformer`     ``__init__``, ``_check_parameters``,       ``fit``, ``transform``, tags
+                       ``_compute(batch)``
+`BaseImageDetector`    ``__init__``, ``fit``,                     ``predict``, ``predict_proba``,
+                       ``decision_function``, ``to_onnx``         ``save``, ``_check_y``, tags
+=====================  =========================================  ==============================
+
+Labels are 0 for a real photograph and 1 for a generated image; a higher score means
+"generated". Any two other labels work too: then the second in sorted order, ``classes_[1]``, is
+the generated class, as everywhere in scikit-learn.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABCMeta, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassifierMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from detectorkit import images as _images
+from detectorkit.images import COLOR_SPACES, ImageSequence, Preprocessing
+from detectorkit.utils.validation import check_choice, check_pair, parameter_error
+
+__all__ = ["BaseImageDetector", "ImageInputMixin", "ImageTransformer"]
+
+_DOCS = "https://detectorkit.readthedocs.io/en/latest/generated/{name}.html"
+
+
+class ImageInputMixin:
+    """Take images in every form of the library, and 2-D arrays where `input_shape` says how.
+
+    Subclasses have the parameters `input_shape`, `image_size` and `color_space`.
+    """
+
+    input_shape: tuple[int, ...] | None
+    image_size: tuple[int, int] | None
+    color_space: _images.ColorSpace
+
+    def _validate_images(self, X: Any, *, reset: bool) -> ImageSequence:
+        """Settle the form of X; the image twin of scikit-learn's `validate_data`.
+
+        The only state that it sets is `n_features_in_` and `feature_names_in_`, for 2-D X.
+        """
+        if self.input_shape is None or _is_set_of_images(X):
+            return _images.check_images(X, caller=type(self).__name__)
+        # The rows may have passed through a scaler, so any real number is allowed in them.
+        rows = validate_data(self, X, reset=reset, dtype=[np.float32, np.uint8])
+        try:
+            rows = rows.reshape(len(rows), *self.input_shape)
+        except (TypeError, ValueError):
+            rows = rows[:, :0]
+        if rows.ndim not in {3, 4} or (rows.ndim == 4 and rows.shape[3] not in {1, 3, 4}):
+            expected = (
+                f"(height, width) or (height, width, n_channels) of rows of {X.shape[1]} values"
+            )
+            raise parameter_error(self, "input_shape", expected)
+        return ImageSequence(rows, are_rows=True)
+
+    def _check_preprocessing(self) -> Preprocessing:
+        """Check the parameters that say how images are prepared."""
+        size = None if self.image_size is None else check_pair(self, "image_size")
+        return Preprocessing(size, check_choice(self, "color_space", COLOR_SPACES))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.two_d_array = self.input_shape is not None
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _is_set_of_images(X: Any) -> bool:
+    """Whether X is images or paths, rather than rows of numbers."""
+    if isinstance(X, np.ndarray) and X.dtype.kind != "O":
+        return X.ndim in {3, 4} or X.dtype.kind in "UT"
+    if hasattr(X, "columns") or not (isinstance(X, Sequence) or getattr(X, "ndim", 0) == 1):
+        return False
+    first = next(iter(X), None)
+    return isinstance(first, str | os.PathLike) or getattr(first, "ndim", 0) >= 2
+
+
+class _EstimatorBase(BaseEstimator):
+    """Where the "?" of the HTML representation points to."""
+
+    _doc_link_module = "detectorkit"
+    _doc_link_template = _DOCS
+
+    def _doc_link_url_param_generator(self) -> dict[str, str]:
+        module = type(self).__module__.split(".")
+        public = module[:2] if module[1] == "features" else module[:1]
+        return {"name": ".".join([*public, type(self).__name__])}
+
+
+class ImageTransformer(  # type: ignore[misc]
+    ImageInputMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    _EstimatorBase,
+    metaclass=ABCMeta,
+):
+    """Base of the feature transformers: images in, float32 features out."""
+
+    n_jobs: int | None
+
+    @abstractmethod
+    def _check_parameters(self) -> Preprocessing:
+        """Check the constructor's parameters and say how images are prepared."""
+
+    @abstractmethod
+    def _compute(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Compute the features of images of one size."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Check the parameters and find the number of features.
+
+        Nothing is learned from the images but, of the first one, its size.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+        y : None
+            Ignored; present for use in pipelines.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+
+        Raises
+        ------
+        ImageReadError
+            If the first image cannot be decoded.
+        ValueError
+            If a parameter is wrong or X is not a set of images.
+        """
+        preprocessing = self._check_parameters()
+        images = self._validate_images(X, reset=True)
+        first = images.read(0, preprocessing)
+        self.n_features_out_ = self._compute(first[np.newaxis]).shape[1]
+        return self
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Compute the features.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_features_out_), dtype float32
+            One row an image.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        ValueError
+            If an image has another number of features than the first one had in `fit`.
+        """
+        check_is_fitted(self)
+        images = self._validate_images(X, reset=False)
+        features = np.empty((len(images), self.n_features_out_), np.float32)
+        done = 0
+        for part in _images.map_batches(
+            self._compute, images, self._check_parameters(), n_jobs=self.n_jobs
+        ):
+            if part.shape[1] != self.n_features_out_:
+                raise ValueError(
+                    f"{type(self).__name__}: image {done} has {part.shape[1]} features, but "
+                    f"{self.n_features_out_} were expected, as its size differs from the first "
+                    "image in `fit`. Set `image_size` to bring all images to one size."
+                )
+            features[done : done + len(part)] = part
+            done += len(part)
+        return features
+
+    @property
+    def _n_features_out(self) -> int:
+        # ClassNamePrefixFeaturesOutMixin asks for this name.
+        return int(self.n_features_out_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # always float32
+        return tags
+
+
+class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metaclass=ABCMeta):  # type: ignore[misc]
+    """Base of all detectors: binary classifiers whose positive class means "generated".
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The labels; the second means "generated".
+    threshold_ : float
+        The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
+    slope_ : float
+        ``predict_proba`` is ``1 / (1 + exp(-slope_ * score))``.
+    """
+
+    classes_: NDArray[Any]
+    threshold_: float
+    slope_: float
+
+    @abstractmethod
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Score the images; higher means "generated"."""
+
+    @abstractmethod
+    def to_onnx(self) -> Any:
+        """Write the fitted detector as one ONNX graph with its record."""
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Say for each image whether it is real or generated.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,)
+            ``classes_[1]``, "generated", where the score is above `threshold_`; otherwise
+            ``classes_[0]``.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        """
+        is_generated = self.decision_function(X) > self.threshold_
+        labels: NDArray[Any] = self.classes_[is_generated.astype(int)]
+        return labels
+
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Give the probabilities of the two classes.
+
+        They hold for a world like the training data: as many generated images among all, from
+        the same generators.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples, 2)
+            Columns in the order of `classes_`; the second is that of "generated".
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        """
+        from scipy.special import expit  # noqa: PLC0415 - late: scipy costs import time
+
+        scores = self.decision_function(X)
+        return np.column_stack([expit(-self.slope_ * scores), expit(self.slope_ * scores)])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted detector to an ONNX file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; `detectorkit.load_detector` reads it. An existing file is replaced.
+        """
+        target = Path(path)
+        partial = target.with_name(target.name + ".partial")
+        try:
+            partial.write_bytes(self.to_onnx().SerializeToString())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _check_y(self, y: Any) -> NDArray[np.int64]:
+        """Check the labels and give them as 0 and 1, without keeping anything."""
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__} requires y to be passed, but the target y is None."
+            )
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        kind = type_of_target(y, raise_unknown=True)
+        if kind != "binary":
+            raise ValueError(
+                f"Only binary classification is supported. The type of the target is {kind}."
+            )
+        classes, codes = np.unique(y, return_inverse=True)
+        if len(classes) != 2:
+            raise ValueError(
+                f"{type(self).__name__} can't train when only one class is present in y: "
+                f"{classes[0]!r}. Pass both real and generated images."
+            )
+        return codes.astype(np.int64)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_class = False
+        # scikit-learn measures accuracy on blobs, of which an image has nothing to say.
+        tags.classifier_tags.poor_score = True
+        return tags

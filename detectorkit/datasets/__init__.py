@@ -1,0 +1,15 @@
+"""Images with their labels: finding, splitting and making them."""
+
+from detectorkit.datasets.duplicates import near_duplicate_groups, perceptual_hash
+from detectorkit.datasets.fixtures import make_upsampling_images
+from detectorkit.datasets.loading import find_images, load_images
+from detectorkit.datasets.splitting import train_val_test_split
+
+__all__ = [
+    "find_images",
+    "load_images",
+    "make_upsampling_images",
+    "near_duplicate_groups",
+    "perceptual_hash",
+    "train_val_test_split",
+]

@@ -1,0 +1,582 @@
+"""The only reader of X: files and arrays in, uint8 or float images out.
+
+Everything that takes images passes them through `check_images`, which settles what form X has
+and reads no pixel, and then takes them one by one, or in batches, from the
+`ImageSequence` that it returns. Decoding, orientation, colour, value range and resizing are
+decided here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit._headers import ImageHeader, read_header
+from detectorkit.exceptions import ImageReadError
+
+__all__ = [
+    "COLOR_SPACES",
+    "MAX_PIXELS",
+    "ImageSequence",
+    "Preprocessing",
+    "check_images",
+    "iter_slices",
+    "load_image",
+    "map_batches",
+    "resize_image",
+]
+
+Image = NDArray[np.uint8] | NDArray[np.float32]
+ColorSpace = Literal["gray", "rgb"]
+
+COLOR_SPACES: Final = ("gray", "rgb")
+
+MAX_PIXELS: Final = 100_000_000
+"""Files that announce more pixels than this are refused before they are decoded."""
+
+BATCH_SIZE: Final = 64
+"""Images that are decoded at a time by each worker."""
+
+# A JPEG is decoded at 1/2, 1/4 or 1/8 only where at least this many decoded pixels a side are
+# left for each pixel wanted: there the area filter averages the difference away (at most one
+# grey level in 3 % of the pixels; at 4 it would already be twice that).
+_SHRINK_MARGIN: Final = 8
+
+_READ_FLAGS: Final = {
+    ("gray", 1): cv2.IMREAD_GRAYSCALE,
+    ("gray", 2): cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    ("gray", 4): cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    ("gray", 8): cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    ("rgb", 1): cv2.IMREAD_COLOR,
+    ("rgb", 2): cv2.IMREAD_REDUCED_COLOR_2,
+    ("rgb", 4): cv2.IMREAD_REDUCED_COLOR_4,
+    ("rgb", 8): cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image is brought to the form that a model works on; saved with the model.
+
+    Attributes
+    ----------
+    image_size : tuple of (int, int) or None
+        Height and width to which every image is resized, whatever its aspect; None keeps the
+        size of each image.
+    color_space : {"gray", "rgb"}
+        Grey is ITU-R BT.601 luma, as in JPEG files.
+    """
+
+    image_size: tuple[int, int] | None
+    color_space: ColorSpace
+
+    @property
+    def array_shape(self) -> tuple[int, ...]:
+        """Shape of an array of one image, where `image_size` is given."""
+        return (*(self.image_size or ()), *((3,) if self.color_space == "rgb" else ()))
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the JSON form, in which the fixed choices of this module are spelt out.
+
+        Returns
+        -------
+        record : dict
+            What another program needs to prepare an image in the same way.
+        """
+        return {
+            **asdict(self),
+            "resize": "area where it shrinks, linear where it enlarges",
+            "dtype": "uint8",
+            "value_range": [0, 255],
+        }
+
+
+class ImageSequence(Sequence[Any]):
+    """Images that are known to have an allowed form, each read when it is asked for.
+
+    Made by `check_images`; slices are again sequences and remember the positions of their
+    images, so that an error names the index that the user knows.
+
+    Parameters
+    ----------
+    items : sequence
+        Arrays of one image each, or paths.
+    are_rows : bool, default=False
+        Whether the images were the rows of a 2-D array. These may have been scaled by an
+        earlier step, so their range is not checked.
+    start : int, default=0
+        The index of the first item in the user's X.
+    max_pixels : int, default=MAX_PIXELS
+        Refuse files that announce more pixels.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Any] | NDArray[Any],
+        *,
+        are_rows: bool = False,
+        start: int = 0,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self._items = items
+        self._are_rows = are_rows
+        self._start = start
+        self._max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                raise ValueError(f"ImageSequence slices have step 1, got {step}.")
+            return ImageSequence(
+                self._items[start:stop],
+                are_rows=self._are_rows,
+                start=self._start + start,
+                max_pixels=self._max_pixels,
+            )
+        return self.read(int(index), Preprocessing(None, "rgb"))
+
+    def read(
+        self, index: int, preprocessing: Preprocessing, *, as_uint8: bool | None = None
+    ) -> Image:
+        """Read one image.
+
+        Parameters
+        ----------
+        index : int
+            Its position in this sequence.
+        preprocessing : Preprocessing
+            Colour and size wanted.
+        as_uint8 : bool, default=None
+            Whether float images are rounded to 8 bits, as a file would hold them, before
+            anything else. None means: where they are resized and are not rows.
+
+        Returns
+        -------
+        image : ndarray of shape (height, width) or (height, width, 3)
+            uint8, or float32 for float arrays that were not rounded.
+
+        Raises
+        ------
+        ImageReadError
+            If the file cannot be decoded.
+        ValueError
+            If the array is no image.
+        """
+        item = self._items[index]
+        if isinstance(item, str | os.PathLike):
+            image: Image = load_image(
+                item,
+                color_space=preprocessing.color_space,
+                image_size=preprocessing.image_size,
+                max_pixels=self._max_pixels,
+                index=self._start + index,
+            )
+        else:
+            if as_uint8 is None:
+                as_uint8 = preprocessing.image_size is not None and not self._are_rows
+            check_range = as_uint8 or not self._are_rows
+            image = _checked_array(item, self._start + index, check_range=check_range)
+            if as_uint8 and image.dtype != np.uint8:
+                image = np.rint(image * 255).astype(np.uint8)
+            image = _convert_color(image, preprocessing.color_space)
+        if preprocessing.image_size is None:
+            return image
+        return resize_image(image, preprocessing.image_size)
+
+
+    def read_stacked(
+        self, preprocessing: Preprocessing, *, as_uint8: bool | None = None
+    ) -> Iterator[NDArray[Any]]:
+        """Read all images, as few arrays as their sizes allow.
+
+        Parameters
+        ----------
+        preprocessing : Preprocessing
+            Colour and size wanted.
+        as_uint8 : bool, default=None
+            As in `read`.
+
+        Yields
+        ------
+        images : ndarray of shape (n, height, width) or (n, height, width, 3)
+            Consecutive images of one size and type.
+        """
+        if self._is_ready(preprocessing):
+            yield self._items  # type: ignore[misc]
+            return
+        run: list[Image] = []
+        for index in range(len(self)):
+            image = self.read(index, preprocessing, as_uint8=as_uint8)
+            if run and (image.shape != run[0].shape or image.dtype != run[0].dtype):
+                yield np.stack(run)
+                run = []
+            run.append(image)
+        if run:
+            yield np.stack(run)
+
+    def _is_ready(self, preprocessing: Preprocessing) -> bool:
+        """Whether the items are one array that is already what is wanted."""
+        items = self._items
+        if not isinstance(items, np.ndarray) or items.dtype != np.uint8:
+            return False
+        channels = () if preprocessing.color_space == "gray" else (3,)
+        size_fits = preprocessing.image_size in {None, items.shape[1:3]}
+        return size_fits and items.shape[3:] == channels
+
+
+def check_images(
+    X: Any, *, caller: str = "check_images", max_pixels: int = MAX_PIXELS
+) -> ImageSequence:
+    """Settle the form of X without reading a pixel.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+    caller : str, default="check_images"
+        The name that error messages begin with.
+    max_pixels : int, default=MAX_PIXELS
+        Files that announce more pixels than this are refused when they are read.
+
+    Returns
+    -------
+    images : ImageSequence
+        The images, not yet read.
+
+    Raises
+    ------
+    TypeError
+        If X is a single path, or not a sequence.
+    ValueError
+        If X is empty or of a form that is no set of images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.images import check_images
+    >>> len(check_images(np.zeros((5, 32, 32), dtype=np.uint8)))
+    5
+    """
+    items = _as_items(X, caller)
+    if len(items) == 0:
+        raise ValueError(
+            f"{caller}: found array with 0 sample(s) while a minimum of 1 is required. "
+            "Pass at least one image."
+        )
+    if isinstance(items, np.ndarray):
+        _check_array_form(items, caller)
+    else:
+        _check_item_forms(items, caller)
+    return ImageSequence(items, max_pixels=max_pixels)
+
+
+def _as_items(X: Any, caller: str) -> Any:
+    """Give X as one numeric array or as a list."""
+    if isinstance(X, str | os.PathLike):
+        raise TypeError(
+            f"{caller}: X is the single path {os.fspath(X)!r}. Pass a list of paths: [path]."
+        )
+    if isinstance(X, ImageSequence):
+        return X._items
+    if hasattr(X, "to_numpy") and getattr(X, "ndim", None) == 1:
+        X = X.to_numpy()  # a pandas or polars Series
+    if isinstance(X, np.ndarray):
+        return list(X) if X.dtype.kind in "OUT" and X.ndim == 1 else X
+    if not isinstance(X, Sequence):
+        raise TypeError(
+            f"{caller}: X is a {type(X).__name__}. Pass an array of images, or a list of arrays "
+            "or of paths."
+        )
+    return list(X)
+
+
+def _check_array_form(X: NDArray[Any], caller: str) -> None:
+    if X.ndim == 2:
+        raise ValueError(
+            f"{caller}: X has shape {X.shape}. A 2-D array needs `input_shape`, the (height, "
+            "width) of each of its rows; a single image goes in as [image]."
+        )
+    if X.ndim not in {3, 4}:
+        raise ValueError(
+            f"{caller}: X has shape {X.shape}. Expected (n_samples, height, width) or "
+            "(n_samples, height, width, n_channels)."
+        )
+    _check_image_form(X.shape[1:], X.dtype, f"{caller}: X")
+
+
+def _check_item_forms(items: list[Any], caller: str) -> None:
+    are_paths = isinstance(items[0], str | os.PathLike)
+    for index, item in enumerate(items):
+        is_path = isinstance(item, str | os.PathLike)
+        if is_path != are_paths:
+            raise ValueError(
+                f"{caller}: X mixes paths and arrays: item {index} is "
+                f"{'a path' if is_path else 'no path'}, item 0 is "
+                f"{'a path' if are_paths else 'none'}. Pass one kind."
+            )
+        if is_path:
+            continue
+        if not isinstance(item, np.ndarray):
+            raise ValueError(  # noqa: TRY004 - the sequence is right, its content is not
+                f"{caller}: item {index} of X is a {type(item).__name__}. Each image must be "
+                "an array of shape (height, width) or (height, width, n_channels), or a path."
+            )
+        _check_image_form(item.shape, item.dtype, f"{caller}: item {index} of X")
+
+
+def _check_image_form(shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> None:
+    if len(shape) not in {2, 3}:
+        raise ValueError(
+            f"{what} has images of shape {shape}. Expected (height, width) or (height, width, "
+            "n_channels)."
+        )
+    if len(shape) == 3 and shape[2] not in {1, 3, 4}:
+        raise ValueError(
+            f"{what} has images with {shape[2]} channels (shape {shape}). Expected 1 (grey), 3 "
+            "(RGB) or 4 (RGBA), in the last place."
+        )
+    if 0 in shape:
+        raise ValueError(f"{what} has images without pixels: shape {shape}.")
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise ValueError(
+            f"{what} has dtype {dtype}. Pass uint8 from 0 to 255 or floats from 0 to 1; for "
+            "example images.astype(np.uint8), if the values are 0 to 255."
+        )
+
+
+def _checked_array(image: NDArray[Any], index: int, *, check_range: bool) -> Image:
+    """Check the values of one image; give it as uint8 or float32 without alpha."""
+    if image.dtype != np.uint8:
+        image = image.astype(np.float32, copy=False)
+        low, high = float(image.min()), float(image.max())
+        if not np.isfinite(high - low):
+            raise ValueError(f"Image {index} contains NaN or infinity.")
+        if check_range and not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"Image {index} is float with values from {low:.3g} to {high:.3g}. Floats must "
+                "be between 0 and 1: divide by the largest possible value, or pass uint8."
+            )
+    if image.ndim == 3:
+        image = image[..., 0] if image.shape[2] == 1 else image[..., :3]
+    return image
+
+
+def load_image(
+    path: str | os.PathLike[str],
+    *,
+    color_space: ColorSpace = "rgb",
+    image_size: tuple[int, int] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    index: int | None = None,
+) -> NDArray[np.uint8]:
+    """Decode an image file.
+
+    AVIF, BMP, GIF (the first frame), JPEG, PNG, TIFF and WebP are read by OpenCV. The EXIF
+    orientation is applied, palettes are expanded, alpha is dropped (not blended), and of 16
+    bits the upper 8 are kept.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    color_space : {"gray", "rgb"}, default="rgb"
+        Grey of a JPEG is the luma that the file stores. It differs from the luma computed
+        from its decoded colours by rounding, and more where those colours had to be clipped.
+    image_size : tuple of (int, int), default=None
+        Height and width that the caller is going to resize to. It lets a JPEG that is very
+        much larger be decoded at a half, a quarter or an eighth; the result is then smaller
+        than the file says, never smaller than eight times `image_size`.
+    max_pixels : int, default=MAX_PIXELS
+        Refuse a file that announces more pixels.
+    index : int, default=None
+        The position in the user's input, for the error message.
+
+    Returns
+    -------
+    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        Grey or RGB.
+
+    Raises
+    ------
+    ImageReadError
+        If the file is missing, empty, broken, truncated, too large or no image.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageReadError(path, f"{error.strerror or error}.", index) from error
+    header = _checked_header(data, path, max_pixels, index)
+    flag = _read_flag(header, color_space, image_size)
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error as error:
+        raise ImageReadError(path, f"the {header.format} data are broken.", index) from error
+    if image is None:
+        raise ImageReadError(path, f"the {header.format} data are broken or truncated.", index)
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        reason = f"{image.dtype} pixels have no known range; save it with 8 or 16 bits."
+        raise ImageReadError(path, reason, index)
+    if image.ndim == 3:
+        code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
+        image = cv2.cvtColor(image, code)
+    converted: NDArray[np.uint8] = _convert_color(image, color_space)
+    return converted
+
+
+def _checked_header(
+    data: bytes, path: str | os.PathLike[str], max_pixels: int, index: int | None
+) -> ImageHeader:
+    if not data:
+        raise ImageReadError(path, "the file is empty.", index)
+    header = read_header(data)
+    if header is None:
+        raise ImageReadError(
+            path, "not an AVIF, BMP, GIF, JPEG, PNG, TIFF or WebP image, whatever its name.", index
+        )
+    if header.height * header.width > max_pixels:
+        raise ImageReadError(
+            path,
+            f"{header.height} x {header.width} pixels are more than max_pixels={max_pixels}. "
+            "Raise `max_pixels` if you trust the file.",
+            index,
+        )
+    return header
+
+
+def _read_flag(
+    header: ImageHeader, color_space: ColorSpace, image_size: tuple[int, int] | None
+) -> int:
+    if header.format == "TIFF":
+        # OpenCV's colour mode multiplies TIFF colours by their alpha.
+        return cv2.IMREAD_UNCHANGED
+    if header.format != "JPEG":
+        # Grey is computed from the colours, as for arrays, so that a lossless file gives the
+        # same scores as the array it was made from.
+        return cv2.IMREAD_COLOR
+    return _READ_FLAGS[color_space, _shrink_factor(header, image_size)]
+
+
+def _shrink_factor(header: ImageHeader, image_size: tuple[int, int] | None) -> int:
+    if image_size is None:
+        return 1
+    # EXIF may swap the sides, so the shorter of the file must do for the longer one wanted.
+    spare = min(header.height, header.width) / (max(image_size) * _SHRINK_MARGIN)
+    return next((factor for factor in (8, 4, 2) if spare >= factor), 1)
+
+
+def _convert_color(image: Any, color_space: ColorSpace) -> Any:
+    if color_space == "gray" and image.ndim == 3:
+        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    if color_space == "rgb" and image.ndim == 2:
+        return np.repeat(image[..., np.newaxis], 3, axis=2)
+    return image
+
+
+def resize_image(image: Image, image_size: tuple[int, int]) -> Image:
+    """Resize by averaging over areas where it shrinks and linearly where it enlarges.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3)
+        The image, uint8 or float32.
+    image_size : tuple of (int, int)
+        Height and width of the result.
+
+    Returns
+    -------
+    resized : ndarray
+        The same kind of image; uint8 is rounded to the nearest level.
+    """
+    height, width = image_size
+    smaller = min(height, image.shape[0]), min(width, image.shape[1])
+    if smaller != image.shape[:2]:
+        image = cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA)
+    if image.shape[:2] != (height, width):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return image
+
+
+def iter_slices(n: int, size: int = BATCH_SIZE) -> Iterator[slice]:
+    """Cut a range into slices.
+
+    Parameters
+    ----------
+    n : int
+        Length of the whole.
+    size : int, default=BATCH_SIZE
+        Length of a slice; the last may be shorter.
+
+    Yields
+    ------
+    part : slice
+        One after the other.
+    """
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def map_batches(
+    function: Callable[[NDArray[Any]], NDArray[Any]],
+    images: ImageSequence,
+    preprocessing: Preprocessing,
+    *,
+    as_uint8: bool | None = None,
+    n_jobs: int | None = None,
+    batch_size: int = BATCH_SIZE,
+) -> Iterator[NDArray[Any]]:
+    """Apply a function to batches of decoded images, in order and in bounded memory.
+
+    Parameters
+    ----------
+    function : callable
+        Takes an array of shape (n, height, width) or (n, height, width, 3) and returns an
+        array of length n. It must be picklable for `n_jobs` to reach other machines.
+    images : ImageSequence
+        The images; those of one run of equal sizes go into one array.
+    preprocessing : Preprocessing
+        Colour and size wanted.
+    as_uint8 : bool, default=None
+        As in `ImageSequence.read`.
+    n_jobs : int, default=None
+        Number of threads, each decoding and computing its own batches. None means 1, or what
+        `joblib.parallel_config` says; -1 means all processors.
+    batch_size : int, default=BATCH_SIZE
+        Images in a batch. The batches do not depend on `n_jobs`.
+
+    Yields
+    ------
+    result : ndarray
+        The results of consecutive images.
+    """
+    from joblib import Parallel, delayed  # noqa: PLC0415 - late: joblib costs import time
+
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
+    batches = parallel(
+        delayed(_process_batch)(function, images[part], preprocessing, as_uint8)
+        for part in iter_slices(len(images), batch_size)
+    )
+    for results in batches:
+        yield from results
+
+
+def _process_batch(
+    function: Callable[[NDArray[Any]], NDArray[Any]],
+    images: ImageSequence,
+    preprocessing: Preprocessing,
+    as_uint8: bool | None,  # noqa: FBT001 - joblib passes positionally
+) -> list[NDArray[Any]]:
+    return [function(batch) for batch in images.read_stacked(preprocessing, as_uint8=as_uint8)]

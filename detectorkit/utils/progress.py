@@ -1,0 +1,60 @@
+"""A progress bar for long work, on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+__all__ = ["progress_bar"]
+
+_WIDTH = 30
+_INTERVAL = 0.1  # seconds between two drawings
+_PATIENCE = 1.0  # seconds of work before anything is shown
+
+
+@contextmanager
+def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
+    """Show how far a piece of work is; nothing where it takes less than a second.
+
+    Parameters
+    ----------
+    what : str
+        What is being done.
+    total : int
+        Number of steps.
+    show : bool
+        Whether to show anything. Where standard error is no terminal, only the end is said.
+
+    Yields
+    ------
+    advance : callable
+        To be called with the number of steps just done.
+    """
+    done = 0
+    begin = shown = time.monotonic()
+    on_terminal = sys.stderr.isatty()
+
+    def advance(steps: int) -> None:
+        nonlocal done, shown
+        done += steps
+        now = time.monotonic()
+        if show and on_terminal and now - begin > _PATIENCE and now - shown > _INTERVAL:
+            shown = now
+            full = _WIDTH * done // max(total, 1)
+            left = (now - begin) * (total - done) / done
+            bar = "#" * full + "." * (_WIDTH - full)
+            print(
+                f"\r{what} [{bar}] {done}/{total}, {left:.0f} s left ",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    yield advance
+    seconds = time.monotonic() - begin
+    if show and seconds > _PATIENCE:
+        start = "\r" if on_terminal else ""
+        end = " " * _WIDTH if on_terminal else ""
+        print(f"{start}{what}: {done} in {seconds:.1f} s{end}", file=sys.stderr)
