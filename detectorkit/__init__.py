@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from detectorkit._version import __version__
 
 if TYPE_CHECKING:
-    from detectorkit.detectors import HoGSVMDetector, OnnxDetector, load_detector
+    from detectorkit.detectors.hog_svm import HoGSVMDetector
+    from detectorkit.detectors.onnx import OnnxDetector, load_detector
     from detectorkit.exceptions import ImageReadError, ModelFileError
 
 __all__ = [
@@ -24,9 +25,9 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "HoGSVMDetector": "detectorkit.detectors",
-    "OnnxDetector": "detectorkit.detectors",
-    "load_detector": "detectorkit.detectors",
+    "HoGSVMDetector": "detectorkit.detectors.hog_svm",
+    "OnnxDetector": "detectorkit.detectors.onnx",
+    "load_detector": "detectorkit.detectors.onnx",
     "ImageReadError": "detectorkit.exceptions",
     "ModelFileError": "detectorkit.exceptions",
 }

@@ -80,7 +80,7 @@ class ImageInputMixin:
         return Preprocessing(size, check_choice(self, "color_space", COLOR_SPACES))
 
     def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags = super().__sklearn_tags__()  # type: ignore[misc] # the next class has it
         tags.input_tags.two_d_array = self.input_shape is not None
         tags.input_tags.three_d_array = True
         tags.input_tags.string = True
@@ -109,7 +109,7 @@ class _EstimatorBase(BaseEstimator):
         return {"name": ".".join([*public, type(self).__name__])}
 
 
-class ImageTransformer(  # type: ignore[misc]
+class ImageTransformer(
     ImageInputMixin,
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
@@ -128,7 +128,7 @@ class ImageTransformer(  # type: ignore[misc]
     def _compute(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the features of images of one size."""
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - for pipelines
         """Check the parameters and find the number of features.
 
         Nothing is learned from the images but, of the first one, its size.
@@ -210,7 +210,7 @@ class ImageTransformer(  # type: ignore[misc]
         return tags
 
 
-class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metaclass=ABCMeta):  # type: ignore[misc]
+class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metaclass=ABCMeta):
     """Base of all detectors: binary classifiers whose positive class means "generated".
 
     Attributes
@@ -304,8 +304,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         finally:
             partial.unlink(missing_ok=True)
 
-    def _check_y(self, y: Any) -> NDArray[np.int64]:
-        """Check the labels and give them as 0 and 1, without keeping anything."""
+    def _check_y(self, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Check the labels; give the two classes, and the labels as 0 and 1."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
@@ -323,7 +323,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
                 f"{type(self).__name__} can't train when only one class is present in y: "
                 f"{classes[0]!r}. Pass both real and generated images."
             )
-        return codes.astype(np.int64)
+        return classes, codes.astype(np.int64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 __all__ = ["ImageReadError", "ModelFileError"]
@@ -44,7 +45,7 @@ class ImageReadError(OSError):
     Cannot read image 3, a.png: the file is empty.
     """
 
-    def __init__(self, path: str | Path, reason: str, index: int | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], reason: str, index: int | None = None) -> None:
         self.path = Path(path)
         self.reason = reason
         self.index = index

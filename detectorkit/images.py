@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -72,10 +72,14 @@ class Preprocessing:
         size of each image.
     color_space : {"gray", "rgb"}
         Grey is ITU-R BT.601 luma, as in JPEG files.
+    as_uint8 : bool, default=True
+        Whether float images are rounded to 8 bits, as a file would hold them, before anything
+        else. Rows of a 2-D array never are: they may have been scaled by an earlier step.
     """
 
     image_size: tuple[int, int] | None
     color_space: ColorSpace
+    as_uint8: bool = True
 
     @property
     def array_shape(self) -> tuple[int, ...]:
@@ -91,7 +95,8 @@ class Preprocessing:
             What another program needs to prepare an image in the same way.
         """
         return {
-            **asdict(self),
+            "image_size": self.image_size,
+            "color_space": self.color_space,
             "resize": "area where it shrinks, linear where it enlarges",
             "dtype": "uint8",
             "value_range": [0, 255],
@@ -115,6 +120,11 @@ class ImageSequence(Sequence[Any]):
         The index of the first item in the user's X.
     max_pixels : int, default=MAX_PIXELS
         Refuse files that announce more pixels.
+
+    Attributes
+    ----------
+    items : sequence
+        The arrays or paths.
     """
 
     def __init__(
@@ -125,13 +135,13 @@ class ImageSequence(Sequence[Any]):
         start: int = 0,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self._items = items
+        self.items = items
         self._are_rows = are_rows
         self._start = start
         self._max_pixels = max_pixels
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
@@ -139,16 +149,14 @@ class ImageSequence(Sequence[Any]):
             if step != 1:
                 raise ValueError(f"ImageSequence slices have step 1, got {step}.")
             return ImageSequence(
-                self._items[start:stop],
+                self.items[start:stop],
                 are_rows=self._are_rows,
                 start=self._start + start,
                 max_pixels=self._max_pixels,
             )
         return self.read(int(index), Preprocessing(None, "rgb"))
 
-    def read(
-        self, index: int, preprocessing: Preprocessing, *, as_uint8: bool | None = None
-    ) -> Image:
+    def read(self, index: int, preprocessing: Preprocessing) -> Image:
         """Read one image.
 
         Parameters
@@ -157,14 +165,11 @@ class ImageSequence(Sequence[Any]):
             Its position in this sequence.
         preprocessing : Preprocessing
             Colour and size wanted.
-        as_uint8 : bool, default=None
-            Whether float images are rounded to 8 bits, as a file would hold them, before
-            anything else. None means: where they are resized and are not rows.
 
         Returns
         -------
         image : ndarray of shape (height, width) or (height, width, 3)
-            uint8, or float32 for float arrays that were not rounded.
+            Values are uint8, or float32 for float arrays that were not rounded.
 
         Raises
         ------
@@ -173,7 +178,7 @@ class ImageSequence(Sequence[Any]):
         ValueError
             If the array is no image.
         """
-        item = self._items[index]
+        item = self.items[index]
         if isinstance(item, str | os.PathLike):
             image: Image = load_image(
                 item,
@@ -183,29 +188,21 @@ class ImageSequence(Sequence[Any]):
                 index=self._start + index,
             )
         else:
-            if as_uint8 is None:
-                as_uint8 = preprocessing.image_size is not None and not self._are_rows
-            check_range = as_uint8 or not self._are_rows
-            image = _checked_array(item, self._start + index, check_range=check_range)
-            if as_uint8 and image.dtype != np.uint8:
+            image = _checked_array(item, self._start + index, check_range=not self._are_rows)
+            if preprocessing.as_uint8 and not self._are_rows and image.dtype != np.uint8:
                 image = np.rint(image * 255).astype(np.uint8)
             image = _convert_color(image, preprocessing.color_space)
         if preprocessing.image_size is None:
             return image
         return resize_image(image, preprocessing.image_size)
 
-
-    def read_stacked(
-        self, preprocessing: Preprocessing, *, as_uint8: bool | None = None
-    ) -> Iterator[NDArray[Any]]:
+    def read_stacked(self, preprocessing: Preprocessing) -> Iterator[NDArray[Any]]:
         """Read all images, as few arrays as their sizes allow.
 
         Parameters
         ----------
         preprocessing : Preprocessing
             Colour and size wanted.
-        as_uint8 : bool, default=None
-            As in `read`.
 
         Yields
         ------
@@ -213,11 +210,11 @@ class ImageSequence(Sequence[Any]):
             Consecutive images of one size and type.
         """
         if self._is_ready(preprocessing):
-            yield self._items  # type: ignore[misc]
+            yield np.asarray(self.items)
             return
         run: list[Image] = []
         for index in range(len(self)):
-            image = self.read(index, preprocessing, as_uint8=as_uint8)
+            image = self.read(index, preprocessing)
             if run and (image.shape != run[0].shape or image.dtype != run[0].dtype):
                 yield np.stack(run)
                 run = []
@@ -227,7 +224,7 @@ class ImageSequence(Sequence[Any]):
 
     def _is_ready(self, preprocessing: Preprocessing) -> bool:
         """Whether the items are one array that is already what is wanted."""
-        items = self._items
+        items = self.items
         if not isinstance(items, np.ndarray) or items.dtype != np.uint8:
             return False
         channels = () if preprocessing.color_space == "gray" else (3,)
@@ -289,7 +286,7 @@ def _as_items(X: Any, caller: str) -> Any:
             f"{caller}: X is the single path {os.fspath(X)!r}. Pass a list of paths: [path]."
         )
     if isinstance(X, ImageSequence):
-        return X._items
+        return X.items
     if hasattr(X, "to_numpy") and getattr(X, "ndim", None) == 1:
         X = X.to_numpy()  # a pandas or polars Series
     if isinstance(X, np.ndarray):
@@ -384,8 +381,8 @@ def load_image(
     """Decode an image file.
 
     AVIF, BMP, GIF (the first frame), JPEG, PNG, TIFF and WebP are read by OpenCV. The EXIF
-    orientation is applied, palettes are expanded, alpha is dropped (not blended), and of 16
-    bits the upper 8 are kept.
+    orientation is applied, palettes are expanded, alpha is dropped (not blended; a TIFF with
+    transparent pixels is an error), and of 16 bits the upper 8 are kept.
 
     Parameters
     ----------
@@ -420,7 +417,7 @@ def load_image(
     header = _checked_header(data, path, max_pixels, index)
     flag = _read_flag(header, color_space, image_size)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
         raise ImageReadError(path, f"the {header.format} data are broken.", index) from error
     if image is None:
@@ -431,10 +428,14 @@ def load_image(
         reason = f"{image.dtype} pixels have no known range; save it with 8 or 16 bits."
         raise ImageReadError(path, reason, index)
     if image.ndim == 3:
-        code = cv2.COLOR_BGRA2RGB if image.shape[2] == 4 else cv2.COLOR_BGR2RGB
-        image = cv2.cvtColor(image, code)
-    converted: NDArray[np.uint8] = _convert_color(image, color_space)
-    return converted
+        if image.shape[2] == 4 and image[..., 3].min() < 255:
+            # Only TIFF gets here with its alpha, and libtiff has multiplied the colours by it.
+            reason = "a TIFF with transparent pixels; save it without alpha, or as PNG."
+            raise ImageReadError(path, reason, index)
+        image = cv2.cvtColor(
+            image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB
+        )
+    return _convert_color(image, color_space)
 
 
 def _checked_header(
@@ -461,7 +462,7 @@ def _read_flag(
     header: ImageHeader, color_space: ColorSpace, image_size: tuple[int, int] | None
 ) -> int:
     if header.format == "TIFF":
-        # OpenCV's colour mode multiplies TIFF colours by their alpha.
+        # The colour mode would hide an alpha channel that has already changed the colours.
         return cv2.IMREAD_UNCHANGED
     if header.format != "JPEG":
         # Grey is computed from the colours, as for arrays, so that a lossless file gives the
@@ -486,7 +487,7 @@ def _convert_color(image: Any, color_space: ColorSpace) -> Any:
     return image
 
 
-def resize_image(image: Image, image_size: tuple[int, int]) -> Image:
+def resize_image(image: Any, image_size: tuple[int, int]) -> Any:
     """Resize by averaging over areas where it shrinks and linearly where it enlarges.
 
     Parameters
@@ -534,7 +535,6 @@ def map_batches(
     images: ImageSequence,
     preprocessing: Preprocessing,
     *,
-    as_uint8: bool | None = None,
     n_jobs: int | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Iterator[NDArray[Any]]:
@@ -549,8 +549,6 @@ def map_batches(
         The images; those of one run of equal sizes go into one array.
     preprocessing : Preprocessing
         Colour and size wanted.
-    as_uint8 : bool, default=None
-        As in `ImageSequence.read`.
     n_jobs : int, default=None
         Number of threads, each decoding and computing its own batches. None means 1, or what
         `joblib.parallel_config` says; -1 means all processors.
@@ -566,7 +564,7 @@ def map_batches(
 
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
     batches = parallel(
-        delayed(_process_batch)(function, images[part], preprocessing, as_uint8)
+        delayed(_process_batch)(function, images[part], preprocessing)
         for part in iter_slices(len(images), batch_size)
     )
     for results in batches:
@@ -577,6 +575,5 @@ def _process_batch(
     function: Callable[[NDArray[Any]], NDArray[Any]],
     images: ImageSequence,
     preprocessing: Preprocessing,
-    as_uint8: bool | None,  # noqa: FBT001 - joblib passes positionally
 ) -> list[NDArray[Any]]:
-    return [function(batch) for batch in images.read_stacked(preprocessing, as_uint8=as_uint8)]
+    return [function(batch) for batch in images.read_stacked(preprocessing)]

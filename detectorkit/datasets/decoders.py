@@ -9,7 +9,7 @@ being able to tell the images of any real generator.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["DECODERS"]
 
-Float = NDArray[np.float32]
+Float = NDArray[Any]  # float32; OpenCV's stubs know no more
 
 _STAGES = 2  # doublings: the code has a quarter of the image's side
 _PATCH = 8
@@ -27,17 +27,17 @@ _NEIGHBOURS = [(row, col) for row in (-1, 0, 1) for col in (-1, 0, 1)]
 
 def _halve(image: Float) -> Float:
     height, width = image.shape[:2]
-    return cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+    return np.asarray(cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA))
 
 
 def _double(image: Float, interpolation: int) -> Float:
     height, width = image.shape[:2]
-    return cv2.resize(image, (width * 2, height * 2), interpolation=interpolation)  # type: ignore[return-value]
+    return np.asarray(cv2.resize(image, (width * 2, height * 2), interpolation=interpolation))
 
 
 def _convolve(image: Float, weights: list[float]) -> Float:
     kernel = np.array(weights, np.float32)
-    return cv2.sepFilter2D(image, -1, kernel, kernel)  # type: ignore[return-value]
+    return np.asarray(cv2.sepFilter2D(image, -1, kernel, kernel))
 
 
 def _in_stages(double: Callable[[Float, Float], Float]) -> Callable[[Float], Float]:

@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state
 
 from detectorkit.datasets.decoders import DECODERS
+from detectorkit.images import resize_image
 
 __all__ = ["PHOTOGRAPHS", "make_upsampling_images"]
+
+_MOST_SHRINKING = 2.0
 
 PHOTOGRAPHS = (
     "astronaut",
@@ -64,8 +67,10 @@ def make_upsampling_images(
     Returns
     -------
     data : Bunch
+        Images and what is known of each, with these entries.
+
         data : ndarray of shape (n_samples, height, width, 3), dtype uint8
-            The crops and, after each, its reconstruction.
+            Crops at scales from a half to one and, after each, its reconstruction.
         target : ndarray of shape (n_samples,)
             0 for a crop, 1 for a reconstruction.
         generator : ndarray of shape (n_samples,)
@@ -129,12 +134,17 @@ def _check(
 
 def _random_crop(
     image: NDArray[np.uint8], size: tuple[int, int], random: np.random.RandomState
-) -> NDArray[np.uint8]:
+) -> NDArray[Any]:
+    """Crop a place at a random scale and a random flip, so that few photographs give many."""
+    largest = min(length / side for side, length in zip(size, image.shape, strict=False))
+    scale = random.uniform(1, min(largest, _MOST_SHRINKING))
+    height, width = (round(side * scale) for side in size)
     row, col = (
         random.randint(length - side + 1)
-        for length, side in zip(image.shape, size, strict=False)
+        for side, length in zip((height, width), image.shape, strict=False)
     )
-    return image[row : row + size[0], col : col + size[1]]
+    crop = resize_image(image[row : row + height, col : col + width], size)
+    return crop[:, ::-1] if random.randint(2) else crop
 
 
 @lru_cache(maxsize=len(PHOTOGRAPHS))

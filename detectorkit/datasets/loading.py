@@ -35,6 +35,8 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
     Returns
     -------
     data : Bunch
+        Paths and what is known of each, with these entries.
+
         data : list of str
             Paths of the images.
         target : ndarray of shape (n_samples,)
@@ -88,9 +90,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     paths : list of Path
         Sorted; files of other names are passed over.
     """
-    return sorted(
-        path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES
-    )
+    return sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _from_folder(folder: Path) -> Bunch:

@@ -98,7 +98,7 @@ def train_val_test_split(
         hashes = perceptual_hash(X, n_jobs=n_jobs, progress=progress)
         together.append(near_duplicate_groups(hashes))
     random = check_random_state(random_state)
-    part_of = _deal(labels, _merge(together, len(labels)), shares, random)
+    part_of = _deal(labels, merge_groups(together, len(labels)), shares, random)
     order = random.permutation(len(labels))
     indices = [order[part_of[order] == part] for part in range(3)]
     if any(len(index) == 0 for index in indices):
@@ -116,7 +116,7 @@ def _take(array: Any, index: NDArray[np.intp]) -> Any:
     return _safe_indexing(array, index)
 
 
-def _merge(together: list[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
+def merge_groups(together: list[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
     """Join groupings: images that are together in any of them are together."""
     if not together:
         return np.arange(n)
@@ -144,9 +144,7 @@ def _deal(
     order = random.permutation(len(names))
     order = order[np.argsort(-content.sum(axis=1)[order], kind="stable")]
     for group in order:
-        # How much of this group's labels each part still lacks, as a share of what it wants.
-        lack = ((wanted / shares[:, np.newaxis]) @ content[group]) / content[group].sum()
-        part = int(np.argmax(lack))
+        part = int(np.argmax(wanted @ content[group]))  # lacks most of this group's labels
         part_of_group[group] = part
         wanted[part] -= content[group]
     return part_of_group[group_of]

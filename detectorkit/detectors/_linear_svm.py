@@ -78,21 +78,24 @@ def solve_gram(
     Returns
     -------
     solution : LinearSolution
-        All samples have held-out scores, from five folds that share the Gram matrix.
+        All samples of positive weight have held-out scores, from five folds that share the
+        Gram matrix.
     """
+    used = np.arange(len(y)) if sample_weight is None else np.flatnonzero(sample_weight > 0)
+    if len(used) < len(y) and sample_weight is not None:
+        features, y, sample_weight = features[used], y[used], sample_weight[used]
     # The machine does not depend on where the origin is; near the mean, float32 is exact enough.
     mean = features.mean(axis=0)
     features = features - mean
     gram = features @ features.T
-    everything = np.arange(len(y))
-    support, dual, intercept = _solve_dual(gram, y, everything, C, sample_weight)
+    support, dual, intercept = _solve_dual(gram, y, np.arange(len(y)), C, sample_weight)
     coef = dual @ features[support].astype(np.float64)
 
     scores = np.empty(len(y))
     for train, test in _folds(y, random_state):
         support, dual, fold_intercept = _solve_dual(gram, y, train, C, sample_weight)
         scores[test] = gram[np.ix_(test, support)] @ dual + fold_intercept
-    return LinearSolution(coef, float(intercept - mean @ coef), everything, scores)
+    return LinearSolution(coef, float(intercept - mean @ coef), used, scores)
 
 
 def _solve_dual(
@@ -117,7 +120,7 @@ def _folds(
         # A class with one image cannot be held out; its own score is all there is.
         return [(np.arange(len(y)), np.arange(len(y)))]
     folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
-    return folds.split(np.zeros(len(y)), y)  # type: ignore[no-any-return]
+    return folds.split(np.zeros(len(y)), y)
 
 
 def solve_stream(
@@ -173,9 +176,7 @@ def solve_stream(
     return LinearSolution(coef, intercept, order[n_train:], scores)
 
 
-def _store(
-    batches: Iterable[NDArray[np.float32]], order: NDArray[np.intp], path: Path
-) -> Any:
+def _store(batches: Iterable[NDArray[np.float32]], order: NDArray[np.intp], path: Path) -> Any:
     """Write sample ``order[i]`` to row i of a file."""
     row_of = np.argsort(order)
     stored: Any = None

@@ -58,7 +58,8 @@ class HoGSVMDetector(BaseImageDetector):
         In "rgb", the channel with the largest gradient counts at each pixel.
     image_size : tuple of (int, int), default=(128, 128)
         Height and width to which images are resized, after float images have been rounded
-        to 8 bits. None takes images as they are, which must then have one size.
+        to 8 bits. None takes images as they are, which must then have one size. Rows of a
+        2-D float array are not rounded.
     solver : {"auto", "gram", "stream"}, default="auto"
         "gram" is exact and keeps all features and 12 bytes a pair of images in memory;
         "stream" approximates by averaged stochastic gradients over features in a temporary
@@ -190,9 +191,9 @@ class HoGSVMDetector(BaseImageDetector):
         hog, preprocessing = check_hog_parameters(self), self._check_preprocessing()
         random_state = check_random_state(self.random_state)
         images = self._validate_images(X, reset=True)
-        codes = self._check_y(y)
+        classes, codes = self._check_y(y)
         check_consistent_length(images, codes)
-        weight = self._sample_weight(sample_weight, images, codes, np.asarray(y).ravel())
+        weight = self._sample_weight(sample_weight, images, classes, codes)
 
         working_size = images.read(0, preprocessing).shape[:2]
         uses_gram = self.solver == "gram" or (self.solver == "auto" and len(codes) <= GRAM_LIMIT)
@@ -204,15 +205,13 @@ class HoGSVMDetector(BaseImageDetector):
             solution = solve_stream(batches, codes, **settings)
 
         held_out_weight = None if weight is None else weight[solution.held_out]
-        self.slope_ = fit_slope(
-            solution.held_out_scores, codes[solution.held_out], held_out_weight
-        )
-        self.classes_ = np.unique(y)
+        self.slope_ = fit_slope(solution.held_out_scores, codes[solution.held_out], held_out_weight)
+        self.classes_ = classes
         self.coef_ = solution.coef[np.newaxis]
         self.intercept_ = np.array([solution.intercept])
         self.threshold_ = 0.0
         self.working_size_ = working_size
-        self.training_summary_ = {
+        self.training_summary_: dict[str, Any] = {
             "n_samples": len(codes),
             "n_real": int(np.sum(codes == 0)),
             "n_generated": int(np.sum(codes == 1)),
@@ -264,7 +263,8 @@ class HoGSVMDetector(BaseImageDetector):
             that of "generated", both of shape (n,) and float32. The metadata hold a JSON record
             of everything else that a prediction needs.
         """
-        from detectorkit.graph import ModelRecord, hog_svm_graph  # noqa: PLC0415 - imports onnx
+        from detectorkit.graph.hog import hog_svm_graph  # noqa: PLC0415 - imports onnx
+        from detectorkit.graph.record import ModelRecord  # noqa: PLC0415 - with it
 
         check_is_fitted(self)
         hog, preprocessing = check_hog_parameters(self), self._check_preprocessing()
@@ -292,7 +292,11 @@ class HoGSVMDetector(BaseImageDetector):
         return map_batches(function, images, preprocessing, n_jobs=self.n_jobs)
 
     def _sample_weight(
-        self, sample_weight: Any, images: ImageSequence, codes: NDArray[np.int64], y: NDArray[Any]
+        self,
+        sample_weight: Any,
+        images: ImageSequence,
+        classes: NDArray[Any],
+        codes: NDArray[np.int64],
     ) -> NDArray[np.float64] | None:
         if sample_weight is None and self.class_weight is None:
             return None
@@ -305,8 +309,8 @@ class HoGSVMDetector(BaseImageDetector):
                 "class is left. Pass both real and generated images."
             )
         if self.class_weight is None:
-            return weight  # type: ignore[no-any-return]
-        return weight * compute_sample_weight(self.class_weight, y)  # type: ignore[no-any-return]
+            return weight
+        return weight * compute_sample_weight(self.class_weight, classes[codes])
 
 
 def _describe(

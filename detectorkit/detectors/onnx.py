@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from detectorkit.base import BaseImageDetector
 from detectorkit.exceptions import ModelFileError
@@ -105,7 +105,9 @@ class OnnxDetector(BaseImageDetector):
         OSError
             If it cannot be read.
         """
-        return cls(path, n_jobs=n_jobs)._load()
+        detector = cls(path, n_jobs=n_jobs)
+        detector._load()
+        return detector
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Load the model; nothing is trained.
@@ -131,13 +133,14 @@ class OnnxDetector(BaseImageDetector):
         ValueError
             If X is not a set of images, or y has other labels than the model.
         """
-        self._validate_images(X, reset=True)
+        images = self._validate_images(X, reset=True)
         if y is not None:
-            self._check_y(y)
+            check_consistent_length(images, y)
+        classes = None if y is None else self._check_y(y)[0]
         self._load()
-        if y is not None and not np.array_equal(np.unique(y), self.classes_):
+        if classes is not None and not np.array_equal(classes, self.classes_):
             raise ValueError(
-                f"OnnxDetector: y has the labels {np.unique(y).tolist()}, but the model knows "
+                f"OnnxDetector: y has the labels {classes.tolist()}, but the model knows "
                 f"{self.classes_.tolist()}. Translate y."
             )
         return self
@@ -186,7 +189,7 @@ class OnnxDetector(BaseImageDetector):
         helper.set_model_props(model, {RECORD_KEY: record.to_json()})
         return model
 
-    def _load(self) -> Self:
+    def _load(self) -> None:
         content = self.model if isinstance(self.model, bytes) else Path(self.model).read_bytes()
         name = "model" if isinstance(self.model, bytes) else os.fspath(self.model)
         session = _make_session(content, name)
@@ -202,7 +205,6 @@ class OnnxDetector(BaseImageDetector):
         self.classes_ = np.array(self.record_.classes)
         self.threshold_ = self.record_.threshold
         self.slope_ = self.record_.slope
-        return self
 
     def _get_session(self) -> Any:
         # Sessions can't be pickled, so copies make their own when they first need one.
@@ -231,9 +233,7 @@ def _make_session(content: bytes, name: str) -> Any:
     options.log_severity_level = 4  # what is wrong is said by the exception
     options.intra_op_num_threads = 1  # batches run side by side instead, by `n_jobs`
     try:
-        return onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # onnxruntime's exceptions have no public base class.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)

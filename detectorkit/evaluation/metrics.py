@@ -102,7 +102,7 @@ def binary_metrics(
     Returns
     -------
     metrics : dict of str to Estimate
-        accuracy, precision, recall (share of the generated that was found), f1,
+        By name: accuracy, precision, recall (share of the generated that was found), f1,
         balanced_accuracy, false_positive_rate (share of the real called generated), roc_auc,
         average_precision, and fpr_at_95_tpr (the false-positive rate where 95 % of the
         generated are found). The positive class is "generated". Proportions that are counted
@@ -147,7 +147,7 @@ class _Curve:
         self.y = y
         self.called = int(np.sum(scores > threshold))  # so many from the top are called generated
         # Images of equal score stand or fall together.
-        self.steps = np.flatnonzero(np.append(np.diff(scores) != 0, True))  # noqa: FBT003
+        self.steps = np.flatnonzero(np.append(np.diff(scores) != 0, True))
 
     def measure(self, weight: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
         """Give the metrics for each row of weights."""

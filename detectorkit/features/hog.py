@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -46,8 +47,8 @@ def hog_features(
     ----------
     images : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels)
-        uint8 from 0 to 255, or floats of any range. Of several channels, the one with the
-        largest gradient counts at each pixel.
+        Values are uint8 from 0 to 255, or floats of any range. Of several channels, the one
+        with the largest gradient counts at each pixel.
     orientations : int, default=9
         Number of orientation bins over 180 degrees.
     pixels_per_cell : tuple of (int, int), default=(8, 8)
@@ -121,8 +122,12 @@ def hog_shape(
     ----------
     image_size : tuple of (int, int)
         Height and width.
-    orientations, pixels_per_cell, cells_per_block
-        As in `hog_features`.
+    orientations : int
+        Number of orientation bins.
+    pixels_per_cell : tuple of (int, int)
+        Height and width of a cell.
+    cells_per_block : tuple of (int, int)
+        Rows and columns of cells in a block.
 
     Returns
     -------
@@ -238,12 +243,12 @@ class _FloatCounter(_CellCounter):
         by_column[:, :, 1:-1] = images[:, :, 2:] - images[:, :, :-2]
         strongest = np.hypot(by_row, by_column).argmax(axis=3)[..., np.newaxis]
         rows, cols = self.counted
-        gradient = [
+        by_row, by_column = (
             np.take_along_axis(by, strongest, axis=3)[:, :rows, :cols, 0].astype(np.float64)
             for by in (by_row, by_column)
-        ]
-        bins = _orientation_bins(*gradient, self.orientations)
-        return self.count(bins, np.hypot(*gradient))
+        )
+        bins = _orientation_bins(by_row, by_column, self.orientations)
+        return self.count(bins, np.hypot(by_row, by_column))
 
 
 _kept = threading.local()
@@ -395,7 +400,9 @@ class HoGTransformer(ImageTransformer):
 
     def _check_parameters(self) -> Preprocessing:
         check_hog_parameters(self)
-        return self._check_preprocessing()
+        # Floats give the same features as in scikit-image, unless they are resized: then they
+        # are treated as an image file would be.
+        return replace(self._check_preprocessing(), as_uint8=self.image_size is not None)
 
     def _compute(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         return hog_features(batch, **check_hog_parameters(self))

@@ -129,7 +129,7 @@ class GraphBuilder:
         model : onnx.ModelProto
             Checked by `onnx.checker`.
         """
-        shape = ["n", *record.preprocessing.array_shape]
+        shape: list[int | str | None] = ["n", *record.preprocessing.array_shape]
         graph = helper.make_graph(
             self._nodes,
             record.detector,

@@ -74,9 +74,7 @@ def _hog(
     return _normalised_blocks(graph, cells, blocks, block_norm)
 
 
-def _gradients(
-    graph: GraphBuilder, images: str, shape: tuple[int, ...]
-) -> tuple[str, str, str]:
+def _gradients(graph: GraphBuilder, images: str, shape: tuple[int, ...]) -> tuple[str, str, str]:
     """Differences of the neighbours, zero at the border; of several channels the strongest."""
     steps = [_difference(graph, images, axis, shape[axis - 2]) for axis in (2, 3)]
     squares = [graph.add("Mul", step, step) for step in steps]
@@ -146,9 +144,7 @@ def _normalised_blocks(
     if block_norm in {"L1", "L1-sqrt"}:
         axes = graph.constant(np.array([3]))
         total = graph.add("ReduceSum", blocks, axes, keepdims=1)
-        blocks = graph.add(
-            "Div", blocks, graph.add("Add", total, graph.constant(np.float32(_EPS)))
-        )
+        blocks = graph.add("Div", blocks, graph.add("Add", total, graph.constant(np.float32(_EPS))))
         if block_norm == "L1-sqrt":
             blocks = graph.add("Sqrt", blocks)
     else:
@@ -163,7 +159,5 @@ def _normalised_blocks(
 def _unit_length(graph: GraphBuilder, blocks: str) -> str:
     axes: dict[str, Any] = {"axes": [3], "keepdims": 1}
     energy = graph.add("ReduceSumSquare", blocks, **axes)
-    length = graph.add(
-        "Sqrt", graph.add("Add", energy, graph.constant(np.float32(_EPS**2)))
-    )
+    length = graph.add("Sqrt", graph.add("Add", energy, graph.constant(np.float32(_EPS**2))))
     return graph.add("Div", blocks, length)

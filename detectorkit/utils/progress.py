@@ -45,16 +45,12 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
             full = _WIDTH * done // max(total, 1)
             left = (now - begin) * (total - done) / done
             bar = "#" * full + "." * (_WIDTH - full)
-            print(
-                f"\r{what} [{bar}] {done}/{total}, {left:.0f} s left ",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
+            sys.stderr.write(f"\r{what} [{bar}] {done}/{total}, {left:.0f} s left ")
+            sys.stderr.flush()
 
     yield advance
     seconds = time.monotonic() - begin
     if show and seconds > _PATIENCE:
         start = "\r" if on_terminal else ""
         end = " " * _WIDTH if on_terminal else ""
-        print(f"{start}{what}: {done} in {seconds:.1f} s{end}", file=sys.stderr)
+        sys.stderr.write(f"{start}{what}: {done} in {seconds:.1f} s{end}\n")

@@ -82,8 +82,9 @@ def check_real(
     ValueError
         If it is no number in the interval.
     """
-    value = getattr(estimator, name)
-    if not isinstance(value, Real) or isinstance(value, bool) or not above < value < below:
+    value: Any = getattr(estimator, name)
+    is_number = isinstance(value, Real) and value is not True and value is not False
+    if not is_number or not above < value < below:
         limits = [f"above {above:g}"] * (above > float("-inf"))
         limits += [f"below {below:g}"] * (below < float("inf"))
         raise parameter_error(estimator, name, "a number " + " and ".join(limits))
@@ -112,8 +113,9 @@ def check_integer(estimator: Any, name: str, *, least: int) -> int:
     ValueError
         If it is no whole number or too small.
     """
-    value = getattr(estimator, name)
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+    value: Any = getattr(estimator, name)
+    is_whole = isinstance(value, Integral) and value is not True and value is not False
+    if not is_whole or value < least:
         raise parameter_error(estimator, name, f"a whole number of at least {least}")
     return int(value)
 
@@ -141,7 +143,7 @@ def check_pair(estimator: Any, name: str) -> tuple[int, int]:
     value = getattr(estimator, name)
     try:
         height, width = value
-        good = all(isinstance(v, Integral) and v > 0 for v in (height, width))
+        good = all(isinstance(v, Integral) and int(v) > 0 for v in (height, width))
     except (TypeError, ValueError):
         good = False
     if not good:

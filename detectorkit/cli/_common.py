@@ -1,0 +1,131 @@
+"""What several sub-commands need: going on past broken images, and printing figures."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.exceptions import ImageReadError
+from detectorkit.utils.progress import progress_bar
+
+if TYPE_CHECKING:
+    from detectorkit.evaluation import Estimate
+
+__all__ = ["add_jobs", "metrics_to_json", "print_metrics", "process_paths", "warn_of_failures"]
+
+_CHUNK = 512
+
+
+def add_jobs(parser: ArgumentParser) -> None:
+    """Add the option ``--jobs``.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The sub-command's parser.
+    """
+    parser.add_argument(
+        "--jobs", type=int, default=-1, metavar="N", help="number of threads; -1 means all cores"
+    )
+
+
+def process_paths(
+    function: Callable[[Sequence[str]], NDArray[Any]], paths: Sequence[str], what: str
+) -> tuple[NDArray[Any], NDArray[np.intp], list[ImageReadError]]:
+    """Apply a function to files, leaving out those that cannot be read.
+
+    Parameters
+    ----------
+    function : callable
+        Takes paths and gives an array of as many results.
+    paths : sequence of str
+        The files.
+    what : str
+        What is being done, for the progress bar.
+
+    Returns
+    -------
+    results : ndarray of shape (n_read, ...)
+        Those of the files that could be read.
+    read : ndarray of shape (n_read,)
+        Their indices among the paths.
+    failures : list of ImageReadError
+        One for every other file.
+
+    Raises
+    ------
+    ValueError
+        If no file could be read.
+    """
+    results: list[NDArray[Any]] = []
+    read: list[int] = []
+    failures: list[ImageReadError] = []
+    with progress_bar(what, len(paths), show=True) as advance:
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            try:
+                results.append(function(chunk))
+                read.extend(range(start, start + len(chunk)))
+            except ImageReadError:  # find out which, one by one
+                for index, path in enumerate(chunk, start):
+                    try:
+                        results.append(function([path]))
+                        read.append(index)
+                    except ImageReadError as error:
+                        failures.append(ImageReadError(path, error.reason))
+            advance(len(chunk))
+    warn_of_failures(failures)
+    if not read:
+        raise ValueError(f"none of the {len(paths)} images could be read.")
+    return np.concatenate(results), np.array(read, np.intp), failures
+
+
+def warn_of_failures(failures: Sequence[ImageReadError]) -> None:
+    """Name unreadable files on standard error.
+
+    Parameters
+    ----------
+    failures : sequence of ImageReadError
+        What went wrong.
+    """
+    for failure in failures:
+        print(failure, file=sys.stderr)
+
+
+def print_metrics(title: str, metrics: Mapping[str, Estimate]) -> None:
+    """Print metrics as lines of name, value and interval.
+
+    Parameters
+    ----------
+    title : str
+        Printed above.
+    metrics : mapping of str to Estimate
+        As `binary_metrics` gives them.
+    """
+    print(title)
+    for name, estimate in metrics.items():
+        print(f"  {name.replace('_', ' '):22} {estimate}")
+
+
+def metrics_to_json(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
+    """Give metrics in a form that JSON can hold.
+
+    Parameters
+    ----------
+    metrics : mapping of str to Estimate
+        As `binary_metrics` gives them.
+
+    Returns
+    -------
+    content : dict
+        ``{name: {"value": ..., "low": ..., "high": ...}}``, with None for nan.
+    """
+    return {
+        name: {key: None if np.isnan(v) else v for key, v in estimate._asdict().items()}
+        for name, estimate in metrics.items()
+    }

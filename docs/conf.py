@@ -1,0 +1,49 @@
+"""Configuration of the documentation. Build it with ``python -m sphinx -b html docs OUTPUT``."""
+
+from detectorkit import __version__
+
+project = "detectorkit"
+author = "The detectorkit developers"
+copyright = "2026, The detectorkit developers"
+release = __version__
+version = release
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.extlinks",
+    "myst_parser",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+
+exclude_patterns = ["_build", "_templates"]
+templates_path = ["_templates"]
+default_role = "py:obj"  # single backticks in docstrings are names
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the Parameters sections say more
+numpydoc_show_class_members = False  # the template of classes lists them
+
+# The docstrings cite papers by :doi:`...`.
+extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
+
+myst_enable_extensions = ["deflist"]
+myst_heading_anchors = 3
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+}
+
+html_theme = "alabaster"
+html_title = f"detectorkit {release}"
+html_theme_options = {
+    "description": "Tell real photographs from AI-generated images",
+    "page_width": "64rem",
+    "fixed_sidebar": False,
+}

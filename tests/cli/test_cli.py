@@ -1,0 +1,162 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from detectorkit import load_detector
+from detectorkit.cli import main
+
+
+@pytest.fixture(scope="module")
+def model(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    assert main(["train", str(folder), "-o", str(path), "--set", "C=0.003"]) == 0
+    return path
+
+
+def lines_of(capsys):
+    return capsys.readouterr().out.strip().splitlines()
+
+
+def test_train_saves_a_detector_and_says_how_good_it_is(folder, tmp_path, capsys):
+    output = tmp_path / "model.onnx"
+    arguments = ["--set", "pixels_per_cell=(16, 16)", "--set", "color_space=rgb", "--json"]
+    assert main(["train", str(folder), "-o", str(output), *arguments]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["n_train"] + summary["n_test"] == 120
+    assert 0 <= summary["metrics"]["accuracy"]["low"] <= summary["metrics"]["accuracy"]["value"]
+    record = load_detector(output).record_
+    assert record.features[0]["pixels_per_cell"] == [16, 16]
+    assert record.preprocessing.color_space == "rgb"
+    assert "nearest" in record.training["generators"]
+
+
+def test_train_prints_figures_with_intervals_and_a_warning(folder, tmp_path, capsys):
+    assert main(["train", str(folder), "-o", str(tmp_path / "m.onnx")]) == 0
+    out = capsys.readouterr().out
+    assert "balanced accuracy" in out
+    assert "say nothing about other generators" in out
+
+
+def test_training_is_repeatable(folder, tmp_path):
+    for name in "ab":
+        main(["train", str(folder), "-o", str(tmp_path / name), "--random-state", "3", "--json"])
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_train_keeps_a_column_together(folder, tmp_path, capsys):
+    arguments = ["train", str(folder), "-o", str(tmp_path / "m.onnx"), "--groups"]
+    assert main([*arguments, "source"]) == 0
+    assert main([*arguments, "nothing"]) == 2
+    assert "--groups nothing" in capsys.readouterr().err
+
+
+def test_predict_prints_a_line_an_image(model, folder, capsys):
+    assert main(["predict", str(model), str(folder)]) == 0
+    lines = lines_of(capsys)
+    assert len(lines) == 120
+    verdict, probability, path = lines[0].split(maxsplit=2)
+    assert verdict in {"real", "generated"}
+    assert 0 <= float(probability) <= 1
+    assert path.startswith(str(folder))
+
+
+def test_predict_as_json_agrees_with_the_library(model, folder, capsys):
+    paths = sorted(str(path) for path in folder.rglob("*.png"))[:5]
+    assert main(["predict", str(model), "--json", *paths]) == 0
+    rows = [json.loads(line) for line in lines_of(capsys)]
+    expected = load_detector(model).predict_proba(paths)[:, 1]
+    assert [row["path"] for row in rows] == paths
+    assert np.allclose([row["probability"] for row in rows], expected, atol=1e-6)
+    assert all((row["verdict"] == "generated") == (row["label"] == 1) for row in rows)
+
+
+def test_broken_images_are_named_and_the_others_done(model, folder, tmp_path, capsys):
+    good = sorted(str(path) for path in folder.rglob("*.png"))[:3]
+    (tmp_path / "bad.png").write_text("no image")
+    images = [good[0], str(tmp_path / "bad.png"), good[1], str(tmp_path / "none.png"), good[2]]
+    assert main(["predict", str(model), *images]) == 1
+    captured = capsys.readouterr()
+    assert len(captured.out.strip().splitlines()) == 3
+    assert "bad.png" in captured.err
+    assert "none.png" in captured.err
+    assert main(["predict", str(model), "--json", *images]) == 1
+    rows = [json.loads(line) for line in lines_of(capsys)]
+    assert sum("error" in row for row in rows) == 2
+
+
+def test_broken_images_do_not_stop_training(folder, tmp_path, capsys):
+    import shutil
+
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (copy / "real" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    assert main(["train", str(copy), "-o", str(tmp_path / "m.onnx"), "--json"]) == 1
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["n_unreadable"] == 1
+    assert "bad.jpg" in captured.err
+
+
+def test_evaluate_measures_groups(model, folder, capsys):
+    assert main(["evaluate", str(model), str(folder), "--groups", "generator", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["n"] == 120
+    groups = {row["group"]: row for row in summary["groups"]}
+    assert groups["(none)"]["label"] == "real"
+    assert sum(row["n"] for row in groups.values()) == 120
+    assert main(["evaluate", str(model), str(folder), "--groups", "generator"]) == 0
+    out = capsys.readouterr().out
+    assert "pixel-shuffle" in out
+    assert "trained on: bilinear, nearest" in out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "none.onnx", "a.png"],
+        ["predict", __file__, "a.png"],
+        ["evaluate", "none.onnx", "."],
+        ["train", "nowhere", "-o", "m.onnx"],
+        ["train", ".", "-o", "no/such/folder/m.onnx"],
+        ["train", ".", "-o", "m.onnx", "--set", "C=-1"],
+        ["train", ".", "-o", "m.onnx", "--set", "nonsense=1"],
+    ],
+)
+def test_unusable_input_is_status_2_and_says_why(arguments, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    assert f"detectorkit {arguments[0]}: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["train", "."], ["train", ".", "-o", "m", "--set", "C"]]
+)
+def test_wrong_usage_is_status_2(arguments, capsys):
+    with pytest.raises(SystemExit) as info:
+        main(arguments)
+    assert info.value.code == 2
+
+
+def test_demo_writes_a_report_and_a_model(tmp_path):
+    command = [sys.executable, "-W", "error", "-m", "detectorkit", "demo", "-o", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert "a decoder it never saw" in done.stdout
+    assert done.stderr == ""
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "not AI-generated images" in report
+    assert report.count("data:image/png;base64,") == 16
+    assert (
+        "pixel-shuffle" not in load_detector(tmp_path / "model.onnx").record_.training["generators"]
+    )
+
+
+def test_help_and_version_are_quick_and_import_no_heavy_module():
+    code = (
+        "import sys; from detectorkit.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('sklearn', 'scipy', 'onnx', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")

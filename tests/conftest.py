@@ -1,0 +1,58 @@
+"""What several tests share: images made on the spot, and real ones where they are there."""
+
+import csv
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # or scikit-learn skips one of its checks
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+REAL_IMAGES = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def upsampled():
+    from detectorkit.datasets import make_upsampling_images
+
+    return make_upsampling_images(n_samples=120, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def fitted(upsampled):
+    from detectorkit import HoGSVMDetector
+
+    return HoGSVMDetector(random_state=0).fit(upsampled.data, upsampled.target)
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory, upsampled):
+    """A folder of labelled PNG files: real/<source>/ and generated/<decoder>/."""
+    place = tmp_path_factory.mktemp("data")
+    rows = zip(upsampled.data, upsampled.target, upsampled.generator, upsampled.source, strict=True)
+    for index, (image, label, generator, source) in enumerate(rows):
+        kind = ("generated", generator) if label else ("real", source)
+        path = place.joinpath(*kind, f"{index:03}.png")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image[..., ::-1])
+    return place
+
+
+@pytest.fixture(scope="session")
+def real_faces():
+    """Paths and labels of 200 real and generated faces of one source, half and half."""
+    manifest = REAL_IMAGES / "manifest.csv"
+    if not manifest.exists():
+        pytest.skip("the evaluation images are not on this machine")
+    with manifest.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["source"] == "zoya2244"]
+    chosen = [r for r in rows if r["label"] == "0"][:100] + [r for r in rows if r["label"] == "1"][
+        :100
+    ]
+    return (
+        [str(REAL_IMAGES / row["path"]) for row in chosen],
+        np.array([int(row["label"]) for row in chosen]),
+    )

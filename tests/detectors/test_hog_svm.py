@@ -1,0 +1,162 @@
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.metrics import roc_auc_score
+from sklearn.svm import SVC
+
+from detectorkit import HoGSVMDetector
+from detectorkit.datasets import make_upsampling_images
+from detectorkit.detectors import hog_svm
+from detectorkit.evaluation import fit_slope
+from detectorkit.features import HoGTransformer
+
+
+def features(images):
+    return HoGTransformer(image_size=(128, 128)).fit_transform(images)
+
+
+@pytest.mark.parametrize("C", [0.001, 0.01, 1.0])
+def test_gram_finds_the_solution_of_svc(upsampled, C):
+    X, y = upsampled.data, upsampled.target
+    detector = HoGSVMDetector(C=C).fit(X[:80], y[:80])
+    machine = SVC(kernel="linear", C=C, tol=1e-5).fit(features(X[:80]), y[:80])
+    expected = machine.decision_function(features(X))
+    assert_allclose(detector.decision_function(X), expected, rtol=0, atol=1e-3)
+    assert_allclose(detector.coef_, machine.coef_, atol=1e-3)
+
+
+def test_weights_and_class_weights_are_those_of_svc(upsampled):
+    X, y = upsampled.data, upsampled.target
+    weight = np.random.default_rng(0).uniform(0.1, 3, len(y))
+    detector = HoGSVMDetector(C=0.01, class_weight={0: 1, 1: 4}).fit(X, y, sample_weight=weight)
+    machine = SVC(kernel="linear", C=0.01, class_weight={0: 1, 1: 4}, tol=1e-5)
+    expected = machine.fit(features(X), y, weight).decision_function(features(X))
+    assert_allclose(detector.decision_function(X), expected, rtol=0, atol=1e-3)
+
+
+def test_images_of_weight_zero_do_not_count(upsampled):
+    X, y = upsampled.data, upsampled.target
+    weight = np.arange(len(y)) % 3 > 0
+    with_zeros = HoGSVMDetector(random_state=0).fit(X, y, sample_weight=weight.astype(float))
+    without = HoGSVMDetector(random_state=0).fit(X[weight], y[weight])
+    assert_allclose(with_zeros.predict_proba(X), without.predict_proba(X), atol=1e-6)
+
+
+def test_balanced_weights_shift_towards_the_rare_class(upsampled):
+    X, y = upsampled.data, upsampled.target
+    few = np.flatnonzero((y == 0) | (np.arange(len(y)) % 8 == 1))
+    shares = [
+        HoGSVMDetector(C=0.001, class_weight=weight, random_state=0)
+        .fit(X[few], y[few])
+        .predict(X)
+        .mean()
+        for weight in (None, "balanced")
+    ]
+    assert shares[0] < shares[1]
+
+
+def test_stream_comes_near_the_exact_solution(upsampled, monkeypatch):
+    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 50_000)
+    X, y = upsampled.data, upsampled.target
+    exact = HoGSVMDetector(C=0.001, random_state=0).fit(X, y).decision_function(X)
+    streamed = HoGSVMDetector(C=0.001, solver="stream", random_state=0).fit(X, y)
+    scores = streamed.decision_function(X)
+    assert np.corrcoef(exact, scores)[0, 1] > 0.9
+    assert streamed.training_summary_["solver"] == "stream"
+    again = HoGSVMDetector(C=0.001, solver="stream", random_state=0).fit(X, y)
+    assert_array_equal(again.decision_function(X), scores)
+
+
+def test_auto_streams_where_the_gram_matrix_is_too_large(upsampled, monkeypatch):
+    monkeypatch.setattr(hog_svm, "GRAM_LIMIT", 50)
+    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 500)
+    for n, solver in ((50, "gram"), (60, "stream")):
+        detector = HoGSVMDetector().fit(upsampled.data[:n], upsampled.target[:n])
+        assert detector.training_summary_["solver"] == solver
+
+
+def test_stream_leaves_no_files_behind(upsampled, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 500)
+    HoGSVMDetector(solver="stream").fit(upsampled.data, upsampled.target)
+    with pytest.raises(OSError, match="image 3"):
+        HoGSVMDetector(solver="stream").fit([*_paths(upsampled, tmp_path), "no.png"], [0, 1, 0, 1])
+    assert [path.name for path in tmp_path.iterdir() if path.is_dir()] == []
+
+
+def _paths(upsampled, tmp_path):
+    import cv2
+
+    paths = [str(tmp_path / f"{index}.png") for index in range(3)]
+    for path, image in zip(paths, upsampled.data, strict=False):
+        cv2.imwrite(path, image)
+    return paths
+
+
+def test_probabilities_are_calibrated_on_held_out_images():
+    known = make_upsampling_images(n_samples=400, random_state=1)
+    new = make_upsampling_images(n_samples=400, random_state=2)
+    cells = {"pixels_per_cell": (3, 3), "cells_per_block": (1, 1)}
+    detector = HoGSVMDetector(C=0.001, **cells, random_state=0).fit(known.data, known.target)
+    probabilities = detector.predict_proba(new.data)[:, 1]
+    assert np.mean((probabilities - new.target) ** 2) < 0.2  # 0.25 is "don't know"
+    # The scores of the training images are better; a slope fitted on them is too sure.
+    naive = fit_slope(detector.decision_function(known.data), known.target)
+    assert naive > 1.2 * detector.slope_
+
+
+def test_labels_may_be_any_two(upsampled):
+    X, y = upsampled.data, upsampled.target
+    names = np.array(["authentic", "synthetic"])[y]
+    detector = HoGSVMDetector(random_state=0).fit(X, names)
+    assert detector.classes_.tolist() == ["authentic", "synthetic"]
+    expected = HoGSVMDetector(random_state=0).fit(X, y)
+    assert_array_equal(detector.decision_function(X), expected.decision_function(X))
+    assert set(detector.predict(X)) == {"authentic", "synthetic"}
+
+
+def test_training_images_are_told_apart(upsampled, fitted):
+    scores = fitted.decision_function(upsampled.data)
+    assert roc_auc_score(upsampled.target, scores) > 0.8
+
+
+def test_a_failed_fit_leaves_the_detector_as_it_was(upsampled, fitted):
+    import copy
+
+    detector = copy.deepcopy(fitted)
+    before = detector.decision_function(upsampled.data)
+    with pytest.raises(ValueError, match="class"):
+        detector.fit(upsampled.data, np.ones(len(upsampled.data), int))
+    assert_array_equal(detector.decision_function(upsampled.data), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("C", 0),
+        ("C", -1.0),
+        ("C", "1"),
+        ("solver", "dual"),
+        ("image_size", 128),
+        ("block_norm", None),
+    ],
+)
+def test_wrong_parameters_are_named(upsampled, name, value):
+    with pytest.raises(ValueError, match=rf"HoGSVMDetector: {name}=.* must be"):
+        HoGSVMDetector(**{name: value}).fit(upsampled.data, upsampled.target)
+
+
+def test_negative_and_useless_weights_are_refused(upsampled):
+    X, y = upsampled.data[:10], upsampled.target[:10]
+    with pytest.raises(ValueError, match="negative"):
+        HoGSVMDetector().fit(X, y, sample_weight=-np.ones(10))
+    with pytest.raises(ValueError, match="only one class is left"):
+        HoGSVMDetector().fit(X, y, sample_weight=y.astype(float))
+
+
+def test_without_image_size_all_images_must_have_one_size(upsampled):
+    X = [image[:64, :64] for image in upsampled.data[:20]]
+    detector = HoGSVMDetector(image_size=None).fit(X, upsampled.target[:20])
+    assert detector.working_size_ == (64, 64)
+    with pytest.raises(ValueError, match="Set `image_size`"):
+        detector.predict([upsampled.data[0]])

@@ -1,0 +1,135 @@
+"""Every estimator through scikit-learn's common checks and through our own.
+
+A new estimator joins the two lists.
+"""
+
+import numpy as np
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import RocCurveDisplay
+from sklearn.model_selection import (
+    GridSearchCV,
+    TunedThresholdClassifierCV,
+    cross_val_predict,
+    learning_curve,
+)
+from sklearn.pipeline import make_pipeline, make_union
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from detectorkit import HoGSVMDetector, OnnxDetector
+from detectorkit.features import HoGTransformer
+from detectorkit.utils.estimator_checks import (
+    _data,
+    check_image_estimator,
+    parametrize_with_image_checks,
+)
+
+ONE_PIXEL = {"input_shape": (1, -1), "pixels_per_cell": (1, 1), "cells_per_block": (1, 1)}
+
+
+def saved_model():
+    fitted = HoGSVMDetector(image_size=(32, 32), random_state=0).fit(_data().images, _data().y)
+    return fitted.to_onnx().SerializeToString()
+
+
+ON_ROWS = [
+    HoGTransformer(**ONE_PIXEL),
+    HoGSVMDetector(**ONE_PIXEL, image_size=None, random_state=0),
+]
+ON_IMAGES = [
+    HoGTransformer(),
+    HoGTransformer(image_size=(32, 40), color_space="rgb"),
+    HoGSVMDetector(),
+    HoGSVMDetector(image_size=None, color_space="rgb"),
+    HoGSVMDetector(image_size=(40, 32), solver="stream"),
+    OnnxDetector(saved_model()),
+]
+
+
+@parametrize_with_checks(ON_ROWS)
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@parametrize_with_image_checks(ON_IMAGES)
+def test_image_checks(estimator, check, monkeypatch):
+    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 2000)
+    check(estimator)
+
+
+def test_expected_failures_are_left_out():
+    everything = check_image_estimator(HoGTransformer())
+    fewer = check_image_estimator(HoGTransformer(), expected_failed_checks={"check_clone": "why"})
+    assert set(everything) - set(fewer) == {"check_clone"}
+
+
+def test_image_checks_find_a_broken_estimator():
+    class Broken(HoGTransformer):
+        def transform(self, X):
+            return super().transform(X) + np.random.default_rng().random()
+
+    with pytest.raises(AssertionError):
+        check_image_estimator(Broken())
+
+
+@pytest.fixture(scope="module", params=["array", "paths"])
+def images(request):
+    data = _data()
+    return (data.images if request.param == "array" else data.paths), data.y
+
+
+def small():
+    return HoGSVMDetector(C=1, image_size=(32, 32), random_state=0)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda: GridSearchCV(small(), {"C": [0.01, 1], "orientations": [6, 9]}, cv=2, n_jobs=2),
+        lambda: CalibratedClassifierCV(small(), cv=2),
+        lambda: TunedThresholdClassifierCV(small(), cv=2),
+        lambda: VotingClassifier([("a", small()), ("b", small())], voting="soft"),
+        lambda: StackingClassifier([("a", small()), ("b", small())], cv=2),
+        lambda: make_pipeline(
+            make_union(HoGTransformer(), HoGTransformer(pixels_per_cell=(16, 16))),
+            LogisticRegression(),
+        ),
+    ],
+    ids=["grid search", "calibrated", "tuned threshold", "voting", "stacking", "union"],
+)
+def test_meta_estimators_take_images(images, wrap):
+    X, y = images
+    assert wrap().fit(X, y).score(X, y) > 0.8
+
+
+def test_tools_take_images(images):
+    X, y = images
+    assert cross_val_predict(small(), X, y, cv=3, n_jobs=2).shape == y.shape
+    assert learning_curve(small(), X, y, cv=2, train_sizes=[0.5, 1.0])[1].shape == (2, 2)
+    RocCurveDisplay.from_estimator(small().fit(X, y), X, y)
+
+
+def test_tools_that_want_rows_take_input_shape():
+    images, y, _ = _data()
+    rows = images.reshape(len(images), -1)
+    detector = HoGSVMDetector(C=1, input_shape=images.shape[1:], image_size=(32, 32))
+    assert (
+        BaggingClassifier(detector, n_estimators=4, random_state=0).fit(rows, y).score(rows, y)
+        > 0.8
+    )
+    tiny = HoGSVMDetector(
+        input_shape=(2, 4), image_size=None, pixels_per_cell=(1, 1), cells_per_block=(1, 1)
+    )
+    result = permutation_importance(tiny.fit(rows[:, :8], y), rows[:, :8], y, n_repeats=2)
+    assert result.importances.shape == (8, 2)
+
+
+def test_html_representation_links_to_our_documentation():
+    html = HoGSVMDetector()._repr_html_()
+    assert "detectorkit.readthedocs.io" in html
+    assert "detectorkit.HoGSVMDetector.html" in html
+    assert "detectorkit.features.HoGTransformer.html" in HoGTransformer()._repr_html_()

@@ -1,0 +1,100 @@
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from numpydoc.validate import validate
+
+import detectorkit
+
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "detectorkit").rglob("*.py"))
+
+# Codes of numpydoc that are not followed, each with its reason.
+IGNORED = {
+    "ES01",  # an extended summary is given where there is more to say
+    "EX01",  # examples are given for classes and for functions of data
+    "SA01",  # "See Also" is given where there is something
+    "SA04",  # the same
+    "RT02",  # returned values are named, as in scikit-learn
+    "YD01",  # generators say "Yields" only
+    "GL08",  # checked by ruff (D1), which knows overrides and private names
+    "PR01",  # attributes of dataclasses and tuples are described once, as attributes
+    "PR02",  # the same
+    "RT03",  # the same
+}
+
+
+def modules():
+    for module in pkgutil.walk_packages(detectorkit.__path__, "detectorkit."):
+        if not module.name.endswith("__main__"):
+            yield importlib.import_module(module.name)
+
+
+def public_objects():
+    for module in modules():
+        for name in getattr(module, "__all__", ()):
+            thing = getattr(module, name)
+            if inspect.isfunction(thing) or inspect.isclass(thing):
+                if thing.__module__ != module.__name__:
+                    continue
+                yield f"{module.__name__}.{name}"
+                if inspect.isclass(thing):
+                    for method, value in vars(thing).items():
+                        if not method.startswith("_") and inspect.isfunction(value):
+                            yield f"{module.__name__}.{name}.{method}"
+
+
+@pytest.mark.parametrize("name", sorted(public_objects()))
+def test_docstrings_follow_numpydoc(name):
+    errors = [error for error in validate(name)["errors"] if error[0] not in IGNORED]
+    assert not errors
+
+
+def test_import_is_fast_and_light():
+    code = (
+        "import sys, detectorkit;"
+        "print([m for m in ('numpy', 'sklearn', 'cv2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_had():
+    for name in detectorkit.__all__:
+        assert getattr(detectorkit, name) is not None
+    assert set(dir(detectorkit)) == set(detectorkit.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        detectorkit.nonsense  # noqa: B018
+
+
+def test_every_module_says_what_is_public():
+    for module in modules():
+        if not module.__name__.endswith(("_version", "detectors", "graph", "utils")):
+            assert module.__all__, module.__name__
+
+
+def test_nothing_is_unpickled_by_the_library():
+    for path in SOURCES:
+        if path.name != "estimator_checks.py":
+            assert not re.search(
+                r"import pickle|pickle\.load|joblib\.load|\beval\(", path.read_text()
+            ), path
+
+
+def test_opencv_decodes_in_one_place_only():
+    for path in SOURCES:
+        if path.name not in {"images.py", "estimator_checks.py"}:
+            assert not re.search(r"imread|imdecode|COLOR_BGR", path.read_text()), path
+
+
+def test_version_is_that_of_the_distribution():
+    from importlib.metadata import version
+
+    assert version("detectorkit") == detectorkit.__version__
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["name"] == "detectorkit"
