@@ -172,7 +172,7 @@ class ImageTransformer(
 
         Returns
         -------
-        features : ndarray of shape (n_samples, n_features_out_), dtype float32
+        features : ndarray of shape (n_samples, `n_features_out_`), dtype float32
             One row an image.
 
         Raises
@@ -321,7 +321,13 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         if len(classes) != 2:
             raise ValueError(
                 f"{type(self).__name__} can't train when only one class is present in y: "
-                f"{classes[0]!r}. Pass both real and generated images."
+                f"{classes[0].item()!r}. Pass both real and generated images."
+            )
+        if str(classes[1]).lower() == "real":
+            raise ValueError(
+                f"{type(self).__name__}: of the labels {classes.tolist()}, the second in sorted "
+                "order is taken for 'generated', as in all of scikit-learn. Use 0 for real and 1 "
+                "for generated."
             )
         return classes, codes.astype(np.int64)
 

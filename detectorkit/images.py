@@ -241,7 +241,8 @@ def check_images(
     ----------
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes) or of paths. What this
+        function returned is returned as it is; so estimators take it too.
     caller : str, default="check_images"
         The name that error messages begin with.
     max_pixels : int, default=MAX_PIXELS
@@ -266,6 +267,8 @@ def check_images(
     >>> len(check_images(np.zeros((5, 32, 32), dtype=np.uint8)))
     5
     """
+    if isinstance(X, ImageSequence):
+        return X
     items = _as_items(X, caller)
     if len(items) == 0:
         raise ValueError(
@@ -285,8 +288,6 @@ def _as_items(X: Any, caller: str) -> Any:
         raise TypeError(
             f"{caller}: X is the single path {os.fspath(X)!r}. Pass a list of paths: [path]."
         )
-    if isinstance(X, ImageSequence):
-        return X.items
     if hasattr(X, "to_numpy") and getattr(X, "ndim", None) == 1:
         X = X.to_numpy()  # a pandas or polars Series
     if isinstance(X, np.ndarray):
@@ -381,8 +382,9 @@ def load_image(
     """Decode an image file.
 
     AVIF, BMP, GIF (the first frame), JPEG, PNG, TIFF and WebP are read by OpenCV. The EXIF
-    orientation is applied, palettes are expanded, alpha is dropped (not blended; a TIFF with
-    transparent pixels is an error), and of 16 bits the upper 8 are kept.
+    orientation is applied (but not the rotation that an AVIF file may ask for), palettes are
+    expanded, alpha is dropped (not blended; a TIFF with transparent pixels is an error), and of
+    16 bits the upper 8 are kept.
 
     Parameters
     ----------
@@ -451,8 +453,8 @@ def _checked_header(
     if header.height * header.width > max_pixels:
         raise ImageReadError(
             path,
-            f"{header.height} x {header.width} pixels are more than max_pixels={max_pixels}. "
-            "Raise `max_pixels` if you trust the file.",
+            f"{header.height} x {header.width} pixels are more than max_pixels={max_pixels}. If "
+            "you trust the file, pass `check_images(X, max_pixels=...)` as X.",
             index,
         )
     return header

@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 from PIL import Image
 
 from detectorkit.exceptions import ImageReadError
+from detectorkit.features import HoGTransformer
 from detectorkit.images import (
     Preprocessing,
     check_images,
@@ -213,6 +214,14 @@ def test_a_decompression_bomb_is_refused_by_default(tmp_path):
     (tmp_path / "a.png").write_bytes(bytes(data))
     with pytest.raises(ImageReadError, match="more than max_pixels=100000000"):
         load_image(tmp_path / "a.png")
+
+
+def test_checked_images_with_another_limit_are_taken_by_estimators(tmp_path):
+    path = save(tmp_path / "a.png", np.zeros((50, 80), np.uint8))
+    transformer = HoGTransformer().fit([path])
+    with pytest.raises(ImageReadError, match="max_pixels=3999"):
+        transformer.transform(check_images([path], max_pixels=3999))
+    assert len(transformer.transform(check_images([path], max_pixels=4000))) == 1
 
 
 @pytest.mark.parametrize("color_space", ["gray", "rgb"])

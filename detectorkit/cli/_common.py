@@ -30,7 +30,7 @@ def add_jobs(parser: ArgumentParser) -> None:
         The sub-command's parser.
     """
     parser.add_argument(
-        "--jobs", type=int, default=-1, metavar="N", help="number of threads; -1 means all cores"
+        "--jobs", type=int, default=-1, metavar="N", help="number of threads (default: all cores)"
     )
 
 

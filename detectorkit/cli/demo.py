@@ -38,9 +38,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         The sub-command's parser.
     """
     parser.add_argument(
-        "-o", "--output", default="detectorkit-demo", help="folder for the report and the model"
+        "-o",
+        "--output",
+        default="detectorkit-demo",
+        help="folder for the report and the model (default: detectorkit-demo)",
     )
-    parser.add_argument("--random-state", type=int, default=0, metavar="N", help="seed")
+    parser.add_argument(
+        "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -139,7 +144,7 @@ def _fit(parts: dict[str, Any], random_state: int) -> Any:
             cells_per_block=(1, 1),
             n_jobs=-1,
             random_state=random_state,
-        ).fit(parts["train"].data, parts["train"].target)
+        ).fit(parts["train"].data, parts["train"].target, groups=parts["train"].source)
         for C in _C_TRIED
     ]
     best = max(detectors, key=score)

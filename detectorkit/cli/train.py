@@ -35,7 +35,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "data",
         help="folder with real/ and generated/<generator>/, or CSV file with path and label",
     )
-    parser.add_argument("-m", "--model", choices=_DETECTORS, default="hog-svm", help="detector")
+    parser.add_argument(
+        "-m", "--model", choices=_DETECTORS, default="hog-svm", help="(default: hog-svm)"
+    )
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     parser.add_argument(
         "--set",
@@ -48,7 +50,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--groups", metavar="COLUMN", help="column of the manifest that must not straddle the parts"
     )
-    parser.add_argument("--random-state", type=int, default=0, metavar="N", help="seed")
+    parser.add_argument(
+        "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     add_jobs(parser)
 
@@ -78,10 +82,10 @@ def run(arguments: Namespace) -> int:
     found = load_images(arguments.data)
     hash_paths = partial(perceptual_hash, n_jobs=arguments.jobs)
     hashes, read, failures = process_paths(hash_paths, found.data, "Reading images")
-    train, test = _split(found, read, hashes, arguments)
+    train, test, groups = _split(found, read, hashes, arguments)
 
     start = time.monotonic()
-    detector.fit([found.data[i] for i in train], found.target[train])
+    detector.fit([found.data[i] for i in train], found.target[train], groups=groups)
     seconds = time.monotonic() - start
     generators = found.metadata.get("generator", np.array([], dtype=str))
     used = generators[train[found.target[train] == 1]] if len(generators) else generators
@@ -120,8 +124,8 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value  # a bare word is a string
 
 
-def _split(found: Any, read: Any, hashes: Any, arguments: Namespace) -> tuple[Any, Any]:
-    """Give indices of the images to fit and to measure on."""
+def _split(found: Any, read: Any, hashes: Any, arguments: Namespace) -> tuple[Any, Any, Any]:
+    """Give indices of the images to fit and to measure on, and the groups of the former."""
     from detectorkit.datasets import near_duplicate_groups, train_val_test_split
 
     groups = near_duplicate_groups(hashes)
@@ -134,11 +138,12 @@ def _split(found: Any, read: Any, hashes: Any, arguments: Namespace) -> tuple[An
     parts = train_val_test_split(
         read,
         found.target[read],
+        groups,
         groups=groups,
         keep_near_duplicates=False,
         random_state=arguments.random_state,
     )
-    return np.concatenate(parts[:2]), parts[2]
+    return np.concatenate(parts[:2]), parts[2], np.concatenate(parts[6:8])
 
 
 def _join(copies: Any, column: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch, check_random_state
+from threadpoolctl import threadpool_limits
 
 from detectorkit.datasets.decoders import DECODERS
 from detectorkit.images import resize_image
@@ -94,6 +95,18 @@ def make_upsampling_images(
     """
     _check(n_samples, decoders, photographs, image_size)
     random = check_random_state(random_state)
+    # Many small problems: BLAS threads would only wait for each other.
+    with threadpool_limits(1, "blas"):
+        return _make(n_samples, decoders, photographs, image_size, random)
+
+
+def _make(
+    n_samples: int,
+    decoders: Sequence[str],
+    photographs: Sequence[str],
+    image_size: tuple[int, int],
+    random: np.random.RandomState,
+) -> Bunch:
     data = np.empty((n_samples, *image_size, 3), np.uint8)
     generator, source = [], []
     for index in range(0, n_samples, 2):

@@ -52,7 +52,7 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
     FileNotFoundError
         If there is nothing at `data`.
     ValueError
-        If there are no images, a class is missing, or a row of the manifest makes no sense.
+        If there are no images, or a row of the manifest makes no sense.
 
     Examples
     --------
@@ -70,11 +70,7 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
     place = Path(data)
     if not place.exists():
         raise FileNotFoundError(f"There is no folder or CSV file {place}.")
-    found = _from_folder(place) if place.is_dir() else _from_manifest(place)
-    for code, name in enumerate(found.target_names):
-        if code not in found.target:
-            raise ValueError(f"{place} has no {name} images; both classes are needed.")
-    return found
+    return _from_folder(place) if place.is_dir() else _from_manifest(place)
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -121,6 +117,8 @@ def _from_manifest(manifest: Path) -> Bunch:
                 f"{manifest} has the columns {columns}; a manifest needs path and label."
             )
         rows = list(reader)
+    if not rows:
+        raise ValueError(f"{manifest} has no rows; list at least one image.")
     target = []
     for number, row in enumerate(rows, start=2):
         label = _LABELS.get((row["label"] or "").strip().lower())

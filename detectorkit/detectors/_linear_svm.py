@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import SGDClassifier
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.svm import SVC
 
 __all__ = ["GRAM_LIMIT", "LinearSolution", "solve_gram", "solve_stream"]
@@ -58,6 +58,7 @@ def solve_gram(
     *,
     C: float,
     sample_weight: NDArray[np.float64] | None,
+    groups: NDArray[Any] | None,
     random_state: np.random.RandomState,
 ) -> LinearSolution:
     """Solve exactly by the dual, from one Gram matrix.
@@ -65,13 +66,15 @@ def solve_gram(
     Parameters
     ----------
     features : ndarray of shape (n_samples, n_features), dtype float32
-        The features.
+        The features; the mean is taken off them in place.
     y : ndarray of shape (n_samples,)
         0 or 1.
     C : float
         Inverse strength of the regularisation.
     sample_weight : ndarray of shape (n_samples,) or None
         Factors of C for each sample.
+    groups : ndarray of shape (n_samples,) or None
+        Samples of one group are held out together.
     random_state : RandomState
         Draws the folds of the held-out scores.
 
@@ -84,15 +87,16 @@ def solve_gram(
     used = np.arange(len(y)) if sample_weight is None else np.flatnonzero(sample_weight > 0)
     if len(used) < len(y) and sample_weight is not None:
         features, y, sample_weight = features[used], y[used], sample_weight[used]
+        groups = None if groups is None else groups[used]
     # The machine does not depend on where the origin is; near the mean, float32 is exact enough.
     mean = features.mean(axis=0)
-    features = features - mean
+    features -= mean
     gram = features @ features.T
     support, dual, intercept = _solve_dual(gram, y, np.arange(len(y)), C, sample_weight)
     coef = dual @ features[support].astype(np.float64)
 
     scores = np.empty(len(y))
-    for train, test in _folds(y, random_state):
+    for train, test in _folds(y, groups, random_state):
         support, dual, fold_intercept = _solve_dual(gram, y, train, C, sample_weight)
         scores[test] = gram[np.ix_(test, support)] @ dual + fold_intercept
     return LinearSolution(coef, float(intercept - mean @ coef), used, scores)
@@ -113,14 +117,21 @@ def _solve_dual(
 
 
 def _folds(
-    y: NDArray[np.int64], random_state: np.random.RandomState
+    y: NDArray[np.int64], groups: NDArray[Any] | None, random_state: np.random.RandomState
 ) -> Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    n_folds = min(_N_FOLDS, int(np.bincount(y).min()))
+    everything = np.arange(len(y))
+    names = everything if groups is None else groups
+    n_folds = min(_N_FOLDS, *(len(np.unique(names[y == label])) for label in (0, 1)))
     if n_folds == 1:
-        # A class with one image cannot be held out; its own score is all there is.
-        return [(np.arange(len(y)), np.arange(len(y)))]
-    folds = StratifiedKFold(n_folds, shuffle=True, random_state=random_state)
-    return folds.split(np.zeros(len(y)), y)
+        # A class of one image or group cannot be held out; its own scores are all there is.
+        return [(everything, everything)]
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    folds = kind(n_folds, shuffle=True, random_state=random_state)
+    # A fold whose training part lost a class to large groups is scored with nothing held out.
+    return [
+        (train if len(np.unique(y[train])) == 2 else everything, test)
+        for train, test in folds.split(everything, y, groups)
+    ]
 
 
 def solve_stream(
@@ -149,7 +160,8 @@ def solve_stream(
     Returns
     -------
     solution : LinearSolution
-        A tenth of the samples, at most 2000, is held out for the calibration only.
+        A tenth of the samples, at most 2000, is held out for the calibration only; of very few
+        samples none is.
 
     Notes
     -----
@@ -171,6 +183,8 @@ def solve_stream(
                 chunk = stored[rows].astype(np.float32)
                 machine.partial_fit(chunk, y[order[rows]], classes=[0, 1], sample_weight=weight)
         coef, intercept = machine.coef_[0], float(machine.intercept_[0])
+        if len(np.unique(y[order[n_train:]])) < 2:
+            n_train = 0  # too few to hold any out; their own scores are all there is
         scores = stored[n_train:].astype(np.float32) @ coef + intercept
         del stored  # before its folder goes
     return LinearSolution(coef, intercept, order[n_train:], scores)

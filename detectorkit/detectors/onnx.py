@@ -14,12 +14,14 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from detectorkit.base import BaseImageDetector
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
-from detectorkit.images import Preprocessing, map_batches
+from detectorkit.images import Preprocessing, iter_slices, map_batches
 
 if TYPE_CHECKING:
     import onnx
 
 __all__ = ["OnnxDetector", "load_detector"]
+
+_RUN_SIZE = 4  # images in one run of the graph; its intermediate results then fit into a cache
 
 
 class OnnxDetector(BaseImageDetector):
@@ -222,8 +224,11 @@ class OnnxDetector(BaseImageDetector):
 
 
 def _run(session: Any, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    scores: NDArray[np.float32] = session.run(["score"], {"pixels": batch})[0]
-    return scores
+    parts = [
+        session.run(["score"], {"pixels": batch[part]})[0]
+        for part in iter_slices(len(batch), _RUN_SIZE)
+    ]
+    return np.concatenate(parts)
 
 
 def _make_session(content: bytes, name: str) -> Any:

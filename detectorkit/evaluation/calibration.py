@@ -55,7 +55,7 @@ def fit_slope(
     >>> from detectorkit.evaluation.calibration import fit_slope
     >>> scores = np.array([-2.0, -1.0, 1.0, -1.0, 1.0, 2.0])
     >>> round(fit_slope(scores, np.array([0, 0, 0, 1, 1, 1])), 2)
-    0.59
+    0.42
     """
     weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
     n_real, n_generated = weight[y == 0].sum(), weight[y == 1].sum()

@@ -1,4 +1,6 @@
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 
@@ -88,8 +90,6 @@ def test_broken_images_are_named_and_the_others_done(model, folder, tmp_path, ca
 
 
 def test_broken_images_do_not_stop_training(folder, tmp_path, capsys):
-    import shutil
-
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / "real" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     assert main(["train", str(copy), "-o", str(tmp_path / "m.onnx"), "--json"]) == 1
@@ -109,6 +109,25 @@ def test_evaluate_measures_groups(model, folder, capsys):
     out = capsys.readouterr().out
     assert "pixel-shuffle" in out
     assert "trained on: bilinear, nearest" in out
+
+
+def test_photographs_alone_give_a_false_positive_rate(model, folder, tmp_path, capsys):
+    shutil.copytree(folder / "real", tmp_path / "real")
+    assert main(["evaluate", str(model), str(tmp_path), "--json"]) == 0
+    metrics = json.loads(capsys.readouterr().out)["metrics"]
+    assert 0 <= metrics["false_positive_rate"]["value"] <= 1
+    assert metrics["roc_auc"]["value"] is None
+    assert main(["train", str(tmp_path), "-o", str(tmp_path / "m.onnx")]) == 2
+    assert "only one class" in capsys.readouterr().err
+
+
+def test_a_reader_that_closes_the_pipe_is_no_error(model, folder):
+    predict = [sys.executable, "-m", "detectorkit", "predict", str(model)] + [str(folder)] * 20
+    command = f"{shlex.join(predict)} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.count("\n") == 1
+    assert done.returncode in {0, 141}
+    assert "rror" not in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,37 @@ def test_probabilities_are_calibrated_on_held_out_images():
     assert naive > 1.2 * detector.slope_
 
 
+def test_pairs_need_groups_for_sensible_probabilities():
+    pairs = make_upsampling_images(n_samples=400, random_state=1)
+    detector = HoGSVMDetector(C=0.001, random_state=0)
+    alone = detector.fit(pairs.data, pairs.target).slope_
+    groups = np.arange(400) // 2
+    assert detector.fit(pairs.data, pairs.target, groups=groups).slope_ > alone
+    with pytest.raises(ValueError, match="inconsistent"):
+        detector.fit(pairs.data, pairs.target, groups=groups[:-1])
+
+
+def test_a_class_of_one_group_is_not_held_out(upsampled):
+    X, y = upsampled.data[:20], upsampled.target[:20]
+    assert HoGSVMDetector(random_state=0).fit(X, y, groups=y).slope_ > 0
+    one = np.arange(20) == 3
+    assert HoGSVMDetector(random_state=0).fit(X, one.astype(int)).slope_ > 0
+
+
+@pytest.mark.parametrize("n", [2, 6, 12])
+def test_stream_takes_very_few_images(upsampled, monkeypatch, n):
+    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 500)
+    detector = HoGSVMDetector(solver="stream", random_state=0)
+    detector.fit(upsampled.data[:n], upsampled.target[:n])
+    assert np.isfinite(detector.predict_proba(upsampled.data)).all()
+
+
+def test_labels_that_sort_the_wrong_way_are_refused(upsampled):
+    names = np.array(["real", "generated"])[upsampled.target]
+    with pytest.raises(ValueError, match="second in sorted order is taken for 'generated'"):
+        HoGSVMDetector().fit(upsampled.data, names)
+
+
 def test_labels_may_be_any_two(upsampled):
     X, y = upsampled.data, upsampled.target
     names = np.array(["authentic", "synthetic"])[y]
