@@ -76,6 +76,16 @@ in memory, where Python's lock and the memory are the limit.
 `SVC(kernel="linear")` takes {svc:.2f} s, ours {ours_svm:.2f} s: **{svm_ratio:.1f} times as fast**. {note}.
 Decision values differ by at most {svm_difference:.1e}.
 
+## The streaming solver
+
+`benchmarks/speed/stream.py`: both solvers fitted on the same {stream_n_train} decoder reconstructions
+and their originals, measured on {stream_n_test} others. (The task is hard for HoG; what counts is that
+both columns agree.)
+
+{stream}
+
+{stream_memory_n} files: {stream_memory_seconds:.0f} s to fit, {stream_memory_mb:.0f} MB at the peak.
+
 ## The whole job
 
 {files}: 800 to fit with probabilities, 200 to predict. The usual way is PIL, scikit-image's HoG and
@@ -182,6 +192,19 @@ def write_performance() -> None:
             ("peak memory, MB", "peak_mb", 1 / job["ratio_peak_memory"]),
         )
     ]
+    stream = json.loads((RESULTS / "stream.json").read_text())
+    comparison, stream_memory = stream["comparison"], stream["memory"]
+    stream_rows = [
+        [
+            key.removesuffix(", gram"),
+            *(
+                f"{entry['accuracy']:.3f} / {entry['roc_auc']:.3f} in {entry['fit_seconds']:.0f} s"
+                for entry in (gram, comparison[key.replace("gram", "stream")])
+            ),
+        ]
+        for key, gram in comparison.items()
+        if key.endswith("gram")
+    ]
     peaks = result["memory"]["peak_mb_by_number_of_paths"]
     counts = list(next(iter(peaks.values())))
     memory_rows = [[f"`{name}`", *(f"{p[n]:.0f} MB" for n in counts)] for name, p in peaks.items()]
@@ -197,6 +220,12 @@ def write_performance() -> None:
         svm_ratio=svm["ratio"],
         svm_difference=svm["max_difference_of_decision_values"],
         note=svm["note"][0].upper() + svm["note"][1:],
+        stream_n_train=comparison["n_train"],
+        stream_n_test=comparison["n_test"],
+        stream=table(["accuracy / AUC", '`solver="gram"`', '`solver="stream"`'], stream_rows),
+        stream_memory_n=stream_memory["n"],
+        stream_memory_seconds=stream_memory["fit_seconds"],
+        stream_memory_mb=stream_memory["peak_mb"],
         files=job["files"],
         job=table(["", "usual", "detectorkit", "ratio"], job_rows),
         memory=table(["peak of the process", *(f"{n} paths" for n in counts)], memory_rows),

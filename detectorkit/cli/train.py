@@ -77,7 +77,9 @@ def run(arguments: Namespace) -> int:
     output = Path(arguments.output)
     if not output.absolute().parent.is_dir():  # said before an hour of training, not after
         raise FileNotFoundError(f"there is no folder {output.parent} to write {output.name} to.")
-    detector = HoGSVMDetector(n_jobs=arguments.jobs, random_state=arguments.random_state)
+    detector = HoGSVMDetector(
+        n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
+    )
     detector.set_params(**dict(arguments.set))
     found = load_images(arguments.data)
     hash_paths = partial(perceptual_hash, n_jobs=arguments.jobs)

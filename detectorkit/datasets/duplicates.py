@@ -11,7 +11,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from detectorkit.images import Preprocessing, check_images, map_batches
-from detectorkit.utils.progress import progress_bar
+from detectorkit.utils.progress import track
 
 __all__ = ["MAX_DISTANCE", "near_duplicate_groups", "perceptual_hash"]
 
@@ -65,12 +65,8 @@ def perceptual_hash(
        functions. https://www.phash.org/docs/pubs/thesis_zauner.pdf
     """
     images = check_images(X, caller="perceptual_hash")
-    with progress_bar("Comparing pictures", len(images), show=progress) as advance:
-        parts = []
-        for part in map_batches(_low_frequency_bits, images, _WORKING, n_jobs=n_jobs):
-            parts.append(part)
-            advance(len(part))
-    return np.concatenate(parts)
+    parts = map_batches(_low_frequency_bits, images, _WORKING, n_jobs=n_jobs)
+    return np.concatenate(list(track("Comparing pictures", parts, len(images), show=progress)))
 
 
 def _low_frequency_bits(batch: NDArray[Any]) -> NDArray[np.bool_]:

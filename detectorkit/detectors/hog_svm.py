@@ -21,6 +21,7 @@ from detectorkit.detectors._linear_svm import GRAM_LIMIT, solve_gram, solve_stre
 from detectorkit.evaluation.calibration import fit_slope
 from detectorkit.features.hog import BlockNorm, check_hog_parameters, hog_features
 from detectorkit.images import ColorSpace, ImageSequence, Preprocessing, map_batches
+from detectorkit.utils.progress import track
 from detectorkit.utils.validation import check_choice, check_real
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class HoGSVMDetector(BaseImageDetector):
         `joblib.parallel_config` context; -1 means all processors.
     random_state : int, RandomState instance or None, default=None
         Draws the folds for the probabilities, and the order of "stream".
+    verbose : bool, default=False
+        Whether `fit` shows its progress on standard error.
 
     Attributes
     ----------
@@ -145,6 +148,7 @@ class HoGSVMDetector(BaseImageDetector):
         input_shape: tuple[int, ...] | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
     ) -> None:
         self.C = C
         self.orientations = orientations
@@ -159,6 +163,7 @@ class HoGSVMDetector(BaseImageDetector):
         self.input_shape = input_shape
         self.n_jobs = n_jobs
         self.random_state = random_state
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
         """Fit the machine and its probabilities.
@@ -202,13 +207,14 @@ class HoGSVMDetector(BaseImageDetector):
 
         working_size = images.read(0, preprocessing).shape[:2]
         uses_gram = self.solver == "gram" or (self.solver == "auto" and len(codes) <= GRAM_LIMIT)
-        batches = self._features(images, preprocessing, hog, working_size)
+        parts = self._features(images, preprocessing, hog, working_size)
+        batches = track("Computing features", parts, len(codes), show=self.verbose)
         settings = {"C": C, "sample_weight": weight, "random_state": random_state}
         if uses_gram:
             features = _concatenate(batches, len(codes))
             solution = solve_gram(features, codes, groups=groups, **settings)
         else:
-            solution = solve_stream(batches, codes, **settings)
+            solution = solve_stream(batches, codes, verbose=self.verbose, **settings)
 
         held_out_weight = None if weight is None else weight[solution.held_out]
         self.slope_ = fit_slope(solution.held_out_scores, codes[solution.held_out], held_out_weight)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from typing import TypeVar
 
-__all__ = ["progress_bar"]
+__all__ = ["progress_bar", "track"]
+
+Part = TypeVar("Part", bound=Sized)
 
 _WIDTH = 30
 _INTERVAL = 0.1  # seconds between two drawings
@@ -54,3 +57,28 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
         start = "\r" if on_terminal else ""
         end = " " * _WIDTH if on_terminal else ""
         sys.stderr.write(f"{start}{what}: {done} in {seconds:.1f} s{end}\n")
+
+
+def track(what: str, parts: Iterable[Part], total: int, *, show: bool) -> Iterator[Part]:
+    """Show how far an iteration over parts of something is.
+
+    Parameters
+    ----------
+    what : str
+        What is being done.
+    parts : iterable of sized
+        The parts; the length of each counts.
+    total : int
+        The length of all together.
+    show : bool
+        Whether to show anything.
+
+    Yields
+    ------
+    part : sized
+        One after the other.
+    """
+    with progress_bar(what, total, show=show) as advance:
+        for part in parts:
+            advance(len(part))
+            yield part
