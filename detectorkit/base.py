@@ -35,8 +35,8 @@ from sklearn.base import (
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from detectorkit import images as _images
-from detectorkit.images import COLOR_SPACES, ImageSequence, Preprocessing
+from detectorkit.decoding import COLOR_SPACES, ColorSpace
+from detectorkit.images import ImageSequence, Preprocessing, check_images, map_batches
 from detectorkit.utils.validation import check_choice, check_pair, parameter_error
 
 __all__ = ["BaseImageDetector", "ImageInputMixin", "ImageTransformer"]
@@ -52,7 +52,7 @@ class ImageInputMixin:
 
     input_shape: tuple[int, ...] | None
     image_size: tuple[int, int] | None
-    color_space: _images.ColorSpace
+    color_space: ColorSpace
 
     def _validate_images(self, X: Any, *, reset: bool) -> ImageSequence:
         """Settle the form of X; the image twin of scikit-learn's `validate_data`.
@@ -60,7 +60,7 @@ class ImageInputMixin:
         The only state that it sets is `n_features_in_` and `feature_names_in_`, for 2-D X.
         """
         if self.input_shape is None or _is_set_of_images(X):
-            return _images.check_images(X, caller=type(self).__name__)
+            return check_images(X, caller=type(self).__name__)
         # The rows may have passed through a scaler, so any real number is allowed in them.
         rows = validate_data(self, X, reset=reset, dtype=[np.float32, np.uint8])
         try:
@@ -89,6 +89,8 @@ class ImageInputMixin:
 
 def _is_set_of_images(X: Any) -> bool:
     """Whether X is images or paths, rather than rows of numbers."""
+    if isinstance(X, ImageSequence):
+        return True
     if isinstance(X, np.ndarray) and X.dtype.kind != "O":
         return X.ndim in {3, 4} or X.dtype.kind in "UT"
     if hasattr(X, "columns") or not (isinstance(X, Sequence) or getattr(X, "ndim", 0) == 1):
@@ -186,7 +188,7 @@ class ImageTransformer(
         images = self._validate_images(X, reset=False)
         features = np.empty((len(images), self.n_features_out_), np.float32)
         done = 0
-        for part in _images.map_batches(
+        for part in map_batches(
             self._compute, images, self._check_parameters(), n_jobs=self.n_jobs
         ):
             if part.shape[1] != self.n_features_out_:

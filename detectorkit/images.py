@@ -2,8 +2,8 @@
 
 Everything that takes images passes them through `check_images`, which settles what form X has
 and reads no pixel, and then takes them one by one, or in batches, from the
-`ImageSequence` that it returns. Decoding, orientation, colour, value range and resizing are
-decided here and nowhere else.
+`ImageSequence` that it returns. Which forms and values are allowed is decided here and nowhere
+else; how a file is decoded, in `detectorkit.decoding`.
 """
 
 from __future__ import annotations
@@ -11,54 +11,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit._headers import ImageHeader, read_header
-from detectorkit.exceptions import ImageReadError
+from detectorkit.decoding import (
+    MAX_PIXELS,
+    ColorSpace,
+    convert_color,
+    load_image,
+    resize_image,
+)
 
-__all__ = [
-    "COLOR_SPACES",
-    "MAX_PIXELS",
-    "ImageSequence",
-    "Preprocessing",
-    "check_images",
-    "iter_slices",
-    "load_image",
-    "map_batches",
-    "resize_image",
-]
+__all__ = ["ImageSequence", "Preprocessing", "check_images", "iter_slices", "map_batches"]
 
 Image = NDArray[np.uint8] | NDArray[np.float32]
-ColorSpace = Literal["gray", "rgb"]
-
-COLOR_SPACES: Final = ("gray", "rgb")
-
-MAX_PIXELS: Final = 100_000_000
-"""Files that announce more pixels than this are refused before they are decoded."""
-
 BATCH_SIZE: Final = 64
 """Images that are decoded at a time by each worker."""
-
-# A JPEG is decoded at 1/2, 1/4 or 1/8 only where at least this many decoded pixels a side are
-# left for each pixel wanted: there the area filter averages the difference away (at most one
-# grey level in 3 % of the pixels; at 4 it would already be twice that).
-_SHRINK_MARGIN: Final = 8
-
-_READ_FLAGS: Final = {
-    ("gray", 1): cv2.IMREAD_GRAYSCALE,
-    ("gray", 2): cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    ("gray", 4): cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    ("gray", 8): cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    ("rgb", 1): cv2.IMREAD_COLOR,
-    ("rgb", 2): cv2.IMREAD_REDUCED_COLOR_2,
-    ("rgb", 4): cv2.IMREAD_REDUCED_COLOR_4,
-    ("rgb", 8): cv2.IMREAD_REDUCED_COLOR_8,
-}
 
 
 @dataclass(frozen=True)
@@ -191,7 +161,7 @@ class ImageSequence(Sequence[Any]):
             image = _checked_array(item, self._start + index, check_range=not self._are_rows)
             if preprocessing.as_uint8 and not self._are_rows and image.dtype != np.uint8:
                 image = np.rint(image * 255).astype(np.uint8)
-            image = _convert_color(image, preprocessing.color_space)
+            image = convert_color(image, preprocessing.color_space)
         if preprocessing.image_size is None:
             return image
         return resize_image(image, preprocessing.image_size)
@@ -368,148 +338,6 @@ def _checked_array(image: NDArray[Any], index: int, *, check_range: bool) -> Ima
             )
     if image.ndim == 3:
         image = image[..., 0] if image.shape[2] == 1 else image[..., :3]
-    return image
-
-
-def load_image(
-    path: str | os.PathLike[str],
-    *,
-    color_space: ColorSpace = "rgb",
-    image_size: tuple[int, int] | None = None,
-    max_pixels: int = MAX_PIXELS,
-    index: int | None = None,
-) -> NDArray[np.uint8]:
-    """Decode an image file.
-
-    AVIF, BMP, GIF (the first frame), JPEG, PNG, TIFF and WebP are read by OpenCV. The EXIF
-    orientation is applied (but not the rotation that an AVIF file may ask for), palettes are
-    expanded, alpha is dropped (not blended; a TIFF with transparent pixels is an error), and of
-    16 bits the upper 8 are kept.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file.
-    color_space : {"gray", "rgb"}, default="rgb"
-        Grey of a JPEG is the luma that the file stores. It differs from the luma computed
-        from its decoded colours by rounding, and more where those colours had to be clipped.
-    image_size : tuple of (int, int), default=None
-        Height and width that the caller is going to resize to. It lets a JPEG that is very
-        much larger be decoded at a half, a quarter or an eighth; the result is then smaller
-        than the file says, never smaller than eight times `image_size`.
-    max_pixels : int, default=MAX_PIXELS
-        Refuse a file that announces more pixels.
-    index : int, default=None
-        The position in the user's input, for the error message.
-
-    Returns
-    -------
-    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        Grey or RGB.
-
-    Raises
-    ------
-    ImageReadError
-        If the file is missing, empty, broken, truncated, too large or no image.
-    """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageReadError(path, f"{error.strerror or error}.", index) from error
-    header = _checked_header(data, path, max_pixels, index)
-    flag = _read_flag(header, color_space, image_size)
-    try:
-        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error as error:
-        raise ImageReadError(path, f"the {header.format} data are broken.", index) from error
-    if image is None:
-        raise ImageReadError(path, f"the {header.format} data are broken or truncated.", index)
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    if image.dtype != np.uint8:
-        reason = f"{image.dtype} pixels have no known range; save it with 8 or 16 bits."
-        raise ImageReadError(path, reason, index)
-    if image.ndim == 3:
-        if image.shape[2] == 4 and image[..., 3].min() < 255:
-            # Only TIFF gets here with its alpha, and libtiff has multiplied the colours by it.
-            reason = "a TIFF with transparent pixels; save it without alpha, or as PNG."
-            raise ImageReadError(path, reason, index)
-        image = cv2.cvtColor(
-            image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB
-        )
-    return _convert_color(image, color_space)
-
-
-def _checked_header(
-    data: bytes, path: str | os.PathLike[str], max_pixels: int, index: int | None
-) -> ImageHeader:
-    if not data:
-        raise ImageReadError(path, "the file is empty.", index)
-    header = read_header(data)
-    if header is None:
-        raise ImageReadError(
-            path, "not an AVIF, BMP, GIF, JPEG, PNG, TIFF or WebP image, whatever its name.", index
-        )
-    if header.height * header.width > max_pixels:
-        raise ImageReadError(
-            path,
-            f"{header.height} x {header.width} pixels are more than max_pixels={max_pixels}. If "
-            "you trust the file, pass `check_images(X, max_pixels=...)` as X.",
-            index,
-        )
-    return header
-
-
-def _read_flag(
-    header: ImageHeader, color_space: ColorSpace, image_size: tuple[int, int] | None
-) -> int:
-    if header.format == "TIFF":
-        # The colour mode would hide an alpha channel that has already changed the colours.
-        return cv2.IMREAD_UNCHANGED
-    if header.format != "JPEG":
-        # Grey is computed from the colours, as for arrays, so that a lossless file gives the
-        # same scores as the array it was made from.
-        return cv2.IMREAD_COLOR
-    return _READ_FLAGS[color_space, _shrink_factor(header, image_size)]
-
-
-def _shrink_factor(header: ImageHeader, image_size: tuple[int, int] | None) -> int:
-    if image_size is None:
-        return 1
-    # EXIF may swap the sides, so the shorter of the file must do for the longer one wanted.
-    spare = min(header.height, header.width) / (max(image_size) * _SHRINK_MARGIN)
-    return next((factor for factor in (8, 4, 2) if spare >= factor), 1)
-
-
-def _convert_color(image: Any, color_space: ColorSpace) -> Any:
-    if color_space == "gray" and image.ndim == 3:
-        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
-    if color_space == "rgb" and image.ndim == 2:
-        return np.repeat(image[..., np.newaxis], 3, axis=2)
-    return image
-
-
-def resize_image(image: Any, image_size: tuple[int, int]) -> Any:
-    """Resize by averaging over areas where it shrinks and linearly where it enlarges.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width) or (height, width, 3)
-        The image, uint8 or float32.
-    image_size : tuple of (int, int)
-        Height and width of the result.
-
-    Returns
-    -------
-    resized : ndarray
-        The same kind of image; uint8 is rounded to the nearest level.
-    """
-    height, width = image_size
-    smaller = min(height, image.shape[0]), min(width, image.shape[1])
-    if smaller != image.shape[:2]:
-        image = cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA)
-    if image.shape[:2] != (height, width):
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
     return image
 
 

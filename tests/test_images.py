@@ -11,14 +11,13 @@ from hypothesis.extra import numpy as hnp
 from numpy.testing import assert_array_equal
 from PIL import Image
 
+from detectorkit.decoding import load_image, resize_image
 from detectorkit.exceptions import ImageReadError
 from detectorkit.features import HoGTransformer
 from detectorkit.images import (
     Preprocessing,
     check_images,
-    load_image,
     map_batches,
-    resize_image,
 )
 
 RGB = Preprocessing(None, "rgb")

@@ -31,9 +31,9 @@ from sklearn.svm import SVC
 import detectorkit
 from detectorkit import HoGSVMDetector
 from detectorkit.datasets import load_images, train_val_test_split
+from detectorkit.decoding import load_image, resize_image
 from detectorkit.evaluation import Estimate, binary_metrics, wilson_interval
 from detectorkit.features import HoGTransformer
-from detectorkit.images import load_image, resize_image
 
 RESULT = Path(__file__).parents[1] / "results" / "protocol_a_hog_svm.json"
 SOURCE = "zoya2244"

@@ -12,7 +12,7 @@ from sklearn.utils import Bunch, check_random_state
 from threadpoolctl import threadpool_limits
 
 from detectorkit.datasets.decoders import DECODERS
-from detectorkit.images import resize_image
+from detectorkit.decoding import resize_image
 
 __all__ = ["PHOTOGRAPHS", "make_upsampling_images"]
 

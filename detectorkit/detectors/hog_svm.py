@@ -17,10 +17,11 @@ from sklearn.utils.validation import (
 )
 
 from detectorkit.base import BaseImageDetector
+from detectorkit.decoding import ColorSpace
 from detectorkit.detectors._linear_svm import GRAM_LIMIT, solve_gram, solve_stream
 from detectorkit.evaluation.calibration import fit_slope
 from detectorkit.features.hog import BlockNorm, check_hog_parameters, hog_features
-from detectorkit.images import ColorSpace, ImageSequence, Preprocessing, map_batches
+from detectorkit.images import ImageSequence, Preprocessing, map_batches
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import check_choice, check_real
 

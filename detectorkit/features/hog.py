@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.base import ImageTransformer
-from detectorkit.images import ColorSpace, Preprocessing
+from detectorkit.decoding import ColorSpace
+from detectorkit.images import Preprocessing
 from detectorkit.utils.validation import check_choice, check_integer, check_pair
 
 __all__ = ["HoGTransformer", "check_hog_parameters", "hog_features", "hog_shape"]

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detectorkit._version import __version__
+from detectorkit.decoding import COLOR_SPACES
 from detectorkit.exceptions import ModelFileError
-from detectorkit.images import COLOR_SPACES, Preprocessing
+from detectorkit.images import Preprocessing
 
 __all__ = ["RECORD_KEY", "ModelRecord"]
 

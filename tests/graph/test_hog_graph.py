@@ -8,7 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from detectorkit import HoGSVMDetector
-from detectorkit.images import check_images, resize_image
+from detectorkit.decoding import resize_image
+from detectorkit.images import check_images
 
 
 def run(model, pixels):
