@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -169,8 +168,7 @@ class OnnxDetector(BaseImageDetector):
         """
         check_is_fitted(self)
         images = self._validate_images(X, reset=False)
-        run = partial(_run, self._get_session())
-        batches = map_batches(run, images, self.record_.preprocessing, n_jobs=self.n_jobs)
+        batches = map_batches(self._run, images, self.record_.preprocessing, n_jobs=self.n_jobs)
         return np.concatenate(list(batches)).astype(np.float64)
 
     def to_onnx(self) -> onnx.ModelProto:
@@ -208,6 +206,14 @@ class OnnxDetector(BaseImageDetector):
         self.threshold_ = self.record_.threshold
         self.slope_ = self.record_.slope
 
+    def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        session = self._get_session()
+        parts = [
+            session.run(["score"], {"pixels": batch[part]})[0]
+            for part in iter_slices(len(batch), _RUN_SIZE)
+        ]
+        return np.concatenate(parts)
+
     def _get_session(self) -> Any:
         # Sessions can't be pickled, so copies make their own when they first need one.
         if getattr(self, "_session", None) is None:
@@ -221,14 +227,6 @@ class OnnxDetector(BaseImageDetector):
     def _check_preprocessing(self) -> Preprocessing:
         preprocessing: Preprocessing = self.record_.preprocessing
         return preprocessing
-
-
-def _run(session: Any, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-    parts = [
-        session.run(["score"], {"pixels": batch[part]})[0]
-        for part in iter_slices(len(batch), _RUN_SIZE)
-    ]
-    return np.concatenate(parts)
 
 
 def _make_session(content: bytes, name: str) -> Any:

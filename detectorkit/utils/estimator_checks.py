@@ -14,7 +14,9 @@ both side by side:
 
 from __future__ import annotations
 
+import atexit
 import pickle
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache, partial
@@ -22,6 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
+import joblib
 import numpy as np
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
@@ -132,6 +135,7 @@ def _image_checks(estimator: Any) -> Iterator[tuple[str, Check]]:
 def _data() -> _Data:
     random = np.random.default_rng(0)
     folder = Path(tempfile.mkdtemp(prefix="detectorkit-checks-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     images, paths = np.empty((_N, _SIZE, _SIZE, 3), np.uint8), []
     y = np.tile([0, 1], _N // 2)
     for index, label in enumerate(y):
@@ -298,6 +302,15 @@ def check_n_jobs(estimator: Any) -> None:
         assert_array_equal(results[0], results[1])
 
 
+def check_other_backends(estimator: Any) -> None:
+    """Give the same in other processes, as on a cluster."""
+    if "n_jobs" in estimator.get_params():
+        expected = _outputs(_fitted(estimator), _data().paths)
+        estimator.set_params(n_jobs=2)
+        with joblib.parallel_config(backend="loky"):
+            assert_array_equal(_outputs(estimator, _data().paths), expected)
+
+
 def check_unfitted(estimator: Any) -> None:
     """Raise NotFittedError before `fit`."""
     _assert_raises(NotFittedError, "not fitted", _outputs, estimator, _data().images)
@@ -457,6 +470,7 @@ _COMMON_CHECKS: tuple[Check, ...] = (
     check_skops,
     check_clone,
     check_n_jobs,
+    check_other_backends,
     check_unfitted,
     check_2d_needs_input_shape,
 )
