@@ -103,11 +103,12 @@ def near_duplicate_groups(
     """
     signs = np.where(hashes, np.float32(1), np.float32(-1))
     n, n_bits = signs.shape
+    starts = range(0, n, _BLOCK)
     pairs = []
-    for start in range(0, n, _BLOCK):
+    for top, left in ((top, left) for top in starts for left in starts if left >= top):
         # The product of two rows of signs is the number of bits minus twice their distance.
-        near = signs[start : start + _BLOCK] @ signs[start:].T >= n_bits - 2 * max_distance
-        pairs.append(np.argwhere(near) + start)
+        product = signs[top : top + _BLOCK] @ signs[left : left + _BLOCK].T
+        pairs.append(np.argwhere(product >= n_bits - 2 * max_distance) + np.array([top, left]))
     row, col = np.concatenate(pairs).T
     graph = coo_array((np.ones(len(row), bool), (row, col)), shape=(n, n))
     return connected_components(graph, directed=False)[1].astype(np.int64)

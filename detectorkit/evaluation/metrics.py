@@ -10,9 +10,11 @@ from scipy.stats import norm
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
+from detectorkit.images import iter_slices
+
 __all__ = ["Estimate", "binary_metrics", "wilson_interval"]
 
-_RESAMPLES_AT_A_TIME = 50
+_WEIGHTS_AT_A_TIME = 500_000  # so much of the bootstrap is in memory at once
 
 
 class Estimate(NamedTuple):
@@ -202,13 +204,13 @@ def _resample(
     curve: _Curve, n_resamples: int, random: np.random.RandomState
 ) -> dict[str, NDArray[np.float64]]:
     classes = [np.flatnonzero(curve.y), np.flatnonzero(~curve.y)]
-    parts = []
-    for start in range(0, n_resamples, _RESAMPLES_AT_A_TIME):
-        rows = min(_RESAMPLES_AT_A_TIME, n_resamples - start)
+    results = []
+    for part in iter_slices(n_resamples, max(1, _WEIGHTS_AT_A_TIME // len(curve.y))):
+        rows = part.stop - part.start
         weight = np.zeros((rows, len(curve.y)))
         for members in classes:
             if len(members):
                 shares = np.full(len(members), 1 / len(members))
                 weight[:, members] = random.multinomial(len(members), shares, size=rows)
-        parts.append(curve.measure(weight))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        results.append(curve.measure(weight))
+    return {name: np.concatenate([r[name] for r in results]) for name in results[0]}

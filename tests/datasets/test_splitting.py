@@ -97,6 +97,15 @@ def test_copies_of_real_photographs_are_found_and_others_are_not(real_faces):
     assert len(np.unique(groups[:200])) == 200
 
 
+def test_copies_are_found_however_far_apart_they_stand(monkeypatch):
+    monkeypatch.setattr("detectorkit.datasets.duplicates._BLOCK", 7)
+    bits = np.random.default_rng(0).random((20, 255)) > 0.5
+    bits = np.concatenate([bits, bits[::-1]])
+    groups = near_duplicate_groups(bits)
+    assert (groups[:20] == groups[20:][::-1]).all()
+    assert len(np.unique(groups)) == 20
+
+
 def test_chains_of_near_duplicates_are_one_group():
     bits = np.random.default_rng(0).random((3, 255)) > 0.5
     bits[1], bits[2] = bits[0], bits[0]
