@@ -76,6 +76,8 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     """List the image files in a folder and the folders below it.
 
+    Links to folders are followed; a folder that is reached twice counts once.
+
     Parameters
     ----------
     folder : str or Path
@@ -86,7 +88,17 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     paths : list of Path
         Sorted; files of other names are passed over.
     """
-    return sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    paths: list[Path] = []
+    seen: set[str] = set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        folders.sort()  # which of two ways to a folder counts must not depend on the file system
+        if os.path.realpath(place) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(place))
+        found = (Path(place, name) for name in files)
+        paths += [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(paths)
 
 
 def _from_folder(folder: Path) -> Bunch:

@@ -27,6 +27,16 @@ def test_only_images_are_found_at_any_depth_in_order(tmp_path):
     assert names == [".hidden.png", "1.webp", "b/c/2.JPG"]
 
 
+def test_links_are_followed_once_and_loops_end(tmp_path):
+    write(tmp_path / "elsewhere" / "a.png", "")
+    data = tmp_path / "data"
+    (data / "sub").mkdir(parents=True)
+    (data / "first").symlink_to(tmp_path / "elsewhere")
+    (data / "second").symlink_to(tmp_path / "elsewhere")
+    (data / "sub" / "loop").symlink_to(data)
+    assert find_images(data) == [data / "first" / "a.png"]
+
+
 def test_manifest_gives_every_column_as_text(tmp_path):
     text = "\ufeffpath,label,generator,width\na.png,real,,64\nsub/b.png,1,sdxl,\n"
     found = load_images(write(tmp_path / "m.csv", text))
