@@ -231,11 +231,30 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
 
     @abstractmethod
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Score the images; higher means "generated"."""
+        """Score the images.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Higher means "generated"; `predict` cuts at `threshold_`.
+        """
 
     @abstractmethod
     def to_onnx(self) -> Any:
-        """Write the fitted detector as one ONNX graph with its record."""
+        """Write the fitted detector as one ONNX graph with its record.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            From "pixels" to "score" and "probability".
+        """
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Say for each image whether it is real or generated.

@@ -35,7 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0 done, 1 some images failed, 2 unusable input.
+        0 done, 1 some images failed, 2 unusable input, 130 stopped from the keyboard, 141 the
+        reader of the output has gone.
     """
     # OpenCV logs every broken file in its own words; ours are printed instead.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

@@ -16,9 +16,30 @@ from detectorkit.utils.progress import progress_bar
 if TYPE_CHECKING:
     from detectorkit.evaluation import Estimate
 
-__all__ = ["add_jobs", "metrics_to_json", "print_metrics", "process_paths", "warn_of_failures"]
+__all__ = [
+    "add_data",
+    "add_jobs",
+    "get_column",
+    "metrics_to_json",
+    "print_metrics",
+    "process_paths",
+]
 
 _CHUNK = 512
+
+
+def add_data(parser: ArgumentParser) -> None:
+    """Add the argument ``data``.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The sub-command's parser.
+    """
+    parser.add_argument(
+        "data",
+        help="folder with real/ and generated/<generator>/, or CSV file with path and label",
+    )
 
 
 def add_jobs(parser: ArgumentParser) -> None:
@@ -34,10 +55,37 @@ def add_jobs(parser: ArgumentParser) -> None:
     )
 
 
+def get_column(found: Any, name: str | None) -> Any:
+    """Give the column that the option ``--groups`` names.
+
+    Parameters
+    ----------
+    found : Bunch
+        What `load_images` found.
+    name : str or None
+        The column; None where the option was not given.
+
+    Returns
+    -------
+    column : ndarray of shape (n_samples,) or None
+        Its values as text.
+
+    Raises
+    ------
+    ValueError
+        If the data have no such column.
+    """
+    if name is None:
+        return None
+    if name not in found.metadata:
+        raise ValueError(f"--groups {name}: the data have the columns {list(found.metadata)}.")
+    return found.metadata[name]
+
+
 def process_paths(
     function: Callable[[Sequence[str]], NDArray[Any]], paths: Sequence[str], what: str
 ) -> tuple[NDArray[Any], NDArray[np.intp], list[ImageReadError]]:
-    """Apply a function to files, leaving out those that cannot be read.
+    """Apply a function to files; name those that cannot be read on standard error.
 
     Parameters
     ----------
@@ -79,22 +127,11 @@ def process_paths(
                     except ImageReadError as error:
                         failures.append(ImageReadError(path, error.reason))
             advance(len(chunk))
-    warn_of_failures(failures)
+    for failure in failures:
+        print(failure, file=sys.stderr)
     if not read:
         raise ValueError(f"none of the {len(paths)} images could be read.")
     return np.concatenate(results), np.array(read, np.intp), failures
-
-
-def warn_of_failures(failures: Sequence[ImageReadError]) -> None:
-    """Name unreadable files on standard error.
-
-    Parameters
-    ----------
-    failures : sequence of ImageReadError
-        What went wrong.
-    """
-    for failure in failures:
-        print(failure, file=sys.stderr)
 
 
 def print_metrics(title: str, metrics: Mapping[str, Estimate]) -> None:

@@ -12,7 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from detectorkit.cli._common import add_jobs, metrics_to_json, print_metrics, process_paths
+from detectorkit.cli._common import (
+    add_data,
+    add_jobs,
+    get_column,
+    metrics_to_json,
+    print_metrics,
+    process_paths,
+)
 
 __all__ = ["add_arguments", "run"]
 
@@ -26,10 +33,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         The sub-command's parser.
     """
     parser.add_argument("model", help="ONNX file that `detectorkit train` wrote")
-    parser.add_argument(
-        "data",
-        help="folder with real/ and generated/<generator>/, or CSV file with path and label",
-    )
+    add_data(parser)
     parser.add_argument(
         "--groups", metavar="COLUMN", help="measure each value of this column, such as generator"
     )
@@ -56,16 +60,13 @@ def run(arguments: Namespace) -> int:
 
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
     found = load_images(arguments.data)
-    if arguments.groups is not None and arguments.groups not in found.metadata:
-        raise ValueError(
-            f"--groups {arguments.groups}: the data have the columns {list(found.metadata)}."
-        )
+    column = get_column(found, arguments.groups)
     scores, read, failures = process_paths(detector.decision_function, found.data, "Evaluating")
     y = found.target[read]
     metrics = binary_metrics(y, scores, threshold=detector.threshold_)
     groups = []
-    if arguments.groups is not None:
-        groups = _by_group(found.metadata[arguments.groups][read], y, scores > detector.threshold_)
+    if column is not None:
+        groups = _by_group(column[read], y, scores > detector.threshold_)
     if arguments.json:
         summary = {
             "model": str(arguments.model),

@@ -10,8 +10,6 @@ import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import numpy as np
-
 from detectorkit.cli._common import add_jobs, process_paths
 
 __all__ = ["add_arguments", "run"]
@@ -44,12 +42,14 @@ def run(arguments: Namespace) -> int:
     status : int
         0, or 1 if some images failed.
     """
+    from scipy.special import expit
+
     from detectorkit import load_detector
 
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
     paths = _expand(arguments.images)
     scores, read, failures = process_paths(detector.decision_function, paths, "Predicting")
-    probabilities = 1 / (1 + np.exp(-detector.slope_ * scores))
+    probabilities = expit(detector.slope_ * scores)
     for index, score, probability in zip(read, scores, probabilities, strict=True):
         is_generated = bool(score > detector.threshold_)
         verdict = "generated" if is_generated else "real"

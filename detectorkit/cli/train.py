@@ -16,7 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from detectorkit.cli._common import add_jobs, metrics_to_json, print_metrics, process_paths
+from detectorkit.cli._common import (
+    add_data,
+    add_jobs,
+    get_column,
+    metrics_to_json,
+    print_metrics,
+    process_paths,
+)
 
 __all__ = ["add_arguments", "run"]
 
@@ -31,10 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser : ArgumentParser
         The sub-command's parser.
     """
-    parser.add_argument(
-        "data",
-        help="folder with real/ and generated/<generator>/, or CSV file with path and label",
-    )
+    add_data(parser)
     parser.add_argument(
         "-m", "--model", choices=_DETECTORS, default="hog-svm", help="(default: hog-svm)"
     )
@@ -82,9 +86,11 @@ def run(arguments: Namespace) -> int:
     )
     detector.set_params(**dict(arguments.set))
     found = load_images(arguments.data)
+    column = get_column(found, arguments.groups)
     hash_paths = partial(perceptual_hash, n_jobs=arguments.jobs)
     hashes, read, failures = process_paths(hash_paths, found.data, "Reading images")
-    train, test, groups = _split(found, read, hashes, arguments)
+    together = _together(hashes, None if column is None else column[read])
+    train, test, groups = _split(found, read, together, arguments.random_state)
 
     start = time.monotonic()
     detector.fit([found.data[i] for i in train], found.target[train], groups=groups)
@@ -126,30 +132,29 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value  # a bare word is a string
 
 
-def _split(found: Any, read: Any, hashes: Any, arguments: Namespace) -> tuple[Any, Any, Any]:
-    """Give indices of the images to fit and to measure on, and the groups of the former."""
-    from detectorkit.datasets import near_duplicate_groups, train_val_test_split
+def _together(hashes: Any, column: Any) -> Any:
+    """Give one number to copies of a picture, and to images that are alike in the column."""
+    from detectorkit.datasets import near_duplicate_groups
+    from detectorkit.datasets.splitting import merge_groups
 
-    groups = near_duplicate_groups(hashes)
-    if arguments.groups is not None:
-        if arguments.groups not in found.metadata:
-            raise ValueError(
-                f"--groups {arguments.groups}: the data have the columns {list(found.metadata)}."
-            )
-        groups = _join(groups, found.metadata[arguments.groups][read])
+    copies = near_duplicate_groups(hashes)
+    if column is None:
+        return copies
+    # Where the column is empty, nothing is known: such images are not alike.
+    named = np.where(column == "", [f"row {i}" for i in range(len(column))], column)
+    return merge_groups([copies, np.unique(named, return_inverse=True)[1]], len(column))
+
+
+def _split(found: Any, read: Any, groups: Any, random_state: int) -> tuple[Any, Any, Any]:
+    """Give indices of the images to fit and to measure on, and the groups of the former."""
+    from detectorkit.datasets import train_val_test_split
+
     parts = train_val_test_split(
         read,
         found.target[read],
         groups,
         groups=groups,
-        keep_near_duplicates=False,
-        random_state=arguments.random_state,
+        keep_near_duplicates=False,  # they are in the groups
+        random_state=random_state,
     )
     return np.concatenate(parts[:2]), parts[2], np.concatenate(parts[6:8])
-
-
-def _join(copies: Any, column: Any) -> Any:
-    from detectorkit.datasets.splitting import merge_groups
-
-    named = np.where(column == "", [f"row {i}" for i in range(len(column))], column)
-    return merge_groups([copies, np.unique(named, return_inverse=True)[1]], len(column))

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from detectorkit.base import BaseImageDetector
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
-from detectorkit.images import Preprocessing, iter_slices, map_batches
+from detectorkit.images import iter_slices, map_batches
 
 if TYPE_CHECKING:
     import onnx
@@ -223,10 +223,6 @@ class OnnxDetector(BaseImageDetector):
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {key: value for key, value in state.items() if key != "_session"}
-
-    def _check_preprocessing(self) -> Preprocessing:
-        preprocessing: Preprocessing = self.record_.preprocessing
-        return preprocessing
 
 
 def _make_session(content: bytes, name: str) -> Any:

@@ -20,8 +20,11 @@ __all__ = ["HoGTransformer", "check_hog_parameters", "hog_features", "hog_shape"
 BlockNorm = Literal["L1", "L1-sqrt", "L2", "L2-Hys"]
 BLOCK_NORMS = ("L1", "L1-sqrt", "L2", "L2-Hys")
 
-_EPS = 1e-5
-_HYSTERESIS = 0.2
+EPS = 1e-5
+"""Added to the norm of a block."""
+
+HYSTERESIS = 0.2
+"""Where "L2-Hys" clips."""
 
 # Gradients of 8-bit images are integers from -255 to 255, so both are one number:
 # row * _ROW + column + _ZERO.
@@ -294,19 +297,19 @@ def _normalise(
             out[:, :, :, row, col] = histograms[:, row : row + block_rows, col : col + block_cols]
     blocks = out.reshape(n * block_rows * block_cols, -1)  # a view: `out` is contiguous
     if block_norm in {"L1", "L1-sqrt"}:
-        blocks /= blocks.sum(axis=1, keepdims=True) + _EPS
+        blocks /= blocks.sum(axis=1, keepdims=True) + EPS
         if block_norm == "L1-sqrt":
             np.sqrt(blocks, out=blocks)
         return
     _scale_to_unit(blocks)
     if block_norm == "L2-Hys":
-        np.minimum(blocks, np.float32(_HYSTERESIS), out=blocks)
+        np.minimum(blocks, np.float32(HYSTERESIS), out=blocks)
         _scale_to_unit(blocks)
 
 
 def _scale_to_unit(blocks: NDArray[np.float32]) -> None:
     energy = np.einsum("bk,bk->b", blocks, blocks)
-    blocks *= (1 / np.sqrt(energy + np.float32(_EPS**2)))[:, None]
+    blocks *= (1 / np.sqrt(energy + np.float32(EPS**2)))[:, None]
 
 
 class HoGTransformer(ImageTransformer):

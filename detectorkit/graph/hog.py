@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.features.hog import hog_shape
+from detectorkit.features.hog import EPS, HYSTERESIS, hog_shape
 from detectorkit.graph.builder import GraphBuilder
 
 if TYPE_CHECKING:
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from detectorkit.graph.record import ModelRecord
 
 __all__ = ["hog_svm_graph"]
-
-_EPS = 1e-5
-_HYSTERESIS = 0.2
 
 
 def hog_svm_graph(
@@ -144,13 +141,13 @@ def _normalised_blocks(
     if block_norm in {"L1", "L1-sqrt"}:
         axes = graph.constant(np.array([3]))
         total = graph.add("ReduceSum", blocks, axes, keepdims=1)
-        blocks = graph.add("Div", blocks, graph.add("Add", total, graph.constant(np.float32(_EPS))))
+        blocks = graph.add("Div", blocks, graph.add("Add", total, graph.constant(np.float32(EPS))))
         if block_norm == "L1-sqrt":
             blocks = graph.add("Sqrt", blocks)
     else:
         blocks = _unit_length(graph, blocks)
         if block_norm == "L2-Hys":
-            blocks = graph.add("Min", blocks, graph.constant(np.float32(_HYSTERESIS)))
+            blocks = graph.add("Min", blocks, graph.constant(np.float32(HYSTERESIS)))
             blocks = _unit_length(graph, blocks)
     n_features = block_rows * block_cols * cell_rows * cell_cols * orientations
     return graph.add("Reshape", blocks, graph.constant(np.array([-1, n_features])))
@@ -159,5 +156,5 @@ def _normalised_blocks(
 def _unit_length(graph: GraphBuilder, blocks: str) -> str:
     axes: dict[str, Any] = {"axes": [3], "keepdims": 1}
     energy = graph.add("ReduceSumSquare", blocks, **axes)
-    length = graph.add("Sqrt", graph.add("Add", energy, graph.constant(np.float32(_EPS**2))))
+    length = graph.add("Sqrt", graph.add("Add", energy, graph.constant(np.float32(EPS**2))))
     return graph.add("Div", blocks, length)
