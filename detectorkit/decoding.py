@@ -1,6 +1,7 @@
 """One image: from a file to an array, to another colour space, to another size.
 
-This is the only place where OpenCV decodes, and where its order of colours, BGR, exists.
+This is the only place where OpenCV decodes. Its order of colours, BGR, exists here and in
+`detectorkit.encoding`, and nowhere else.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ __all__ = [
     "MAX_PIXELS",
     "ColorSpace",
     "convert_color",
+    "decode_image",
     "load_image",
     "resize_image",
 ]
@@ -94,6 +96,52 @@ def load_image(
         data = Path(path).read_bytes()
     except OSError as error:
         raise ImageReadError(path, f"{error.strerror or error}.", index) from error
+    return decode_image(
+        data,
+        path=path,
+        color_space=color_space,
+        image_size=image_size,
+        max_pixels=max_pixels,
+        index=index,
+    )
+
+
+def decode_image(
+    data: bytes,
+    *,
+    path: str | os.PathLike[str] = "(bytes)",
+    color_space: ColorSpace = "rgb",
+    image_size: tuple[int, int] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    index: int | None = None,
+) -> NDArray[np.uint8]:
+    """Decode the content of an image file.
+
+    Parameters
+    ----------
+    data : bytes
+        What the file holds.
+    path : str or Path, default="(bytes)"
+        What error messages call it.
+    color_space : {"gray", "rgb"}, default="rgb"
+        As in `load_image`.
+    image_size : tuple of (int, int), default=None
+        As in `load_image`.
+    max_pixels : int, default=MAX_PIXELS
+        As in `load_image`.
+    index : int, default=None
+        As in `load_image`.
+
+    Returns
+    -------
+    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        Grey or RGB.
+
+    Raises
+    ------
+    ImageReadError
+        If the data are empty, broken, truncated, too large or no image.
+    """
     header = _checked_header(data, path, max_pixels, index)
     flag = _read_flag(header, color_space, image_size)
     try:

@@ -9,11 +9,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit._version import __version__
+from detectorkit.encoding import encode_image
 from detectorkit.evaluation.metrics import Estimate
 
 __all__ = ["Page"]
@@ -185,5 +185,4 @@ class Page:
 
 
 def _png(image: NDArray[np.uint8]) -> str:
-    encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1]
-    return base64.b64encode(encoded.tobytes()).decode("ascii")
+    return base64.b64encode(encode_image(image, "PNG")).decode("ascii")
