@@ -36,6 +36,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from detectorkit.decoding import COLOR_SPACES, ColorSpace
+from detectorkit.evaluation.calibration import Calibration
 from detectorkit.images import ImageSequence, Preprocessing, check_images, map_batches
 from detectorkit.utils.validation import check_choice, check_pair, parameter_error
 
@@ -221,13 +222,13 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         The labels; the second means "generated".
     threshold_ : float
         The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
-    slope_ : float
-        ``predict_proba`` is ``1 / (1 + exp(-slope_ * score))``.
+    calibration_ : SigmoidCalibration or IsotonicCalibration
+        How `predict_proba` makes probabilities of scores.
     """
 
     classes_: NDArray[Any]
     threshold_: float
-    slope_: float
+    calibration_: Calibration
 
     @abstractmethod
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -304,10 +305,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
         """
-        from scipy.special import expit  # noqa: PLC0415 - late: scipy costs import time
-
-        scores = self.decision_function(X)
-        return np.column_stack([expit(-self.slope_ * scores), expit(self.slope_ * scores)])
+        generated = self.calibration_.predict(self.decision_function(X))
+        return np.column_stack([1 - generated, generated])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted detector to an ONNX file, whole or not at all.
@@ -324,6 +323,34 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+
+    def encode_labels(self, y: Any) -> NDArray[np.int64]:
+        """Give labels as 0 for real and 1 for generated.
+
+        Parameters
+        ----------
+        y : array-like of shape (n_samples,)
+            Labels that occur in `classes_`.
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples,)
+            Their positions there.
+
+        Raises
+        ------
+        ValueError
+            If there are other labels.
+        """
+        check_is_fitted(self)
+        labels = column_or_1d(y)
+        others = np.setdiff1d(labels, self.classes_)
+        if len(others):
+            raise ValueError(
+                f"{type(self).__name__}: y has the labels {others[:5].tolist()}, but the detector "
+                f"knows {self.classes_.tolist()}. Translate y."
+            )
+        return (labels == self.classes_[1]).astype(np.int64)
 
     def _check_y(self, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Check the labels; give the two classes, and the labels as 0 and 1."""

@@ -42,14 +42,12 @@ def run(arguments: Namespace) -> int:
     status : int
         0, or 1 if some images failed.
     """
-    from scipy.special import expit
-
     from detectorkit import load_detector
 
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
     paths = _expand(arguments.images)
     scores, read, failures = process_paths(detector.decision_function, paths, "Predicting")
-    probabilities = expit(detector.slope_ * scores)
+    probabilities = detector.calibration_.predict(scores)
     for index, score, probability in zip(read, scores, probabilities, strict=True):
         is_generated = bool(score > detector.threshold_)
         verdict = "generated" if is_generated else "real"

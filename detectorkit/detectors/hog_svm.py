@@ -19,7 +19,7 @@ from sklearn.utils.validation import (
 from detectorkit.base import BaseImageDetector
 from detectorkit.decoding import ColorSpace
 from detectorkit.detectors._linear_svm import GRAM_LIMIT, solve_gram, solve_stream
-from detectorkit.evaluation.calibration import fit_slope
+from detectorkit.evaluation.calibration import SigmoidCalibration, fit_slope
 from detectorkit.features.hog import BlockNorm, check_hog_parameters, hog_features
 from detectorkit.images import ImageSequence, Preprocessing, map_batches
 from detectorkit.utils.progress import track
@@ -90,8 +90,8 @@ class HoGSVMDetector(BaseImageDetector):
         The score is ``features @ coef_[0] + intercept_``.
     threshold_ : float
         The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
-    slope_ : float
-        ``predict_proba`` is ``1 / (1 + exp(-slope_ * score))``; fitted on held-out scores.
+    calibration_ : SigmoidCalibration
+        How `predict_proba` makes probabilities of scores; fitted on held-out scores.
     working_size_ : tuple of (int, int)
         Height and width of the images that the features are computed on.
     training_summary_ : dict
@@ -218,7 +218,9 @@ class HoGSVMDetector(BaseImageDetector):
             solution = solve_stream(batches, codes, verbose=self.verbose, **settings)
 
         held_out_weight = None if weight is None else weight[solution.held_out]
-        self.slope_ = fit_slope(solution.held_out_scores, codes[solution.held_out], held_out_weight)
+        self.calibration_ = SigmoidCalibration(
+            fit_slope(solution.held_out_scores, codes[solution.held_out], held_out_weight)
+        )
         self.classes_ = classes
         self.coef_ = solution.coef[np.newaxis]
         self.intercept_ = np.array([solution.intercept])
@@ -287,7 +289,7 @@ class HoGSVMDetector(BaseImageDetector):
             features=[{"name": "hog", **hog}],
             classes=self.classes_.tolist(),
             threshold=float(self.threshold_),
-            slope=self.slope_,
+            calibration=self.calibration_,
             training=self.training_summary_,
         )
         return hog_svm_graph(record, self.coef_[0], float(self.intercept_[0]))

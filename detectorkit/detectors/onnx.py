@@ -44,8 +44,8 @@ class OnnxDetector(BaseImageDetector):
         The labels; the second means "generated".
     threshold_ : float
         The score above which `predict` says "generated", from the record. It may be changed.
-    slope_ : float
-        ``predict_proba`` is ``1 / (1 + exp(-slope_ * score))``.
+    calibration_ : SigmoidCalibration or IsotonicCalibration
+        How `predict_proba` makes probabilities of scores, from the record.
     onnx_model_ : bytes
         The content of the ONNX file.
     record_ : ModelRecord
@@ -172,7 +172,7 @@ class OnnxDetector(BaseImageDetector):
         return np.concatenate(list(batches)).astype(np.float64)
 
     def to_onnx(self) -> onnx.ModelProto:
-        """Give the model, with the threshold as it is now.
+        """Give the model, with threshold and calibration as they are now.
 
         Returns
         -------
@@ -181,13 +181,16 @@ class OnnxDetector(BaseImageDetector):
         """
         from dataclasses import replace  # noqa: PLC0415 - only wanted where onnx is
 
-        from onnx import helper, load_model_from_string  # noqa: PLC0415 - costs import time
+        from onnx import load_model_from_string  # noqa: PLC0415 - costs import time
+
+        from detectorkit.graph.builder import revise_model  # noqa: PLC0415 - imports onnx
 
         check_is_fitted(self)
         model = load_model_from_string(self.onnx_model_)
-        record = replace(self.record_, threshold=float(self.threshold_))
-        helper.set_model_props(model, {RECORD_KEY: record.to_json()})
-        return model
+        record = replace(
+            self.record_, threshold=float(self.threshold_), calibration=self.calibration_
+        )
+        return revise_model(model, record)
 
     def _load(self) -> None:
         content = self.model if isinstance(self.model, bytes) else Path(self.model).read_bytes()
@@ -204,7 +207,7 @@ class OnnxDetector(BaseImageDetector):
         self._session = session
         self.classes_ = np.array(self.record_.classes)
         self.threshold_ = self.record_.threshold
-        self.slope_ = self.record_.slope
+        self.calibration_ = self.record_.calibration
 
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         session = self._get_session()

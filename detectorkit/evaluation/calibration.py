@@ -1,17 +1,155 @@
-"""From scores to probabilities."""
+"""From scores to probabilities: the maps, how they are fitted, and how a detector gets another.
+
+A map is a `SigmoidCalibration` or an `IsotonicCalibration`. Both rise with the score, so they
+change what a score is called and never the ranking. A detector holds one as `calibration_`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
-__all__ = ["fit_slope"]
+if TYPE_CHECKING:
+    from detectorkit.base import BaseImageDetector
+
+__all__ = [
+    "Calibration",
+    "IsotonicCalibration",
+    "SigmoidCalibration",
+    "calibrate",
+    "fit_calibration",
+    "fit_slope",
+]
+
+Method = Literal["sigmoid", "isotonic", "shift"]
 
 # Scores are divided by their spread before the search; a slope outside of this is a step or flat.
 _LOG_BOUNDS = (np.log(1e-3), np.log(1e3))
+
+
+@dataclass(frozen=True)
+class SigmoidCalibration:
+    """The probability of "generated" as ``1 / (1 + exp(-slope * (score - offset)))``.
+
+    Attributes
+    ----------
+    slope : float
+        How fast the probability rises; positive.
+    offset : float, default=0.0
+        The score whose probability is one half.
+    """
+
+    slope: float
+    offset: float = 0.0
+
+    @property
+    def threshold(self) -> float:
+        """The score above which the probability is above one half."""
+        return self.offset
+
+    def predict(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Turn scores into probabilities.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples,)
+            What `decision_function` gives.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples,)
+            Those of "generated".
+        """
+        from scipy.special import expit  # noqa: PLC0415 - late: scipy costs import time
+
+        probabilities: NDArray[np.float64] = expit(self.slope * (scores - self.offset))
+        return probabilities
+
+    def to_record(self) -> dict[str, Any]:
+        """Give the form that is saved with a model.
+
+        Returns
+        -------
+        record : dict
+            For JSON.
+        """
+        return {"method": "sigmoid", "slope": self.slope, "offset": self.offset}
+
+
+@dataclass(frozen=True)
+class IsotonicCalibration:
+    """The probability of "generated" as straight lines between points.
+
+    Attributes
+    ----------
+    scores : tuple of float
+        Where the points lie; rising.
+    probabilities : tuple of float
+        The probability at each; not falling. Beyond the ends it stays as it is.
+    """
+
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+    @property
+    def threshold(self) -> float:
+        """The score above which the probability is above one half."""
+        above = np.asarray(self.probabilities) > 0.5
+        if above.all() or not above.any():
+            return -np.inf if above.all() else np.inf
+        # From the last point at or below one half, on the line to the next one.
+        k = int(np.argmax(above)) - 1
+        (x0, x1), (p0, p1) = self.scores[k : k + 2], self.probabilities[k : k + 2]
+        return float(x0 + (0.5 - p0) / (p1 - p0) * (x1 - x0))
+
+    def predict(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Turn scores into probabilities.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples,)
+            What `decision_function` gives.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples,)
+            Those of "generated".
+        """
+        return np.interp(scores, self.scores, self.probabilities)
+
+    def to_record(self) -> dict[str, Any]:
+        """Give the form that is saved with a model.
+
+        Returns
+        -------
+        record : dict
+            For JSON.
+        """
+        return {
+            "method": "isotonic",
+            "scores": list(self.scores),
+            "probabilities": list(self.probabilities),
+        }
+
+
+Calibration = SigmoidCalibration | IsotonicCalibration
+Detector = TypeVar("Detector", bound="BaseImageDetector")
+
+
+def calibration_from_record(record: dict[str, Any]) -> Calibration:
+    """Read what `to_record` gave; KeyError where it is something else."""
+    if record["method"] == "isotonic":
+        x, p = (np.asarray(record[key], np.float64) for key in ("scores", "probabilities"))
+        if len(x) == len(p) > 0 and (np.diff(x) > 0).all() and (np.diff(p) >= 0).all():
+            return IsotonicCalibration(tuple(x.tolist()), tuple(p.tolist()))
+        raise KeyError("rising scores with their probabilities")
+    if record["method"] != "sigmoid":
+        raise KeyError(record["method"])
+    return SigmoidCalibration(float(record["slope"]), float(record.get("offset", 0.0)))
 
 
 def fit_slope(
@@ -57,14 +195,202 @@ def fit_slope(
     >>> round(fit_slope(scores, np.array([0, 0, 0, 1, 1, 1])), 2)
     0.42
     """
-    weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
-    n_real, n_generated = weight[y == 0].sum(), weight[y == 1].sum()
-    target = np.where(y == 1, (n_generated + 1) / (n_generated + 2), 1 / (n_real + 2))
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - late: scipy costs import time
+
+    target, weight = _smooth_targets(y, sample_weight)
     spread = float(np.sqrt(np.average(scores**2, weights=weight))) or 1.0
 
     def loss(log_slope: float) -> float:
-        z = np.exp(log_slope) / spread * scores
-        return float(np.sum(weight * (np.logaddexp(0, z) - target * z)))
+        return _log_loss(np.exp(log_slope) / spread * scores, target, weight)
 
     best = minimize_scalar(loss, bounds=_LOG_BOUNDS, method="bounded")
     return float(np.exp(best.x) / spread)
+
+
+def fit_calibration(
+    scores: Any, y: Any, *, method: Method = "sigmoid", slope: float | None = None
+) -> Calibration:
+    """Fit a map from scores to probabilities.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_samples,)
+        Scores of images that the detector was not trained on.
+    y : array-like of shape (n_samples,)
+        0 for real, 1 for generated; both must occur.
+    method : {"sigmoid", "isotonic", "shift"}, default="sigmoid"
+        "sigmoid" fits slope and offset: from about a hundred images. "isotonic" fits any rising
+        map: from about a thousand. "shift" fits the offset alone and keeps the slope: for a few
+        images, such as 50 of a new world.
+    slope : float, default=None
+        The slope that "shift" keeps; needed there and nowhere else.
+
+    Returns
+    -------
+    calibration : SigmoidCalibration or IsotonicCalibration
+        The map; its ``threshold`` is where the probability is one half.
+
+    Raises
+    ------
+    ValueError
+        If a class is missing, or the method or its slope makes no sense.
+
+    Notes
+    -----
+    "sigmoid" is the method of Platt [1]_ with his smoothed targets; its slope is kept positive.
+    "isotonic" is that of Zadrozny and Elkan [2]_, by `sklearn.isotonic.IsotonicRegression`, with
+    probabilities kept a (n + 2)th away from 0 and 1. "shift" weighs both classes alike, whatever
+    their numbers, as the labelled images of a new world are picked and not drawn.
+
+    References
+    ----------
+    .. [1] Platt, J. (1999). Probabilistic outputs for support vector machines and
+       comparisons to regularized likelihood methods. Corrected algorithm: Lin, H.-T., Lin, C.-J.
+       and Weng, R. C. (2007). :doi:`10.1007/s10994-007-5018-6`
+    .. [2] Zadrozny, B. and Elkan, C. (2002). Transforming classifier scores into accurate
+       multiclass probability estimates. KDD. :doi:`10.1145/775047.775151`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.evaluation import fit_calibration
+    >>> scores, y = np.array([1.0, 2.0, 3.0, 3.0, 4.0, 5.0]), np.array([0, 0, 1, 0, 1, 1])
+    >>> shifted = fit_calibration(scores, y, method="shift", slope=1.0)
+    >>> round(shifted.offset, 2)  # a score of 3 is one half now
+    3.00
+    """
+    scores, y = np.asarray(scores, np.float64), np.asarray(y)
+    if set(np.unique(y)) != {0, 1}:
+        raise ValueError(
+            "fit_calibration: y must hold both 0 (real) and 1 (generated). With photographs "
+            "alone, use `fpr_threshold`."
+        )
+    if method == "sigmoid":
+        return _fit_sigmoid(scores, y)
+    if method == "isotonic":
+        return _fit_isotonic(scores, y)
+    if method != "shift":
+        raise ValueError(
+            f"fit_calibration: method={method!r} must be 'sigmoid', 'isotonic' or 'shift'."
+        )
+    if slope is None or not slope > 0:
+        raise ValueError(f"fit_calibration: slope={slope!r} must be positive for method='shift'.")
+    return _fit_shift(scores, y, slope)
+
+
+def _fit_sigmoid(scores: NDArray[np.float64], y: NDArray[Any]) -> SigmoidCalibration:
+    from scipy.optimize import minimize  # noqa: PLC0415 - late: scipy costs import time
+
+    target, weight = _smooth_targets(y, None)
+    centre, spread = float(scores.mean()), float(scores.std()) or 1.0
+    scaled = (scores - centre) / spread
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        return _log_loss(np.exp(parameters[0]) * (scaled - parameters[1]), target, weight)
+
+    bounds = [_LOG_BOUNDS, (scaled.min() - 10, scaled.max() + 10)]
+    best = minimize(loss, np.zeros(2), method="L-BFGS-B", bounds=bounds)
+    return SigmoidCalibration(float(np.exp(best.x[0]) / spread), float(centre + spread * best.x[1]))
+
+
+def _fit_shift(scores: NDArray[np.float64], y: NDArray[Any], slope: float) -> SigmoidCalibration:
+    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - late: scipy costs import time
+
+    counts = np.bincount(y.astype(np.int64))
+    target, weight = _smooth_targets(y, 1 / counts[y.astype(np.int64)])
+
+    def loss(offset: float) -> float:
+        return _log_loss(slope * (scores - offset), target, weight)
+
+    bounds = (float(scores.min()), float(scores.max()) + 1e-9)
+    best = minimize_scalar(loss, bounds=bounds, method="bounded")
+    return SigmoidCalibration(slope, float(best.x))
+
+
+def _fit_isotonic(scores: NDArray[np.float64], y: NDArray[Any]) -> IsotonicCalibration:
+    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - late: it costs import time
+
+    edge = 1 / (len(y) + 2)
+    # Graphs compute with float32, so points must differ there.
+    rounded = scores.astype(np.float32).astype(np.float64)
+    fitted = IsotonicRegression(y_min=edge, y_max=1 - edge).fit(rounded, y)
+    return IsotonicCalibration(
+        tuple(fitted.X_thresholds_.tolist()), tuple(fitted.y_thresholds_.tolist())
+    )
+
+
+def _smooth_targets(
+    y: NDArray[Any], sample_weight: NDArray[Any] | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Give Platt's targets, which are not quite 0 and 1, and the weights."""
+    weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+    n_real, n_generated = weight[y == 0].sum(), weight[y == 1].sum()
+    return np.where(y == 1, (n_generated + 1) / (n_generated + 2), 1 / (n_real + 2)), weight
+
+
+def _log_loss(z: NDArray[Any], target: NDArray[Any], weight: NDArray[Any]) -> float:
+    return float(np.sum(weight * (np.logaddexp(0, z) - target * z)))
+
+
+def calibrate(detector: Detector, X: Any, y: Any, *, method: Method = "sigmoid") -> Detector:
+    """Give a detector probabilities, and a threshold, that fit other images.
+
+    Parameters
+    ----------
+    detector : detector
+        A fitted detector of this library, also a loaded one; it is left as it is.
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths. The detector
+        must not have been trained on them.
+    y : array-like of shape (n_samples,)
+        Their labels.
+    method : {"sigmoid", "isotonic", "shift"}, default="sigmoid"
+        As in `fit_calibration`.
+
+    Returns
+    -------
+    calibrated : detector
+        A copy with another `calibration_`, and with `threshold_` where the probability is one
+        half. It can be saved. Scores, and so the ranking, are the same.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded; it names the path and its index.
+    ValueError
+        If a class is missing, or "shift" is asked of a detector that is not a sigmoid's.
+
+    See Also
+    --------
+    fpr_threshold : A threshold for a wanted false-positive rate.
+    sklearn.calibration.CalibratedClassifierCV : Works too, but cannot be saved as a graph.
+
+    Notes
+    -----
+    A probability holds for a world with as many generated images among all as there are here
+    (for "shift": half), and for their generators and sources.
+
+    Examples
+    --------
+    >>> from detectorkit import HoGSVMDetector
+    >>> from detectorkit.datasets import make_upsampling_images
+    >>> from detectorkit.evaluation import calibrate
+    >>> data = make_upsampling_images(n_samples=80, random_state=0)
+    >>> detector = HoGSVMDetector(random_state=0).fit(data.data[:40], data.target[:40])
+    >>> shifted = calibrate(detector, data.data[40:], data.target[40:], method="shift")
+    >>> shifted.threshold_ == shifted.calibration_.offset
+    True
+    """
+    codes = detector.encode_labels(y)
+    slope = getattr(detector.calibration_, "slope", None)
+    if method == "shift" and slope is None:
+        raise ValueError(
+            "calibrate: method='shift' keeps the slope of a sigmoid, but this detector's "
+            "probabilities are isotonic. Use 'sigmoid' or 'isotonic'."
+        )
+    calibration = fit_calibration(detector.decision_function(X), codes, method=method, slope=slope)
+    calibrated = deepcopy(detector)
+    calibrated.calibration_ = calibration
+    calibrated.threshold_ = calibration.threshold
+    return calibrated

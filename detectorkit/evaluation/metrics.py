@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.images import iter_slices
 
-__all__ = ["Estimate", "binary_metrics", "wilson_interval"]
+__all__ = ["Estimate", "binary_metrics", "share", "wilson_interval"]
 
 _WEIGHTS_AT_A_TIME = 500_000  # so much of the bootstrap is in memory at once
 
@@ -34,6 +34,37 @@ class Estimate(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Give it in a form that JSON can hold.
+
+        Returns
+        -------
+        content : dict
+            ``{"value": ..., "low": ..., "high": ...}``, with None for nan.
+        """
+        return {key: None if np.isnan(v) else float(v) for key, v in self._asdict().items()}
+
+
+def share(successes: float, n: float, *, confidence: float = 0.95) -> Estimate:
+    """Give a proportion that was counted, with its Wilson interval.
+
+    Parameters
+    ----------
+    successes : float
+        How often it was so.
+    n : float
+        How often it could have been.
+    confidence : float, default=0.95
+        Confidence of the interval.
+
+    Returns
+    -------
+    share : Estimate
+        All nan where n is 0.
+    """
+    value = successes / n if n else float("nan")
+    return Estimate(float(value), *wilson_interval(successes, n, confidence=confidence))
 
 
 def wilson_interval(successes: float, n: float, *, confidence: float = 0.95) -> tuple[float, float]:
@@ -106,10 +137,12 @@ def binary_metrics(
     metrics : dict of str to Estimate
         By name: accuracy, precision, recall (share of the generated that was found), f1,
         balanced_accuracy, false_positive_rate (share of the real called generated), roc_auc,
-        average_precision, and fpr_at_95_tpr (the false-positive rate where 95 % of the
-        generated are found). The positive class is "generated". Proportions that are counted
-        have Wilson intervals, the others percentile intervals of the bootstrap. With one class
-        only, what needs both is nan.
+        average_precision, fpr_at_95_tpr (the false-positive rate where 95 % of the
+        generated are found), and calibration_gap (the balanced accuracy that the best threshold
+        for these very images would have had, less that of `threshold`: what a wrong threshold
+        costs). The positive class is "generated". Proportions that are counted have Wilson
+        intervals, the others percentile intervals of the bootstrap. With one class only, what
+        needs both is nan.
 
     Raises
     ------
@@ -166,16 +199,19 @@ class _Curve:
             called = found[:, self.steps] + false[:, self.steps]
             # A tie group that a resample does not hold may come first, with nothing called.
             curve_precision = found[:, self.steps] / np.where(called == 0, 1, called)
+            balanced_accuracy = (recall + 1 - fpr) / 2
+            best = (np.max(tpr_curve - fpr_curve, axis=1) + 1) / 2
             return {
                 "accuracy": (tp + n_real - fp) / (n_real + n_generated),
                 "precision": precision,
                 "recall": recall,
                 "f1": 2 * tp / (tp + fp + n_generated),
-                "balanced_accuracy": (recall + 1 - fpr) / 2,
+                "balanced_accuracy": balanced_accuracy,
                 "false_positive_rate": fpr,
                 "roc_auc": np.trapezoid(tpr_curve, fpr_curve, axis=1),
                 "average_precision": np.sum(np.diff(tpr_curve, axis=1) * curve_precision, axis=1),
                 "fpr_at_95_tpr": self._fpr_at(0.95, tpr_curve, fpr_curve),
+                "calibration_gap": best - balanced_accuracy,
             }
 
     @staticmethod

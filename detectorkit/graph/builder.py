@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from detectorkit._version import __version__
+from detectorkit.evaluation.calibration import Calibration, SigmoidCalibration
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 
-__all__ = ["GraphBuilder"]
+__all__ = ["GraphBuilder", "revise_model"]
 
 _OPSET = 17
 _IR_VERSION = 8  # read by every onnxruntime since 1.12
@@ -20,6 +21,18 @@ _IR_VERSION = 8  # read by every onnxruntime since 1.12
 
 class GraphBuilder:
     """Collects nodes and constants and names them.
+
+    Parameters
+    ----------
+    prefix : str, default=""
+        What the names that it makes up begin with.
+
+    Attributes
+    ----------
+    nodes : list of onnx.NodeProto
+        In the order of computation.
+    constants : list of onnx.TensorProto
+        What they need.
 
     Examples
     --------
@@ -31,9 +44,10 @@ class GraphBuilder:
     'Mul_1'
     """
 
-    def __init__(self) -> None:
-        self._nodes: list[onnx.NodeProto] = []
-        self._constants: list[onnx.TensorProto] = []
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
 
     def constant(self, value: NDArray[Any] | np.generic) -> str:
         """Add a constant.
@@ -48,8 +62,8 @@ class GraphBuilder:
         name : str
             The name to use as an input.
         """
-        name = f"constant_{len(self._constants) + 1}"
-        self._constants.append(numpy_helper.from_array(np.asarray(value), name))
+        name = f"{self._prefix}constant_{len(self.constants) + 1}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def add(self, operator: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
@@ -71,8 +85,8 @@ class GraphBuilder:
         name : str
             Name of its output.
         """
-        name = name or f"{operator}_{len(self._nodes) + 1}"
-        self._nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
+        name = name or f"{self._prefix}{operator}_{len(self.nodes) + 1}"
+        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
     def slice(self, tensor: str, axis: int, start: int, stop: int) -> str:
@@ -95,8 +109,10 @@ class GraphBuilder:
         limits = [self.constant(np.array([value])) for value in (start, stop, axis)]
         return self.add("Slice", tensor, *limits)
 
-    def head(self, features: str, coef: NDArray[Any], intercept: float, slope: float) -> None:
-        """Add a linear machine and its sigmoid: the outputs "score" and "probability".
+    def head(
+        self, features: str, coef: NDArray[Any], intercept: float, calibration: Calibration
+    ) -> None:
+        """Add a linear machine and its calibration: the outputs "score" and "probability".
 
         Parameters
         ----------
@@ -106,15 +122,40 @@ class GraphBuilder:
             Weights.
         intercept : float
             Added to the weighted sum.
-        slope : float
-            Factor of the score in the sigmoid.
+        calibration : SigmoidCalibration or IsotonicCalibration
+            From the score to the probability.
         """
         weights = self.constant(coef.astype(np.float32)[:, np.newaxis])
         product = self.add("MatMul", features, weights)
         product = self.add("Squeeze", product, self.constant(np.array([1])))
         score = self.add("Add", product, self.constant(np.float32(intercept)), name="score")
-        scaled = self.add("Mul", score, self.constant(np.float32(slope)))
-        self.add("Sigmoid", scaled, name="probability")
+        self.calibrate(score, calibration)
+
+    def calibrate(self, score: str, calibration: Calibration) -> None:
+        """Add the output "probability".
+
+        Parameters
+        ----------
+        score : str
+            Name of the scores.
+        calibration : SigmoidCalibration or IsotonicCalibration
+            From the score to the probability.
+        """
+        if isinstance(calibration, SigmoidCalibration):
+            moved = self.add("Sub", score, self.constant(np.float32(calibration.offset)))
+            scaled = self.add("Mul", moved, self.constant(np.float32(calibration.slope)))
+            self.add("Sigmoid", scaled, name="probability")
+            return
+        # Each line between two points adds its rise as the score passes along it.
+        x = np.array(calibration.scores, np.float32)
+        p = np.array(calibration.probabilities, np.float32)
+        column = self.add("Unsqueeze", score, self.constant(np.array([1])))
+        run = self.add("Sub", column, self.constant(x[:-1]))
+        run = self.add("Div", run, self.constant(np.diff(x)))
+        limits = [self.constant(np.float32(limit)) for limit in (0, 1)]
+        run = self.add("Clip", run, *limits)
+        rise = self.add("MatMul", run, self.constant(np.diff(p)))
+        self.add("Add", rise, self.constant(p[0]), name="probability")
 
     def to_model(self, record: ModelRecord) -> onnx.ModelProto:
         """Close the graph from "pixels" to "score" and "probability".
@@ -131,14 +172,14 @@ class GraphBuilder:
         """
         shape: list[int | str | None] = ["n", *record.preprocessing.array_shape]
         graph = helper.make_graph(
-            self._nodes,
+            self.nodes,
             record.detector,
             [helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, shape)],
             [
                 helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n"])
                 for name in ("score", "probability")
             ],
-            self._constants,
+            self.constants,
         )
         model = helper.make_model(
             graph,
@@ -150,3 +191,40 @@ class GraphBuilder:
         helper.set_model_props(model, {RECORD_KEY: record.to_json()})
         onnx.checker.check_model(model, full_check=True)
         return model
+
+
+def revise_model(model: onnx.ModelProto, record: ModelRecord) -> onnx.ModelProto:
+    """Give a saved model another record, and the probabilities that it asks for.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        What `GraphBuilder.to_model` gave; changed in place.
+    record : ModelRecord
+        The new record.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        The same model. What led from "score" to "probability" is replaced.
+    """
+    graph = model.graph
+    stale, wanted = set(), {"probability"}
+    for node in reversed(graph.node):  # nodes are in the order of computation
+        if wanted & set(node.output):
+            stale.add(node.name)
+            wanted |= set(node.input) - {"score"}
+    kept = [node for node in graph.node if node.name not in stale]
+    used = {name for node in kept for name in node.input}
+    constants = [tensor for tensor in graph.initializer if tensor.name in used]
+    tail = GraphBuilder(prefix="calibration_")
+    tail.calibrate("score", record.calibration)
+    for field, content in (
+        (graph.node, kept + tail.nodes),
+        (graph.initializer, constants + tail.constants),
+    ):
+        del field[:]
+        field.extend(content)
+    helper.set_model_props(model, {RECORD_KEY: record.to_json()})
+    onnx.checker.check_model(model, full_check=True)
+    return model

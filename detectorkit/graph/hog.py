@@ -40,7 +40,7 @@ def hog_svm_graph(
     graph = GraphBuilder()
     hog = {key: value for key, value in record.features[0].items() if key != "name"}
     features = _hog(graph, record.preprocessing.array_shape, **hog)
-    graph.head(features, coef, intercept, record.slope)
+    graph.head(features, coef, intercept, record.calibration)
     return graph.to_model(record)
 
 

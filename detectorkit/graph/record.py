@@ -8,6 +8,7 @@ from typing import Any
 
 from detectorkit._version import __version__
 from detectorkit.decoding import COLOR_SPACES
+from detectorkit.evaluation.calibration import Calibration, calibration_from_record
 from detectorkit.exceptions import ModelFileError
 from detectorkit.images import Preprocessing
 
@@ -35,8 +36,8 @@ class ModelRecord:
         The two labels; the second means "generated".
     threshold : float
         The score above which an image is called generated.
-    slope : float
-        The probability is ``1 / (1 + exp(-slope * score))``.
+    calibration : SigmoidCalibration or IsotonicCalibration
+        How a score becomes a probability.
     training : dict
         Summary of the training data and of the settings used.
     library_version : str
@@ -48,7 +49,7 @@ class ModelRecord:
     features: list[dict[str, Any]]
     classes: list[Any]
     threshold: float
-    slope: float
+    calibration: Calibration
     training: dict[str, Any] = field(default_factory=dict)
     library_version: str = __version__
 
@@ -68,7 +69,7 @@ class ModelRecord:
             "classes": self.classes,
             "positive_class": "generated",
             "threshold": self.threshold,
-            "calibration": {"method": "sigmoid", "slope": self.slope},
+            "calibration": self.calibration.to_record(),
             "training": self.training,
             "library": {"name": "detectorkit", "version": self.library_version},
         }
@@ -107,7 +108,7 @@ class ModelRecord:
                 features=content["features"],
                 classes=_two(content["classes"]),
                 threshold=float(content["threshold"]),
-                slope=float(content["calibration"]["slope"]),
+                calibration=calibration_from_record(content["calibration"]),
                 training=content["training"],
                 library_version=content["library"]["version"],
             )

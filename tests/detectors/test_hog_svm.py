@@ -131,24 +131,24 @@ def test_probabilities_are_calibrated_on_held_out_images():
     assert np.mean((probabilities - new.target) ** 2) < 0.2  # 0.25 is "don't know"
     # The scores of the training images are better; a slope fitted on them is too sure.
     naive = fit_slope(detector.decision_function(known.data), known.target)
-    assert naive > 1.2 * detector.slope_
+    assert naive > 1.2 * detector.calibration_.slope
 
 
 def test_pairs_need_groups_for_sensible_probabilities():
     pairs = make_upsampling_images(n_samples=400, random_state=1)
     detector = HoGSVMDetector(C=0.001, random_state=0)
-    alone = detector.fit(pairs.data, pairs.target).slope_
+    alone = detector.fit(pairs.data, pairs.target).calibration_.slope
     groups = np.arange(400) // 2
-    assert detector.fit(pairs.data, pairs.target, groups=groups).slope_ > alone
+    assert detector.fit(pairs.data, pairs.target, groups=groups).calibration_.slope > alone
     with pytest.raises(ValueError, match="inconsistent"):
         detector.fit(pairs.data, pairs.target, groups=groups[:-1])
 
 
 def test_a_class_of_one_group_is_not_held_out(upsampled):
     X, y = upsampled.data[:20], upsampled.target[:20]
-    assert HoGSVMDetector(random_state=0).fit(X, y, groups=y).slope_ > 0
+    assert HoGSVMDetector(random_state=0).fit(X, y, groups=y).calibration_.slope > 0
     one = np.arange(20) == 3
-    assert HoGSVMDetector(random_state=0).fit(X, one.astype(int)).slope_ > 0
+    assert HoGSVMDetector(random_state=0).fit(X, one.astype(int)).calibration_.slope > 0
 
 
 @pytest.mark.parametrize("n", [2, 6, 12])

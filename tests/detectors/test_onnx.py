@@ -35,7 +35,7 @@ def test_loaded_equals_fitted(fitted, saved, upsampled):
         atol=2e-4,
     )
     assert loaded.record_.training == fitted.training_summary_
-    assert loaded.slope_ == fitted.slope_
+    assert loaded.calibration_ == fitted.calibration_
 
 
 def test_a_changed_threshold_is_saved(saved, upsampled, tmp_path):

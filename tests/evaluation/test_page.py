@@ -32,5 +32,5 @@ def test_a_page_is_self_contained_and_escaped(tmp_path):
     assert "script" not in outline.tags
     assert outline.tags.count("img") == 1
     assert all(link.startswith("data:image/png;base64,") for link in outline.links)
-    assert outline.tags.count("tr") == 10
+    assert outline.tags.count("tr") == 11
     assert "A &amp; B" in text
