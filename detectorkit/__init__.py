@@ -5,10 +5,10 @@ Names are imported when they are first used, so that ``import detectorkit`` is f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from detectorkit._version import __version__
-from detectorkit.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from detectorkit.detectors.hog_svm import HoGSVMDetector
@@ -33,7 +33,10 @@ _HOME_OF = {
 }
 
 
-__getattr__ = lazy_names(__name__, _HOME_OF)
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'detectorkit' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -36,7 +36,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from detectorkit.decoding import COLOR_SPACES, ColorSpace
-from detectorkit.evaluation.calibration import Calibration
+from detectorkit.graph.calibration import Calibration
 from detectorkit.images import ImageSequence, Preprocessing, check_images, map_batches
 from detectorkit.utils.validation import check_choice, check_pair, parameter_error
 

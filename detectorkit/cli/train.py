@@ -95,9 +95,9 @@ def run(arguments: Namespace) -> int:
     start = time.monotonic()
     detector.fit([found.data[i] for i in train], found.target[train], groups=groups)
     seconds = time.monotonic() - start
-    generators = found.metadata.get("generator", np.array([], dtype=str))
-    used = generators[train[found.target[train] == 1]] if len(generators) else generators
-    detector.training_summary_["generators"] = [str(name) for name in np.unique(used) if name]
+    for label, key in enumerate(("sources", "generators")):
+        used = found.origin[train[found.target[train] == label]]
+        detector.training_summary_[key] = np.unique(used).tolist()
     detector.save(output)
 
     scores = detector.decision_function([found.data[i] for i in test])

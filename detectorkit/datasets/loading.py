@@ -46,6 +46,9 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
         metadata : dict of str to ndarray of shape (n_samples,)
             Further columns as text: of a folder "generator" (empty for photographs) and
             "source" (empty for generated images).
+        origin : ndarray of shape (n_samples,)
+            Where each image comes from: its "generator", or its "source" where that is empty,
+            or "photographs" or "generated" where both are.
 
     Raises
     ------
@@ -146,9 +149,16 @@ def _from_manifest(manifest: Path) -> Bunch:
 
 
 def _bunch(paths: list[str], target: list[int], metadata: dict[str, list[str]]) -> Bunch:
+    labels = np.array(target, dtype=np.int64)
+    columns = {name: np.array(values, dtype=str) for name, values in metadata.items()}
+    origin = np.array(["photographs", "generated"])[labels]
+    for name in ("source", "generator"):
+        if name in columns:
+            origin = np.where(columns[name] == "", origin, columns[name])
     return Bunch(
         data=paths,
-        target=np.array(target, dtype=np.int64),
+        target=labels,
         target_names=["real", "generated"],
-        metadata={name: np.array(values, dtype=str) for name, values in metadata.items()},
+        metadata=columns,
+        origin=origin,
     )

@@ -19,8 +19,9 @@ from sklearn.utils.validation import (
 from detectorkit.base import BaseImageDetector
 from detectorkit.decoding import ColorSpace
 from detectorkit.detectors._linear_svm import GRAM_LIMIT, solve_gram, solve_stream
-from detectorkit.evaluation.calibration import SigmoidCalibration, fit_slope
+from detectorkit.evaluation.calibration import fit_slope
 from detectorkit.features.hog import BlockNorm, check_hog_parameters, hog_features
+from detectorkit.graph.calibration import SigmoidCalibration
 from detectorkit.images import ImageSequence, Preprocessing, map_batches
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import check_choice, check_real

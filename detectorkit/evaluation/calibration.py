@@ -1,25 +1,21 @@
-"""From scores to probabilities: the maps, how they are fitted, and how a detector gets another.
-
-A map is a `SigmoidCalibration` or an `IsotonicCalibration`. Both rise with the score, so they
-change what a score is called and never the ranking. A detector holds one as `calibration_`.
-"""
+"""Fit the map from scores to probabilities, and give a detector another one."""
 
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize, minimize_scalar
+from sklearn.isotonic import IsotonicRegression
+
+from detectorkit.graph.calibration import Calibration, IsotonicCalibration, SigmoidCalibration
 
 if TYPE_CHECKING:
     from detectorkit.base import BaseImageDetector
 
 __all__ = [
-    "Calibration",
-    "IsotonicCalibration",
-    "SigmoidCalibration",
     "calibrate",
     "fit_calibration",
     "fit_slope",
@@ -31,125 +27,7 @@ Method = Literal["sigmoid", "isotonic", "shift"]
 _LOG_BOUNDS = (np.log(1e-3), np.log(1e3))
 
 
-@dataclass(frozen=True)
-class SigmoidCalibration:
-    """The probability of "generated" as ``1 / (1 + exp(-slope * (score - offset)))``.
-
-    Attributes
-    ----------
-    slope : float
-        How fast the probability rises; positive.
-    offset : float, default=0.0
-        The score whose probability is one half.
-    """
-
-    slope: float
-    offset: float = 0.0
-
-    @property
-    def threshold(self) -> float:
-        """The score above which the probability is above one half."""
-        return self.offset
-
-    def predict(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Turn scores into probabilities.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples,)
-            What `decision_function` gives.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples,)
-            Those of "generated".
-        """
-        from scipy.special import expit  # noqa: PLC0415 - late: scipy costs import time
-
-        probabilities: NDArray[np.float64] = expit(self.slope * (scores - self.offset))
-        return probabilities
-
-    def to_record(self) -> dict[str, Any]:
-        """Give the form that is saved with a model.
-
-        Returns
-        -------
-        record : dict
-            For JSON.
-        """
-        return {"method": "sigmoid", "slope": self.slope, "offset": self.offset}
-
-
-@dataclass(frozen=True)
-class IsotonicCalibration:
-    """The probability of "generated" as straight lines between points.
-
-    Attributes
-    ----------
-    scores : tuple of float
-        Where the points lie; rising.
-    probabilities : tuple of float
-        The probability at each; not falling. Beyond the ends it stays as it is.
-    """
-
-    scores: tuple[float, ...]
-    probabilities: tuple[float, ...]
-
-    @property
-    def threshold(self) -> float:
-        """The score above which the probability is above one half."""
-        above = np.asarray(self.probabilities) > 0.5
-        if above.all() or not above.any():
-            return -np.inf if above.all() else np.inf
-        # From the last point at or below one half, on the line to the next one.
-        k = int(np.argmax(above)) - 1
-        (x0, x1), (p0, p1) = self.scores[k : k + 2], self.probabilities[k : k + 2]
-        return float(x0 + (0.5 - p0) / (p1 - p0) * (x1 - x0))
-
-    def predict(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Turn scores into probabilities.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples,)
-            What `decision_function` gives.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples,)
-            Those of "generated".
-        """
-        return np.interp(scores, self.scores, self.probabilities)
-
-    def to_record(self) -> dict[str, Any]:
-        """Give the form that is saved with a model.
-
-        Returns
-        -------
-        record : dict
-            For JSON.
-        """
-        return {
-            "method": "isotonic",
-            "scores": list(self.scores),
-            "probabilities": list(self.probabilities),
-        }
-
-
-Calibration = SigmoidCalibration | IsotonicCalibration
 Detector = TypeVar("Detector", bound="BaseImageDetector")
-
-
-def calibration_from_record(record: dict[str, Any]) -> Calibration:
-    """Read what `to_record` gave; KeyError where it is something else."""
-    if record["method"] == "isotonic":
-        x, p = (np.asarray(record[key], np.float64) for key in ("scores", "probabilities"))
-        if len(x) == len(p) > 0 and (np.diff(x) > 0).all() and (np.diff(p) >= 0).all():
-            return IsotonicCalibration(tuple(x.tolist()), tuple(p.tolist()))
-        raise KeyError("rising scores with their probabilities")
-    if record["method"] != "sigmoid":
-        raise KeyError(record["method"])
-    return SigmoidCalibration(float(record["slope"]), float(record.get("offset", 0.0)))
 
 
 def fit_slope(
@@ -195,8 +73,6 @@ def fit_slope(
     >>> round(fit_slope(scores, np.array([0, 0, 0, 1, 1, 1])), 2)
     0.42
     """
-    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - late: scipy costs import time
-
     target, weight = _smooth_targets(y, sample_weight)
     spread = float(np.sqrt(np.average(scores**2, weights=weight))) or 1.0
 
@@ -279,8 +155,6 @@ def fit_calibration(
 
 
 def _fit_sigmoid(scores: NDArray[np.float64], y: NDArray[Any]) -> SigmoidCalibration:
-    from scipy.optimize import minimize  # noqa: PLC0415 - late: scipy costs import time
-
     target, weight = _smooth_targets(y, None)
     centre, spread = float(scores.mean()), float(scores.std()) or 1.0
     scaled = (scores - centre) / spread
@@ -294,8 +168,6 @@ def _fit_sigmoid(scores: NDArray[np.float64], y: NDArray[Any]) -> SigmoidCalibra
 
 
 def _fit_shift(scores: NDArray[np.float64], y: NDArray[Any], slope: float) -> SigmoidCalibration:
-    from scipy.optimize import minimize_scalar  # noqa: PLC0415 - late: scipy costs import time
-
     counts = np.bincount(y.astype(np.int64))
     target, weight = _smooth_targets(y, 1 / counts[y.astype(np.int64)])
 
@@ -308,8 +180,6 @@ def _fit_shift(scores: NDArray[np.float64], y: NDArray[Any], slope: float) -> Si
 
 
 def _fit_isotonic(scores: NDArray[np.float64], y: NDArray[Any]) -> IsotonicCalibration:
-    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415 - late: it costs import time
-
     edge = 1 / (len(y) + 2)
     # Graphs compute with float32, so points must differ there.
     rounded = scores.astype(np.float32).astype(np.float64)

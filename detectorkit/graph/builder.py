@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from detectorkit._version import __version__
-from detectorkit.evaluation.calibration import Calibration, SigmoidCalibration
+from detectorkit.graph.calibration import Calibration, SigmoidCalibration
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 
 __all__ = ["GraphBuilder", "revise_model"]

@@ -8,8 +8,8 @@ from typing import Any
 
 from detectorkit._version import __version__
 from detectorkit.decoding import COLOR_SPACES
-from detectorkit.evaluation.calibration import Calibration, calibration_from_record
 from detectorkit.exceptions import ModelFileError
+from detectorkit.graph.calibration import Calibration, calibration_from_record
 from detectorkit.images import Preprocessing
 
 __all__ = ["RECORD_KEY", "ModelRecord"]

@@ -70,3 +70,15 @@ def test_unusable_folders_are_errors(tmp_path):
         load_images(tmp_path / "none")
     with pytest.raises(ValueError, match="Arrange them so"):
         load_images(tmp_path)
+
+
+def test_origin_is_the_generator_or_else_the_source(folder, tmp_path):
+    found = load_images(folder)
+    generated = found.target == 1
+    assert (found.origin[generated] == found.metadata["generator"][generated]).all()
+    assert (found.origin[~generated] == found.metadata["source"][~generated]).all()
+    text = "path,label,generator,source\na.png,0,,me\nb.png,1,sdxl,web\nc.png,1,,\nd.png,0,,\n"
+    found = load_images(write(tmp_path / "m.csv", text))
+    assert found.origin.tolist() == ["me", "sdxl", "generated", "photographs"]
+    bare = load_images(write(tmp_path / "bare.csv", "path,label\na.png,0\nb.png,1\n"))
+    assert bare.origin.tolist() == ["photographs", "generated"]
