@@ -98,7 +98,7 @@ def train_val_test_split(
         hashes = perceptual_hash(X, n_jobs=n_jobs, progress=progress)
         together.append(near_duplicate_groups(hashes))
     random = check_random_state(random_state)
-    part_of = _deal(labels, merge_groups(together, len(labels)), shares, random)
+    part_of = deal(labels, merge_groups(together, len(labels)), shares, random)
     order = random.permutation(len(labels))
     indices = [order[part_of[order] == part] for part in range(3)]
     if any(len(index) == 0 for index in indices):
@@ -107,10 +107,11 @@ def train_val_test_split(
             f"{[len(index) for index in indices]}. Pass more images, smaller groups or larger "
             "shares."
         )
-    return [_take(array, index) for array in (X, y, *arrays) for index in indices]
+    return [take_items(array, index) for array in (X, y, *arrays) for index in indices]
 
 
-def _take(array: Any, index: NDArray[np.intp]) -> Any:
+def take_items(array: Any, index: NDArray[np.intp]) -> Any:
+    """Give some items of a sequence, an array or a table, in the same form."""
     if isinstance(array, Sequence):
         return [array[i] for i in index]
     return _safe_indexing(array, index)
@@ -129,7 +130,7 @@ def merge_groups(together: list[NDArray[np.int64]], n: int) -> NDArray[np.int64]
     return merged
 
 
-def _deal(
+def deal(
     labels: NDArray[np.int64],
     groups: NDArray[np.int64],
     shares: NDArray[np.float64],

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
 from sklearn.base import BaseEstimator
+from sklearn.metrics import roc_curve
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from detectorkit.evaluation.metrics import Estimate, share
@@ -22,6 +23,7 @@ __all__ = [
     "ConformalAbstention",
     "FprThreshold",
     "abstention_metrics",
+    "balanced_threshold",
     "fpr_threshold",
 ]
 
@@ -124,6 +126,39 @@ def fpr_threshold(
     low, high = beta.interval(confidence, rank, n + 1 - rank)
     rate = Estimate(rank / (n + 1), float(low), float(high))
     return FprThreshold(float(ordered[rank - 1]), fpr, rate, n)
+
+
+def balanced_threshold(scores: Any, y: Any) -> float:
+    """Find the threshold with the best balanced accuracy.
+
+    Parameters
+    ----------
+    scores : array-like of shape (n_samples,)
+        Scores of images that the detector was not trained on.
+    y : array-like of shape (n_samples,)
+        0 for real, 1 for generated; both must occur.
+
+    Returns
+    -------
+    threshold : float
+        Midway between two scores; of several that do equally well, the middle one.
+
+    Examples
+    --------
+    >>> from detectorkit.evaluation import balanced_threshold
+    >>> balanced_threshold([1.0, 2.0, 4.0, 5.0], [0, 0, 1, 1])
+    3.0
+    """
+    values, labels = np.asarray(scores, np.float64), np.asarray(y)
+    if set(np.unique(labels)) != {0, 1}:
+        raise ValueError("balanced_threshold: y must hold both 0 (real) and 1 (generated).")
+    fpr, tpr, steps = roc_curve(labels, values, drop_intermediate=False)
+    best = np.flatnonzero(tpr - fpr >= np.max(tpr - fpr) - _TINY)
+    # At step k the k highest distinct scores are called; the threshold is below the last of them.
+    distinct = steps[1:]
+    between = (distinct[:-1] + distinct[1:]) / 2
+    thresholds = [distinct[0], *between, np.nextafter(distinct[-1], -np.inf)]
+    return float(thresholds[best[len(best) // 2]])
 
 
 class ConformalAbstention(BaseEstimator):

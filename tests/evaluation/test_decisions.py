@@ -5,7 +5,13 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 from sklearn.base import clone
 
-from detectorkit.evaluation import ConformalAbstention, abstention_metrics, fpr_threshold
+from detectorkit.evaluation import (
+    ConformalAbstention,
+    abstention_metrics,
+    balanced_threshold,
+    binary_metrics,
+    fpr_threshold,
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -134,3 +140,18 @@ def test_abstention_is_measured_by_counting():
         }
     )
     assert np.isnan(abstention_metrics([0], [-1])["accuracy_where_decided"].value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-5, 5), min_size=4, max_size=40))
+def test_no_threshold_is_better_than_the_balanced_one(scores):
+    y = np.arange(len(scores)) % 2
+    threshold = balanced_threshold(scores, y)
+    metrics = binary_metrics(y, scores, threshold=threshold, n_resamples=2)
+    assert metrics["calibration_gap"].value == pytest.approx(0, abs=1e-12)
+
+
+def test_of_equal_thresholds_the_middle_one_is_taken():
+    assert balanced_threshold([0, 10, 1, 2, 3, 11], [0, 1, 0, 0, 0, 1]) == 6.5
+    with pytest.raises(ValueError, match="must hold both"):
+        balanced_threshold([1.0, 2.0], [1, 1])
