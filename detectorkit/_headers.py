@@ -7,12 +7,16 @@ limit for the whole process, so the size is read here and checked before the dec
 from __future__ import annotations
 
 import struct
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
-__all__ = ["ImageHeader", "read_header"]
+__all__ = ["JPEG_FRAMES", "ImageHeader", "jpeg_segments", "read_header"]
 
+JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Markers of the segments that say how the picture of a JPEG is stored."""
+
+_JPEG_SCAN = 0xDA  # the compressed picture follows
 _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
-_JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 class ImageHeader(NamedTuple):
@@ -54,7 +58,26 @@ def read_header(data: bytes) -> ImageHeader | None:
     return None
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Walk through the segments of a JPEG that stand before its compressed picture.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+
+    Yields
+    ------
+    marker : int
+        What kind of segment it is.
+    content : bytes
+        What it holds.
+
+    Raises
+    ------
+    IndexError, struct.error
+        If the file ends too early.
+    """
     position = 2
     while True:
         while data[position] != 0xFF:  # garbage between segments is allowed
@@ -62,12 +85,21 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
         while data[position] == 0xFF:  # and so are fill bytes
             position += 1
         marker = data[position]
-        if marker in _JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", data, position + 4)
-            return height, width
         position += 1
+        if marker == _JPEG_SCAN:
+            return
         if marker not in _JPEG_WITHOUT_LENGTH:
-            position += struct.unpack_from(">H", data, position)[0]
+            length = struct.unpack_from(">H", data, position)[0]
+            yield marker, data[position + 2 : position + length]
+            position += length
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    for marker, content in jpeg_segments(data):
+        if marker in JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", content, 1)
+            return height, width
+    raise ValueError("no image size")
 
 
 def _png_size(data: bytes) -> tuple[int, int]:

@@ -305,7 +305,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
         """
-        generated = self.calibration_.predict(self.decision_function(X))
+        scores = self.decision_function(X)
+        generated = self.calibration_.predict(scores)
         return np.column_stack([1 - generated, generated])
 
     def save(self, path: str | os.PathLike[str]) -> None:

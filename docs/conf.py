@@ -17,7 +17,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 
-exclude_patterns = ["_build", "_templates"]
+exclude_patterns = ["_build", "_templates", "reports"]  # reports are linked to as they are
 templates_path = ["_templates"]
 default_role = "py:obj"  # single backticks in docstrings are names
 

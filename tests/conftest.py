@@ -11,7 +11,7 @@ import pytest
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # or scikit-learn skips one of its checks
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
-REAL_IMAGES = Path(__file__).parents[2] / "shared" / "data"
+MANIFEST = Path(__file__).parents[2] / "shared" / "data" / "manifest.csv"
 
 
 @pytest.fixture(scope="session")
@@ -42,17 +42,22 @@ def folder(tmp_path_factory, upsampled):
 
 
 @pytest.fixture(scope="session")
-def real_faces():
-    """Paths and labels of 200 real and generated faces of one source, half and half."""
-    manifest = REAL_IMAGES / "manifest.csv"
-    if not manifest.exists():
+def manifest_rows():
+    """All that the manifest of the evaluation images says, with their full paths."""
+    if not MANIFEST.exists():
         pytest.skip("the evaluation images are not on this machine")
-    with manifest.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["source"] == "zoya2244"]
+    with MANIFEST.open(newline="") as file:
+        return [row | {"path": str(MANIFEST.parent / row["path"])} for row in csv.DictReader(file)]
+
+
+@pytest.fixture(scope="session")
+def real_faces(manifest_rows):
+    """Paths and labels of 200 real and generated faces of one source, half and half."""
+    rows = [row for row in manifest_rows if row["source"] == "zoya2244"]
     chosen = [r for r in rows if r["label"] == "0"][:100] + [r for r in rows if r["label"] == "1"][
         :100
     ]
     return (
-        [str(REAL_IMAGES / row["path"]) for row in chosen],
+        [row["path"] for row in chosen],
         np.array([int(row["label"]) for row in chosen]),
     )

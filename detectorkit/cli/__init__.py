@@ -20,6 +20,9 @@ COMMANDS = {
     "demo": "the main job end to end on images made on the spot, with a report to look at",
     "train": "fit a detector on a folder or a CSV manifest and save it",
     "evaluate": "measure a saved detector on labelled images",
+    "report": "measure a saved detector and write a page of figures, curves and pictures",
+    "audit": "say whether format, size or compression alone would give the answer away",
+    "align": "write a copy of a data set with the same treatment for every image",
     "predict": "say of each image whether it is real or generated",
 }
 

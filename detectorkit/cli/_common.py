@@ -55,13 +55,15 @@ def add_jobs(parser: ArgumentParser) -> None:
     )
 
 
-def get_column(found: Any, name: str | None) -> Any:
-    """Give the column that the option ``--groups`` names.
+def get_column(found: Any, option: str, name: str | None) -> Any:
+    """Give the column that an option names.
 
     Parameters
     ----------
     found : Bunch
         What `load_images` found.
+    option : str
+        The option, for the error message.
     name : str or None
         The column; None where the option was not given.
 
@@ -78,7 +80,7 @@ def get_column(found: Any, name: str | None) -> Any:
     if name is None:
         return None
     if name not in found.metadata:
-        raise ValueError(f"--groups {name}: the data have the columns {list(found.metadata)}.")
+        raise ValueError(f"{option} {name}: the data have the columns {list(found.metadata)}.")
     return found.metadata[name]
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from detectorkit.cli._common import print_metrics
 
 if TYPE_CHECKING:
-    from detectorkit.evaluation.page import Page
+    from detectorkit.report.page import Page
 
 __all__ = ["add_arguments", "run"]
 
@@ -166,7 +166,7 @@ def _print_verdicts(part: Any, detector: Any) -> None:
 def _make_page(
     parts: dict[str, Any], figures: dict[str, Any], scores: dict[str, Any], detector: Any
 ) -> Page:
-    from detectorkit.evaluation.page import Page
+    from detectorkit.report.page import Page
 
     page = Page("detectorkit demo: photographs against decoder reconstructions")
     page.paragraph(

@@ -86,7 +86,7 @@ def run(arguments: Namespace) -> int:
     )
     detector.set_params(**dict(arguments.set))
     found = load_images(arguments.data)
-    column = get_column(found, arguments.groups)
+    column = get_column(found, "--groups", arguments.groups)
     hash_paths = partial(perceptual_hash, n_jobs=arguments.jobs)
     hashes, read, failures = process_paths(hash_paths, found.data, "Reading images")
     together = _together(hashes, None if column is None else column[read])

@@ -314,9 +314,9 @@ def abstention_metrics(
     Returns
     -------
     metrics : dict of str to Estimate
-        decided (share of images with a verdict), decided_real and decided_generated (of each
-        class), accuracy_where_decided, false_positive_rate and false_negative_rate (errors
-        among all images of the class, as the conformal promise means them),
+        By name: decided (share of images with a verdict), decided_real and decided_generated
+        (of each class), accuracy_where_decided, false_positive_rate and false_negative_rate
+        (errors among all images of the class, as the conformal promise means them), and
         false_positive_rate_where_decided. Shares of nothing are nan.
 
     Examples

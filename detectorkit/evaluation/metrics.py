@@ -8,13 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length
 
-from detectorkit.images import iter_slices
+from detectorkit.evaluation._samples import check_labelled, resampled_weights
 
 __all__ = ["Estimate", "binary_metrics", "share", "wilson_interval"]
-
-_WEIGHTS_AT_A_TIME = 500_000  # so much of the bootstrap is in memory at once
 
 
 class Estimate(NamedTuple):
@@ -156,14 +153,9 @@ def binary_metrics(
     >>> metrics["accuracy"].value, metrics["roc_auc"].value
     (0.75, 0.75)
     """
-    check_consistent_length(y_true, y_score)
-    y, scores = np.asarray(y_true), np.asarray(y_score, dtype=np.float64)
-    if not np.isin(y, (0, 1)).all():
-        raise ValueError("binary_metrics: y_true must be 0 for real and 1 for generated.")
-    if not np.isfinite(scores).all():
-        raise ValueError("binary_metrics: y_score has values that are not finite.")
+    y, (scores,) = check_labelled("binary_metrics", y_true, y_score=y_score)
     order = np.argsort(-scores, kind="stable")
-    curve = _Curve(y[order] == 1, scores[order], threshold)
+    curve = _Curve(y[order], scores[order], threshold)
     point = curve.measure(np.ones((1, len(y))))
     values = {name: float(value[0]) for name, value in point.items()}
     counted = _counted_intervals(curve, confidence)
@@ -239,14 +231,5 @@ def _counted_intervals(curve: _Curve, confidence: float) -> dict[str, tuple[floa
 def _resample(
     curve: _Curve, n_resamples: int, random: np.random.RandomState
 ) -> dict[str, NDArray[np.float64]]:
-    classes = [np.flatnonzero(curve.y), np.flatnonzero(~curve.y)]
-    results = []
-    for part in iter_slices(n_resamples, max(1, _WEIGHTS_AT_A_TIME // len(curve.y))):
-        rows = part.stop - part.start
-        weight = np.zeros((rows, len(curve.y)))
-        for members in classes:
-            if len(members):
-                shares = np.full(len(members), 1 / len(members))
-                weight[:, members] = random.multinomial(len(members), shares, size=rows)
-        results.append(curve.measure(weight))
+    results = [curve.measure(weight) for weight in resampled_weights(curve.y, n_resamples, random)]
     return {name: np.concatenate([r[name] for r in results]) for name in results[0]}

@@ -18,17 +18,24 @@ sorted order means "generated".
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.datasets.splitting import deal
+from detectorkit.evaluation._groups import (
+    EMPTY,
+    Fold,
+    Origins,
+    check_labels,
+    number_pictures,
+    text_columns,
+)
 from detectorkit.utils.validation import check_integer, check_real, parameter_error
 
 __all__ = [
@@ -40,43 +47,6 @@ __all__ = [
 ]
 
 Indices = NDArray[np.intp]
-_EMPTY = ("", "None", "nan", "<NA>", "NaT")  # what the empty cells of tables are as text
-
-
-class _Fold(NamedTuple):
-    """The numbers of the origins that are tested, and of those that are used on neither side."""
-
-    test: Sequence[int]
-    unused: Sequence[int] = ()
-
-
-@dataclass(frozen=True)
-class _Images:
-    """What is known of each image; origins are numbered in the order of their names."""
-
-    names: NDArray[np.str_]  # of the origins
-    origin: NDArray[np.int64]
-    picture: NDArray[np.int64]
-    is_generated: NDArray[np.bool_]
-
-    def origins(self, *, generated: bool, least: int = 1) -> NDArray[np.int64]:
-        """Give the generators, or the real sources, that have so many images at least."""
-        numbers, counts = np.unique(self.origin[self.is_generated == generated], return_counts=True)
-        return numbers[counts >= least]
-
-    def cut(self, fold: _Fold, caller: str) -> tuple[Indices, Indices]:
-        """Give the indices of the training and of the test images."""
-        test = np.isin(self.origin, fold.test)
-        shown = np.isin(self.picture, self.picture[test])
-        train = ~(shown | np.isin(self.origin, fold.unused))
-        for generated, kind in enumerate(("photograph", "generated image")):
-            if not (self.is_generated[train] == generated).any():
-                raise ValueError(
-                    f"{caller}: where {self.names[list(fold.test)].tolist()} and all images of "
-                    f"the same pictures are left out, no {kind} is left to train on. Pass more "
-                    "images, or groups without picture ids."
-                )
-        return np.flatnonzero(train), np.flatnonzero(test)
 
 
 class _OriginSplitter(BaseCrossValidator):
@@ -85,7 +55,7 @@ class _OriginSplitter(BaseCrossValidator):
     __metadata_request__split = {"groups": True}  # noqa: RUF012 - scikit-learn reads it so
 
     @abstractmethod
-    def _folds(self, images: _Images) -> list[_Fold]:
+    def _folds(self, origins: Origins) -> list[Fold]:
         """Say what is tested in each fold."""
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Indices, Indices]]:
@@ -112,9 +82,9 @@ class _OriginSplitter(BaseCrossValidator):
         ValueError
             If the groups or labels allow no such cut; the message says what to change.
         """
-        images = self._read(X, y, groups)
-        for fold in self._folds(images):
-            yield images.cut(fold, type(self).__name__)
+        origins = self._read(X, y, groups)
+        for fold in self._folds(origins):
+            yield origins.cut(fold, type(self).__name__)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Give the number of folds.
@@ -135,38 +105,8 @@ class _OriginSplitter(BaseCrossValidator):
         """
         return len(self._folds(self._read(X, y, groups)))
 
-    def _read(self, X: Any, y: Any, groups: Any) -> _Images:
-        caller = type(self).__name__
-        check_consistent_length(X, y, groups)
-        is_generated = _check_labels(y, caller)
-        columns = _check_groups(groups, caller)
-        names, origin = np.unique(columns[:, 0], return_inverse=True)
-        n_empty = int(np.isin(columns[:, 0], _EMPTY).sum())
-        if n_empty:
-            raise ValueError(
-                f"{caller}: groups has no origin for {n_empty} of {len(columns)} images, so they "
-                "could be from what is tested. Name their generators and sources, or drop them."
-            )
-        both = np.intersect1d(origin[is_generated], origin[~is_generated])
-        if len(both):
-            raise ValueError(
-                f"{caller}: in groups, {names[both].tolist()} are origins of real and of "
-                "generated images. Give generators and real sources names of their own."
-            )
-        pictures = columns[:, 1] if columns.shape[1] == 2 else np.full(len(columns), "")
-        return _Images(names, origin, _number_pictures(pictures), is_generated)
-
-    def _at_least_two(self, images: _Images, *, generated: bool, least: int = 1) -> Any:
-        found = images.origins(generated=generated, least=least)
-        if len(found) < 2:
-            kind = "generators" if generated else "real sources"
-            size = f" of at least {least} images" if least > 1 else ""
-            raise ValueError(
-                f"{type(self).__name__}: groups has the {kind} {images.names[found].tolist()}"
-                f"{size}. Two or more are needed: one to test on and one to train on. Pass "
-                "images of more, or keep parts of each aside with StratifiedGroupShuffleSplit."
-            )
-        return found
+    def _read(self, X: Any, y: Any, groups: Any) -> Origins:
+        return Origins.read(X, y, groups, type(self).__name__)
 
 
 class _SourceDealer(_OriginSplitter):
@@ -176,9 +116,9 @@ class _SourceDealer(_OriginSplitter):
         self.shuffle = shuffle
         self.random_state = random_state
 
-    def _deal_sources(self, images: _Images, n_folds: int) -> list[list[int]]:
+    def _deal_sources(self, origins: Origins, n_folds: int) -> list[list[int]]:
         """Deal in turn, and again from the first one while there are folds without a source."""
-        sources = self._at_least_two(images, generated=False)
+        sources = origins.of_class(generated=False, caller=type(self).__name__)
         if self.shuffle:
             sources = check_random_state(self.random_state).permutation(sources)
         elif self.random_state is not None:
@@ -239,11 +179,11 @@ class LeaveOneGeneratorOut(_SourceDealer):
         super().__init__(shuffle=shuffle, random_state=random_state)
         self.min_group_size = min_group_size
 
-    def _folds(self, images: _Images) -> list[_Fold]:
+    def _folds(self, origins: Origins) -> list[Fold]:
         least = check_integer(self, "min_group_size", least=1)
-        generators = self._at_least_two(images, generated=True, least=least)
-        dealt = self._deal_sources(images, len(generators))
-        return [_Fold([g, *sources]) for g, sources in zip(generators, dealt, strict=True)]
+        generators = origins.of_class(generated=True, caller=type(self).__name__, least=least)
+        dealt = self._deal_sources(origins, len(generators))
+        return [Fold([g, *sources]) for g, sources in zip(generators, dealt, strict=True)]
 
 
 class LeaveOneFamilyOut(LeaveOneGeneratorOut):
@@ -315,8 +255,11 @@ class LeaveOneSourceOut(_OriginSplitter):
     array([0., 1.])
     """
 
-    def _folds(self, images: _Images) -> list[_Fold]:
-        return [_Fold([source]) for source in self._at_least_two(images, generated=False)]
+    def _folds(self, origins: Origins) -> list[Fold]:
+        return [
+            Fold([source])
+            for source in origins.of_class(generated=False, caller=type(self).__name__)
+        ]
 
 
 class GeneratorDateSplit(_SourceDealer):
@@ -366,22 +309,22 @@ class GeneratorDateSplit(_SourceDealer):
         super().__init__(shuffle=shuffle, random_state=random_state)
         self.dates = dates
 
-    def _folds(self, images: _Images) -> list[_Fold]:
-        by_date = self._generators_by_date(images)
+    def _folds(self, origins: Origins) -> list[Fold]:
+        by_date = self._generators_by_date(origins)
         if len(by_date) < 2:
             raise parameter_error(
                 self, "dates", "of two or more different values for the generators in groups"
             )
-        dealt = self._deal_sources(images, len(by_date) - 1)
+        dealt = self._deal_sources(origins, len(by_date) - 1)
         return [
-            _Fold([*by_date[k], *sources], [g for later in by_date[k + 1 :] for g in later])
+            Fold([*by_date[k], *sources], [g for later in by_date[k + 1 :] for g in later])
             for k, sources in enumerate(dealt, start=1)
         ]
 
-    def _generators_by_date(self, images: _Images) -> list[list[int]]:
-        known = {str(name): date for name, date in self.dates.items() if str(date) not in _EMPTY}
-        generators = images.origins(generated=True)
-        missing = [name for name in images.names[generators].tolist() if name not in known]
+    def _generators_by_date(self, origins: Origins) -> list[list[int]]:
+        known = {str(name): date for name, date in self.dates.items() if str(date) not in EMPTY}
+        generators = origins.of_class(generated=True, caller=type(self).__name__)
+        missing = [name for name in origins.names[generators].tolist() if name not in known]
         if missing:
             raise ValueError(
                 f"GeneratorDateSplit: dates has no date for the generators {missing}. Add when "
@@ -389,7 +332,7 @@ class GeneratorDateSplit(_SourceDealer):
             )
         by_date: dict[Any, list[int]] = {}
         for generator in generators.tolist():
-            by_date.setdefault(known[images.names[generator]], []).append(generator)
+            by_date.setdefault(known[origins.names[generator]], []).append(generator)
         try:
             return [by_date[date] for date in sorted(by_date)]
         except TypeError as error:
@@ -433,8 +376,8 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
     >>> pair = np.arange(20) // 2
     >>> cv = StratifiedGroupShuffleSplit(n_splits=1, test_size=0.2, random_state=0)
     >>> train, test = next(cv.split(y, y, pair))
-    >>> len(train), y[test].sum(), len(np.unique(pair[test]))
-    (16, 2, 2)
+    >>> print(y[train].sum(), y[test].sum(), len(np.unique(pair[test])))
+    8 2 2
     """
 
     __metadata_request__split = {"groups": True}  # noqa: RUF012 - scikit-learn reads it so
@@ -499,11 +442,8 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
     def _read(self, X: Any, y: Any, groups: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         check_consistent_length(X, y, groups)
         caller = type(self).__name__
-        _check_labels(y, caller)
-        columns = _check_groups(groups, caller)
-        if columns.shape[1] != 1:
-            raise ValueError(f"{caller}: groups has two columns. Pass the picture ids only.")
-        return np.unique(column_or_1d(y), return_inverse=True)[1], _number_pictures(columns[:, 0])
+        pictures = text_columns(groups, caller, most=1)[:, 0]
+        return check_labels(y, caller).astype(np.int64), number_pictures(pictures)
 
     def _check_side(self, labels: NDArray[np.int64], side: NDArray[np.bool_]) -> None:
         if len(np.unique(labels[side])) < len(np.unique(labels)):
@@ -511,42 +451,3 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
                 f"{type(self).__name__}: with test_size={self.test_size}, a part has no image of "
                 "one of the labels. Pass more images, smaller groups or a share nearer to a half."
             )
-
-
-def _check_labels(y: Any, caller: str) -> NDArray[np.bool_]:
-    """Say of each image whether it is generated."""
-    if y is None:
-        raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
-    classes, codes = np.unique(column_or_1d(y), return_inverse=True)
-    if len(classes) != 2 or str(classes[1]).lower() == "real":
-        raise ValueError(
-            f"{caller}: y has the labels {classes.tolist()}. Two are needed, of which the second "
-            "in sorted order means generated: 0 for real and 1 for generated."
-        )
-    return codes == 1
-
-
-def _check_groups(groups: Any, caller: str) -> NDArray[np.str_]:
-    """Give the groups as one or two columns of text."""
-    if groups is None:
-        raise ValueError(
-            f"{caller}: The 'groups' parameter should not be None. Pass what each image belongs "
-            "to, one value an image."
-        )
-    columns = np.asarray(groups).astype(str)
-    if columns.ndim == 1:
-        columns = columns[:, np.newaxis]
-    if columns.ndim != 2 or columns.shape[1] not in {1, 2}:
-        raise ValueError(
-            f"{caller}: groups has shape {np.shape(groups)}. Pass one value an image, or two "
-            "columns: origin and picture."
-        )
-    return columns
-
-
-def _number_pictures(ids: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Give images of one picture the same number, and each one that is not named its own."""
-    numbers = np.unique(ids, return_inverse=True)[1]
-    is_empty = np.isin(ids, _EMPTY)
-    numbers[is_empty] = len(ids) + np.arange(is_empty.sum())
-    return numbers

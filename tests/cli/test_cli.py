@@ -102,13 +102,26 @@ def test_evaluate_measures_groups(model, folder, capsys):
     assert main(["evaluate", str(model), str(folder), "--groups", "generator", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
     assert summary["n"] == 120
-    groups = {row["group"]: row for row in summary["groups"]}
-    assert groups["(none)"]["label"] == "real"
-    assert sum(row["n"] for row in groups.values()) == 120
+    rows = {row["name"]: row for row in summary["origins"]}
+    assert rows["(none)"]["kind"] == "photographs"
+    assert sum(row["n"] for row in rows.values()) == 120
+    assert summary["training"]["generators"] == sorted(set(rows) - {"(none)"})
     assert main(["evaluate", str(model), str(folder), "--groups", "generator"]) == 0
     out = capsys.readouterr().out
     assert "pixel-shuffle" in out
     assert "trained on: bilinear, nearest" in out
+
+
+def test_evaluate_measures_every_source_and_generator(model, folder, capsys):
+    assert main(["evaluate", str(model), str(folder), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    kinds = {row["name"]: row["kind"] for row in summary["origins"]}
+    assert kinds["camera"] == "photographs"
+    assert kinds["nearest"] == "generator"
+    assert main(["evaluate", str(model), str(folder), "--json", "--threshold", "99"]) == 0
+    strict = json.loads(capsys.readouterr().out)
+    assert strict["metrics"]["recall"]["value"] == 0
+    assert strict["metrics"]["roc_auc"] == summary["metrics"]["roc_auc"]
 
 
 def test_photographs_alone_give_a_false_positive_rate(model, folder, tmp_path, capsys):

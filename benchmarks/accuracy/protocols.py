@@ -1,0 +1,216 @@
+"""Measure detectors by the protocols A to D, as found, aligned and cropped.
+
+    python benchmarks/accuracy/protocols.py DATA --detector hog-svm
+
+DATA is a folder with a manifest.csv that has the columns path, label, generator, source and photo.
+A new detector needs one line in DETECTORS. The result is benchmarks/results/protocols_NAME.json, of
+the form of protocols.schema.json beside this file. It is written after every trial, and what is
+already in it is not computed again: an interrupted run goes on where it was.
+
+A  same generator: the photographs and StyleGAN faces of one source, 80/10/10
+B  self and foreign: trained on StyleGANs against FFHQ, CelebA and UTKFace; foreign are diffusion
+   and flow generators against all other photographs
+C  leave out each generator with 48 images or more, and a collection of photographs with it
+D  leave out each collection of photographs
+
+"Origin" is the column generator: of a photograph it names the collection. Copies of a photograph,
+by the column photo or by their looks, are on one side of every cut. Thresholds are set on
+validation parts only; the settings of the detectors were fixed before (see choose_hog_svm.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from detectorkit import HoGSVMDetector
+from detectorkit.datasets import (
+    TREATMENTS,
+    align_image,
+    load_images,
+    near_duplicate_groups,
+    perceptual_hash,
+)
+from detectorkit.datasets.splitting import merge_groups
+from detectorkit.decoding import load_image
+from detectorkit.evaluation import (
+    Trial,
+    leave_one_generator_out_trials,
+    leave_one_source_out_trials,
+    run_trial,
+    same_generator_trials,
+    self_and_foreign_trials,
+    summarize_trials,
+)
+
+RESULTS = Path(__file__).parents[1] / "results"
+
+# The settings that cross-validation chose for aligned images; see choose_hog_svm.py.
+FINE = {
+    "image_size": (240, 240),
+    "pixels_per_cell": (6, 6),
+    "block_norm": "L2",
+    "orientations": 12,
+}
+DETECTORS: dict[str, Callable[[], Any]] = {
+    "hog-svm": lambda: HoGSVMDetector(n_jobs=-1, random_state=0),
+    "hog-svm-fine": lambda: HoGSVMDetector(**FINE, n_jobs=-1, random_state=0),
+}
+
+PAIRED_SOURCE = "zoya2244"  # FFHQ and StyleGAN through the same hands
+KNOWN = ("stylegan", "stylegan2", "stylegan2-like", "ffhq", "celeba", "utkface")
+MIN_GROUP_SIZE = 48  # of a generator that is left out; the five of "dreambooth" are an anecdote
+
+
+class Data:
+    """The images with what is known of each."""
+
+    def __init__(self, folder: Path) -> None:
+        found = load_images(folder / "manifest.csv")
+        self.paths, self.y = found.data, found.target
+        self.origin, self.source = found.metadata["generator"], found.metadata["source"]
+        self.picture = _pictures(found)
+        self.sha256 = hashlib.sha256((folder / "manifest.csv").read_bytes()).hexdigest()
+
+    def images(self, treatment: str) -> list[Any]:
+        """Give the treated images in memory, or the paths where nothing is done to them."""
+        if treatment == "as-found":
+            return self.paths
+        treat = delayed(lambda path: align_image(load_image(path), treatment))
+        return Parallel(n_jobs=-1, prefer="threads")(treat(path) for path in self.paths)
+
+
+def _pictures(found: Any) -> np.ndarray:
+    """Give each image the number of its picture, by the column photo and by its looks."""
+    photo = found.metadata["photo"]
+    named = np.where(photo == "", [f"row {i}" for i in range(len(photo))], photo)
+    copies = near_duplicate_groups(perceptual_hash(found.data, n_jobs=-1, progress=True))
+    by_name = np.unique(named, return_inverse=True)[1]
+    return merge_groups([by_name, copies], len(photo)).astype(str)
+
+
+def make_trials(data: Data) -> dict[str, list[Trial]]:
+    """Give the trials of every protocol, with indices into all images."""
+    y, origin, picture = data.y, data.origin, data.picture
+    paired = np.flatnonzero(data.source == PAIRED_SOURCE)
+    names, counts = np.unique(origin, return_counts=True)
+    large = np.flatnonzero(np.isin(origin, names[counts >= MIN_GROUP_SIZE]) | (y == 0))
+    return {
+        "A": _within(paired, same_generator_trials, y, origin, picture),
+        "B": _within(large, self_and_foreign_trials, y, origin, picture, known=KNOWN),
+        "C": leave_one_generator_out_trials(
+            y, origin, picture=picture, min_group_size=MIN_GROUP_SIZE
+        ),
+        "D": leave_one_source_out_trials(y, origin, picture=picture),
+    }
+
+
+def _within(
+    chosen: np.ndarray,
+    make: Callable[..., list[Trial]],
+    y: Any,
+    origin: Any,
+    picture: Any,
+    **more: Any,
+) -> list[Trial]:
+    """Make the trials of some images only."""
+    trials = make(y[chosen], origin[chosen], picture=picture[chosen], **more)
+    return [
+        Trial(
+            trial.name,
+            chosen[trial.train],
+            chosen[trial.val],
+            {name: chosen[index] for name, index in trial.test.items()},
+        )
+        for trial in trials
+    ]
+
+
+def describe(name: str, detector: Any, data: Data, command: str) -> dict[str, Any]:
+    """Say what is measured, on what and by what."""
+    parameters = detector.get_params(deep=False)
+    return {
+        "schema": "detectorkit protocols 1",
+        "script": "benchmarks/accuracy/protocols.py",
+        "command": command,
+        "detector": {
+            "name": name,
+            "class": type(detector).__name__,
+            "parameters": {k: v for k, v in parameters.items() if k not in {"n_jobs", "verbose"}},
+        },
+        "data": {
+            "manifest_sha256": data.sha256,
+            "n_real": int(np.sum(data.y == 0)),
+            "n_generated": int(np.sum(data.y == 1)),
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{
+                package: version(package)
+                for package in ("detectorkit", "numpy", "opencv-python-headless", "scikit-learn")
+            },
+        },
+    }
+
+
+def run(name: str, data: Data, output: Path, treatments: list[str], protocols: list[str]) -> None:
+    """Measure one detector; go on where an earlier run was."""
+    command = f"python benchmarks/accuracy/protocols.py DATA --detector {name}"
+    result = json.loads(output.read_text()) if output.exists() else {}
+    result |= describe(name, DETECTORS[name](), data, command)
+    by_treatment = result.setdefault("results", {})
+    all_trials = make_trials(data)
+    for treatment in treatments:
+        images = None
+        for protocol in protocols:
+            trials = all_trials[protocol]
+            entry = by_treatment.setdefault(treatment, {}).setdefault(protocol, {"trials": {}})
+            for trial in trials:
+                if trial.name in entry["trials"]:
+                    continue
+                images = data.images(treatment) if images is None else images
+                start = time.perf_counter()
+                columns = {"origin": data.origin, "picture": data.picture}
+                found = run_trial(DETECTORS[name](), images, data.y, trial=trial, **columns)
+                entry["trials"][trial.name] = found.to_dict()
+                entry["summary"] = summarize_trials(entry["trials"].values())
+                _write(output, result)
+                seconds = time.perf_counter() - start
+                print(f"{name}, {treatment}, {protocol}, {trial.name}: {seconds:.0f} s", flush=True)
+            print(f"{name}, {treatment}, {protocol}: {json.dumps(entry['summary'])}", flush=True)
+    _write(output, result)
+
+
+def _write(output: Path, result: dict[str, Any]) -> None:
+    partial = output.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
+    partial.replace(output)
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--detector", choices=DETECTORS, default="hog-svm")
+    parser.add_argument("--treatment", choices=TREATMENTS, action="append")
+    parser.add_argument("--protocol", choices="ABCD", action="append")
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    name = arguments.detector
+    output = arguments.output or RESULTS / f"protocols_{name.replace('-', '_')}.json"
+    treatments = arguments.treatment or list(TREATMENTS)
+    run(name, Data(arguments.data), output, treatments, arguments.protocol or list("ABCD"))
+
+
+if __name__ == "__main__":
+    main()

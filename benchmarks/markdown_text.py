@@ -1,0 +1,16 @@
+"""Tables and figures in Markdown."""
+
+from __future__ import annotations
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """Give a Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def figure(estimate: dict) -> str:
+    """Give a value with its interval."""
+    if estimate["value"] is None:
+        return ""
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"

@@ -1,0 +1,96 @@
+"""Say whether format, size or compression alone would give the answer away.
+
+Prints what the files of each class, generator and source are like, how well a classifier that
+sees no pixel tells photographs from generated images, which pictures are there several times, and
+a verdict. Exit status: 0 the data passed, 1 they passed but some images could not be read, 2
+unusable input, 3 the data failed.
+"""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from functools import partial
+
+from detectorkit.cli._common import add_data, add_jobs, get_column, process_paths
+
+__all__ = ["add_arguments", "run"]
+
+_FAILED = 3
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The sub-command's parser.
+    """
+    add_data(parser)
+    parser.add_argument(
+        "--split",
+        metavar="COLUMN",
+        help="column of the manifest that says train, test and so on; the same picture in two of "
+        "them fails the audit",
+    )
+    parser.add_argument(
+        "--max-auc",
+        type=float,
+        default=0.6,
+        metavar="A",
+        help="what a classifier that sees no pixel may reach (default: 0.6)",
+    )
+    parser.add_argument(
+        "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_jobs(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Do it.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        The parsed arguments.
+
+    Returns
+    -------
+    status : int
+        0 passed, 1 passed but some images could not be read, 3 failed.
+
+    Raises
+    ------
+    ValueError
+        If the data have no column ``--split``, or only one class.
+    """
+    from detectorkit.datasets import load_images
+    from detectorkit.datasets.auditing import judge_files, read_audit_files
+
+    found = load_images(arguments.data)
+    get_column(found, "--split", arguments.split)  # said before all files are read
+    read_chunk = partial(read_audit_files, n_jobs=arguments.jobs)
+    files, read, failures = process_paths(read_chunk, found.data, "Reading images")
+    columns = {"generator": "generator", "source": "source", "split": arguments.split}
+    result = judge_files(
+        files,
+        [found.data[i] for i in read],
+        found.target[read],
+        **{
+            name: found.metadata[column][read]
+            for name, column in columns.items()
+            if column in found.metadata
+        },
+        max_auc=arguments.max_auc,
+        n_jobs=arguments.jobs,
+        random_state=arguments.random_state,
+        progress=True,
+    )
+    if arguments.json:
+        content = {"n": len(read), "n_unreadable": len(failures)} | result.to_dict()
+        print(json.dumps(content, indent=1))
+    else:
+        print(result.to_text())
+    return _FAILED if not result.passed else int(bool(failures))

@@ -1,0 +1,204 @@
+"""Measure a saved detector on labelled images and write a report of it.
+
+Writes one HTML page that needs no other file, and beside it the same as JSON and, without pictures,
+as a model card in Markdown: with -o report.html also report.json and report.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.cli._common import add_data, add_jobs, process_paths
+
+if TYPE_CHECKING:
+    from detectorkit.report.report import Report
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The sub-command's parser.
+    """
+    parser.add_argument("model", help="ONNX file that `detectorkit train` wrote")
+    add_data(parser)
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="PAGE", help="HTML file to write, as report.html"
+    )
+    parser.add_argument(
+        "--no-images",
+        action="store_true",
+        help="show no image and name none, for data that must not be published",
+    )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="also measure what re-encoding, resizing and other changes do (takes far longer)",
+    )
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="also look whether format, size or metadata alone would give the answer away",
+    )
+    parser.add_argument(
+        "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
+    )
+    add_jobs(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Do it.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        The parsed arguments.
+
+    Returns
+    -------
+    status : int
+        0, or 1 if some images failed.
+    """
+    from detectorkit import load_detector
+    from detectorkit.datasets import load_images
+
+    _check_before_work(arguments)
+    detector = load_detector(arguments.model, n_jobs=arguments.jobs)
+    found = load_images(arguments.data)
+    if arguments.audit and len(set(found.target)) < 2:
+        raise ValueError("--audit takes photographs and generated images, but there is one class.")
+    scores, read, failures = process_paths(detector.decision_function, found.data, "Scoring")
+    report = _make_report(arguments, detector, scores, _keep(found, read), len(failures))
+    written = report.write(arguments.output)
+    print(report.headline)
+    print("\nReport: " + ", ".join(map(str, written)))
+    return 1 if failures else 0
+
+
+def _check_before_work(arguments: Namespace) -> None:
+    """Say what would stop the report before the long work, not after."""
+    from detectorkit.report import check_report_path
+    from detectorkit.report.curves import check_matplotlib
+
+    check_report_path(arguments.output)
+    try:
+        check_matplotlib()
+    except ImportError as error:
+        raise ValueError(str(error)) from error
+
+
+def _keep(found: Any, read: NDArray[np.intp]) -> Any:
+    """Leave out what could not be read."""
+    from sklearn.utils import Bunch
+
+    return Bunch(
+        data=[found.data[i] for i in read],
+        target=found.target[read],
+        origin=found.origin[read],
+        metadata={name: column[read] for name, column in found.metadata.items()},
+    )
+
+
+def _make_report(
+    arguments: Namespace, detector: Any, scores: NDArray[Any], found: Any, n_failures: int
+) -> Report:
+    from detectorkit.evaluation.measure import Evaluation
+    from detectorkit.report import hash_files, make_report
+
+    evaluation = Evaluation(
+        y_true=found.target,
+        scores=scores,
+        threshold=float(detector.threshold_),
+        probabilities=detector.calibration_.predict(scores),
+        origin=found.origin,
+        random_state=arguments.random_state,
+    )
+    names = _names(found.data, hide=arguments.no_images)
+    return make_report(
+        evaluation,
+        title=f"How {Path(arguments.model).name} does on {Path(arguments.data).resolve().name}",
+        record=detector.record_,
+        images=None if arguments.no_images else found.data,
+        names=None if arguments.no_images else names,
+        robustness=_measure_robustness(arguments, detector, found),
+        audit=_audit(arguments, found, names),
+        hashes={
+            "model": hashlib.sha256(detector.onnx_model_).hexdigest(),
+            "data": hash_files(found.data, progress=True),
+        },
+        command=_command(arguments),
+        notes=_notes(n_failures, arguments),
+    )
+
+
+def _names(paths: list[str], *, hide: bool) -> list[str]:
+    """Name images by their paths from the folder that holds them all, or only number them."""
+    if hide:
+        return [f"image {number}" for number in range(len(paths))]
+    absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - links stay links
+    folder = os.path.commonpath([str(Path(path).parent) for path in absolute])
+    return [os.path.relpath(path, folder) for path in absolute]
+
+
+def _measure_robustness(arguments: Namespace, detector: Any, found: Any) -> Any:
+    if not arguments.robustness:
+        return None
+    from detectorkit.evaluation.robustness import robustness_report
+
+    return robustness_report(
+        detector,
+        found.data,
+        found.target,
+        n_jobs=arguments.jobs,
+        random_state=arguments.random_state,
+        progress=True,
+    )
+
+
+def _audit(arguments: Namespace, found: Any, names: list[str]) -> Any:
+    if not arguments.audit:
+        return None
+    from detectorkit.datasets.auditing import judge_files, read_audit_files
+
+    known = {"generator", "source"} & set(found.metadata)
+    return judge_files(
+        read_audit_files(found.data, n_jobs=arguments.jobs, progress=True),
+        names,
+        found.target,
+        **{name: found.metadata[name] for name in known},
+        n_jobs=arguments.jobs,
+        random_state=arguments.random_state,
+        progress=True,
+    )
+
+
+def _command(arguments: Namespace) -> str:
+    """Give the command again, with what was not said spelt out where it changes the figures."""
+    words = ["detectorkit", "report", arguments.model, arguments.data, "-o", arguments.output]
+    words += [
+        f"--{name.replace('_', '-')}"
+        for name in ("no_images", "robustness", "audit")
+        if getattr(arguments, name)
+    ]
+    return shlex.join([*words, "--random-state", str(arguments.random_state)])
+
+
+def _notes(n_failures: int, arguments: Namespace) -> list[str]:
+    notes = []
+    if n_failures:
+        notes.append(f"Images that could not be read and are left out: {n_failures}.")
+    if arguments.no_images:
+        notes.append("Pictures and names of images are left out, as was asked for.")
+    return notes

@@ -1,0 +1,352 @@
+"""Give every image the same treatment, so that files do not tell photographs from the others."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length
+
+from detectorkit.decoding import decode_image, load_image, resize_image
+from detectorkit.encoding import encode_image
+from detectorkit.exceptions import ImageReadError
+from detectorkit.images import iter_slices
+from detectorkit.utils.progress import track
+
+__all__ = ["TREATMENTS", "Treatment", "align", "align_image"]
+
+Treatment = Literal["as-found", "aligned", "crop"]
+
+TREATMENTS: Final = ("as-found", "aligned", "crop")
+"""What can be done to an image before it is measured; see `align_image`."""
+
+_CHUNK = 32  # files that a thread does at a time
+_LONGEST_NAME = 60  # characters of a folder; file systems allow 255 bytes
+
+
+def align_image(
+    image: NDArray[np.uint8],
+    treatment: Treatment = "aligned",
+    *,
+    side: int = 160,
+    quality: int = 85,
+    random_state: int | np.random.RandomState | None = None,
+) -> NDArray[np.uint8]:
+    """Give one image the treatment that every image of a data set is to get.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB, as `load_image` gives it.
+    treatment : {"as-found", "aligned", "crop"}, default="aligned"
+        "aligned" takes the centre square, resizes it once to `side` by averaging over areas,
+        and compresses it once as JPEG with 4:2:0. "crop" takes `side` x `side` pixels at native
+        resolution and compresses them in the same way: this keeps the fine traces that
+        resizing destroys. "as-found" changes nothing.
+    side : int, default=160
+        Height and width of the result.
+    quality : int, default=85
+        JPEG quality, from 1 to 100.
+    random_state : int, RandomState instance or None, default=None
+        Where "crop" cuts: None takes the centre, as for measuring; anything else draws a place,
+        as for training.
+
+    Returns
+    -------
+    aligned : ndarray of shape (side, side, 3), dtype uint8
+        What a reader of the treated file would see. "as-found" gives `image` itself.
+
+    Raises
+    ------
+    ValueError
+        If an option has no sense, or the image is too small to crop.
+
+    Notes
+    -----
+    An image smaller than `side` is enlarged linearly by "aligned". That leaves traces of its
+    own, so choose `side` no larger than the smallest image.
+
+    References
+    ----------
+    .. [1] Grommelt, P., Weiss, L., Pfreundt, F.-J. and Keuper, J. (2024). Fake or JPEG?
+       Revealing common biases in generated image detection datasets.
+       :doi:`10.48550/arXiv.2403.17608`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.datasets.aligning import align_image
+    >>> align_image(np.zeros((200, 300, 3), np.uint8)).shape
+    (160, 160, 3)
+    """
+    _check_options("align_image", treatment, TREATMENTS, side, quality)
+    if treatment == "as-found":
+        return image
+    return decode_image(_encode("align_image", image, treatment, side, quality, random_state))
+
+
+def align(
+    paths: Sequence[str | os.PathLike[str]],
+    y: Any,
+    output: str | os.PathLike[str],
+    *,
+    treatment: Treatment = "aligned",
+    side: int = 160,
+    quality: int = 85,
+    metadata: Mapping[str, Any] | None = None,
+    skip_unreadable: bool = False,
+    n_jobs: int | None = None,
+    progress: bool = False,
+) -> list[ImageReadError]:
+    """Write a copy of a data set in which every image got the same treatment.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        The files.
+    y : array-like of shape (n_samples,)
+        0 for real, 1 for generated.
+    output : str or Path
+        Folder to write; it must be new or empty. It appears when it is complete.
+    treatment : {"aligned", "crop"}, default="aligned"
+        As in `align_image`; crops are from the centre.
+    side : int, default=160
+        Height and width of the copies.
+    quality : int, default=85
+        JPEG quality, from 1 to 100.
+    metadata : dict of str to array-like of shape (n_samples,), default=None
+        Further columns for the manifest, as ``load_images(...).metadata``. An image goes to a
+        folder named by its "generator", or by its "source" where that is empty.
+    skip_unreadable : bool, default=False
+        Whether to go on without the files that cannot be decoded.
+    n_jobs : int, default=None
+        Number of threads; -1 means all processors. The copy does not depend on it.
+    progress : bool, default=False
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    failures : list of ImageReadError
+        One for every file that was left out.
+
+    Raises
+    ------
+    FileExistsError
+        If `output` is a file or a folder with something in it.
+    FileNotFoundError
+        If there is no folder for `output` to be in.
+    ImageReadError
+        If a file cannot be decoded; nothing is left behind then.
+    ValueError
+        If an option has no sense, an image is too small to crop, or no image can be read.
+
+    Notes
+    -----
+    The folder has ``real/<origin>/000001.jpg``, ``generated/<generator>/000002.jpg`` and so on,
+    with numbers for names, and a ``manifest.csv``; `load_images` reads either. The manifest has
+    the columns path, label, all of `metadata`, original_path and processing. Columns named
+    width, height, format, bytes and sha256 are those of the copy. What was in a column
+    "processing" comes first in the new one, for the history of a file is a trace too.
+
+    Each copy is compressed once: what is on disk is what was encoded from the treated pixels.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from detectorkit.datasets import load_images
+    >>> from detectorkit.datasets.aligning import align
+    >>> from detectorkit.encoding import encode_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for name in ("real/a.png", "generated/sdxl/b.png"):
+    ...         (Path(folder) / name).parent.mkdir(parents=True)
+    ...         data = encode_image(np.zeros((300, 200, 3), np.uint8))
+    ...         _ = (Path(folder) / name).write_bytes(data)
+    ...     found = load_images(folder)
+    ...     copy = Path(folder) / "copy"
+    ...     failures = align(found.data, found.target, copy, metadata=found.metadata)
+    ...     names = [Path(path).relative_to(copy).as_posix() for path in load_images(copy).data]
+    >>> names
+    ['real/photographs/000001.jpg', 'generated/sdxl/000002.jpg']
+    """
+    _check_options("align", treatment, TREATMENTS[1:], side, quality)
+    columns = {name: np.asarray(values).astype(str) for name, values in (metadata or {}).items()}
+    check_consistent_length(paths, y, *columns.values())
+    labels = np.asarray(y)
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("align: y must be 0 for real and 1 for generated.")
+    rows = [
+        _Row(number, str(path), int(label), {name: str(v[number]) for name, v in columns.items()})
+        for number, (path, label) in enumerate(zip(paths, labels, strict=True))
+    ]
+    with _whole_folder(Path(output)) as folder:
+        copier = _Copier(treatment, side, quality, skip_unreadable=skip_unreadable)
+        copies, failures = [], []
+        # Only this thread writes, so that none is still at it when the folder must vanish.
+        for row, data in zip(rows, _encode_all(copier, rows, n_jobs, show=progress), strict=True):
+            if isinstance(data, ImageReadError):
+                failures.append(data)
+            else:
+                copies.append(copier.describe(row, data))
+                _write(folder / copies[-1]["path"], data)
+        if not copies:
+            raise ValueError(f"align: none of the {len(rows)} images could be read.")
+        _write_manifest(folder / "manifest.csv", copies, [*columns])
+    return failures
+
+
+def _check_options(
+    caller: str, treatment: str, treatments: Sequence[str], side: int, quality: int
+) -> None:
+    if treatment not in treatments:
+        raise ValueError(f"{caller}: treatment={treatment!r} must be one of {list(treatments)}.")
+    if side < 1:
+        raise ValueError(f"{caller}: side={side!r} must be a whole number of at least 1.")
+    if not 1 <= quality <= 100:
+        raise ValueError(f"{caller}: quality={quality!r} must be from 1 to 100.")
+
+
+def _encode(
+    caller: str,
+    image: NDArray[np.uint8],
+    treatment: str,
+    side: int,
+    quality: int,
+    random_state: int | np.random.RandomState | None = None,
+) -> bytes:
+    height, width = image.shape[:2]
+    if treatment == "aligned":
+        image = resize_image(_cut_centre(image, min(height, width)), (side, side))
+    elif min(height, width) < side:
+        raise ValueError(
+            f"{caller}: a crop with side={side} does not fit into {height} x {width} pixels. Pass "
+            'a smaller side, or treatment="aligned".'
+        )
+    elif random_state is None:
+        image = _cut_centre(image, side)
+    else:
+        random = check_random_state(random_state)
+        row, col = random.randint(height - side + 1), random.randint(width - side + 1)
+        image = image[row : row + side, col : col + side]
+    return encode_image(image, "JPEG", quality=quality, subsampling="4:2:0")
+
+
+def _cut_centre(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    row, col = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return image[row : row + side, col : col + side]
+
+
+class _Row(NamedTuple):
+    """One file of the original, and what its manifest said."""
+
+    number: int
+    path: str
+    label: int
+    metadata: dict[str, str]
+
+
+class _Copier:
+    """Makes treated copies, and the rows that describe them."""
+
+    def __init__(self, treatment: str, side: int, quality: int, *, skip_unreadable: bool) -> None:
+        self.treatment = treatment
+        self.side = side
+        self.quality = quality
+        self.skip_unreadable = skip_unreadable
+        how = "centre square, area" if treatment == "aligned" else "centre crop"
+        self.processing = f"{how} {side} px, JPEG {quality} 4:2:0"
+
+    def encode(self, rows: Sequence[_Row]) -> list[bytes | ImageReadError]:
+        """Give the content of the copy of each file, or why there is none."""
+        results: list[bytes | ImageReadError] = []
+        for row in rows:
+            try:
+                image = load_image(row.path, index=row.number)
+                results.append(
+                    _encode(f"align: {row.path}", image, self.treatment, self.side, self.quality)
+                )
+            except ImageReadError as error:
+                if not self.skip_unreadable:
+                    raise
+                results.append(ImageReadError(row.path, error.reason))
+        return results
+
+    def describe(self, row: _Row, data: bytes) -> dict[str, Any]:
+        """Give the row of the manifest for a copy."""
+        kind, unknown = (("real", "photographs"), ("generated", "generated"))[row.label]
+        origin = row.metadata.get("generator") or row.metadata.get("source") or unknown
+        history = [row.metadata.get("processing", ""), self.processing]
+        current = {
+            "width": self.side,
+            "height": self.side,
+            "format": "JPEG",
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        return {
+            **row.metadata,
+            **{name: value for name, value in current.items() if name in row.metadata},
+            "path": f"{kind}/{_safe_name(origin) or unknown}/{row.number + 1:06}.jpg",
+            "label": row.label,
+            "original_path": row.path,
+            "processing": "; ".join(filter(None, history)),
+        }
+
+
+def _safe_name(name: str) -> str:
+    """Make a folder's name of whatever a manifest says; it may say "../x"."""
+    return re.sub(r"[^\w.-]+", "_", name)[:_LONGEST_NAME].strip("._")
+
+
+def _encode_all(
+    copier: _Copier, rows: Sequence[_Row], n_jobs: int | None, *, show: bool
+) -> Iterator[bytes | ImageReadError]:
+    from joblib import Parallel, delayed  # noqa: PLC0415 - late: joblib costs import time
+
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
+    parts = parallel(delayed(copier.encode)(rows[part]) for part in iter_slices(len(rows), _CHUNK))
+    for part in track("Aligning", parts, len(rows), show=show):
+        yield from part
+
+
+@contextmanager
+def _whole_folder(output: Path) -> Iterator[Path]:
+    """Give a folder to fill, which becomes `output` at the end, or vanishes after an error."""
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise FileExistsError(f"align: {output} exists and is not an empty folder. Name a new one.")
+    if not output.absolute().parent.is_dir():
+        raise FileNotFoundError(f"align: there is no folder {output.parent} to make {output} in.")
+    partial = output.absolute().with_name(f".{output.absolute().name}-{uuid.uuid4().hex[:8]}")
+    partial.mkdir()
+    try:
+        yield partial
+        if output.exists():
+            output.rmdir()
+        partial.rename(output)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _write_manifest(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
+    names = dict.fromkeys(["path", "label", *columns, "original_path", "processing"])
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(names))
+        writer.writeheader()
+        writer.writerows(rows)

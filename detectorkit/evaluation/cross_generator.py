@@ -1,0 +1,165 @@
+"""How a detector does on generators and sources that it was not trained on, beside those it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from detectorkit.evaluation.measure import Evaluation
+from detectorkit.evaluation.protocols import leave_one_generator_out_trials
+from detectorkit.evaluation.trials import TrialResult, run_trial, summarize_trials
+from detectorkit.utils.progress import progress_bar
+
+__all__ = ["CrossGeneratorReport", "cross_generator_report"]
+
+
+@dataclass(frozen=True)
+class CrossGeneratorReport:
+    """Self and foreign figures, side by side, of a detector that was fitted several times.
+
+    Attributes
+    ----------
+    trials : list of TrialResult
+        One for each generator that was left out, with the detector that was fitted without it.
+    """
+
+    trials: list[TrialResult]
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """What `summarize_trials` gives: means over all origins, for "self" and "foreign"."""
+        return summarize_trials(trial.to_dict() for trial in self.trials)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all figures in a form that JSON can hold.
+
+        Returns
+        -------
+        content : dict
+            "summary", and under "trials" the figures of each by its name.
+        """
+        return {
+            "summary": self.summary,
+            "trials": {result.trial.name: result.to_dict() for result in self.trials},
+        }
+
+    def to_text(self) -> str:
+        """Give the figures as a table with a line for each trial.
+
+        Returns
+        -------
+        text : str
+            Areas under the ROC curve, and shares called generated at the detector's threshold.
+        """
+        width = max(len(result.trial.name) for result in self.trials)
+        head = f"{'area':^21} {'found':>7} {'alarms':>7}"
+        lines = [
+            f"{'':{width}}  {'self':^37}  {'foreign':^37}",
+            f"{'left out':{width}}  {head}  {head}",
+        ]
+        for result in self.trials:
+            own, foreign = (_line(result.test[part]) for part in ("self", "foreign"))
+            inverted = "  inverted" * (result.test["foreign"].metrics["roc_auc"].value < 0.5)
+            lines.append(f"{result.trial.name:{width}}  {own}  {foreign}{inverted}")
+        known, unknown = (
+            self.summary[part]["default"]["macro_balanced_accuracy"] for part in ("self", "foreign")
+        )
+        lines += [
+            "",
+            "found: share of generated images called generated; alarms: share of photographs.",
+            "Macro balanced accuracy, every generator and source counting the same:",
+            f"  of known origins   {known['value']:.3f}",
+            f"  of unknown origins {unknown['value']:.3f}",
+        ]
+        return "\n".join(lines)
+
+
+def _line(evaluation: Evaluation) -> str:
+    metrics = evaluation.metrics
+    found, alarms = (metrics[name].value for name in ("recall", "false_positive_rate"))
+    return f"{metrics['roc_auc']!s} {found:7.3f} {alarms:7.3f}"
+
+
+def cross_generator_report(
+    detector: Any,
+    X: Any,
+    y: Any,
+    origin: Any,
+    *,
+    picture: Any = None,
+    min_group_size: int = 1,
+    n_resamples: int = 1000,
+    random_state: int = 0,
+    progress: bool = False,
+) -> CrossGeneratorReport:
+    """Fit a detector without each generator in turn, and measure what it knows and what not.
+
+    Each time a source of photographs is left out as well, so that both classes of the foreign
+    test are new. Of the other images, 80 % are for training, 10 % for thresholds, and 10 % for
+    the test on what is known.
+
+    Parameters
+    ----------
+    detector : classifier
+        It is cloned and fitted once for each generator.
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+    y : array-like of shape (n_samples,)
+        0 for real, 1 for generated.
+    origin : array-like of shape (n_samples,)
+        The generator of a generated image, the source of a photograph: ``load_images(...).origin``.
+    picture : array-like of shape (n_samples,), default=None
+        Images of one picture are never on both sides of a test; "" is a picture of its own. Pass
+        `near_duplicate_groups` where the same photograph may come from several sources.
+    min_group_size : int, default=1
+        Generators with fewer images are always trained on.
+    n_resamples : int, default=1000
+        Number of bootstrap samples for the intervals.
+    random_state : int, default=0
+        Shuffles the parts of known origins.
+    progress : bool, default=False
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    report : CrossGeneratorReport
+        Its ``to_text`` is a table; its ``summary`` has the means.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded.
+    ValueError
+        If there are fewer than two generators or two sources.
+
+    See Also
+    --------
+    evaluate : Measures a detector that is fitted already.
+    LeaveOneGeneratorOut : What is left out, as a splitter for scikit-learn's tools.
+
+    Examples
+    --------
+    >>> from detectorkit import HoGSVMDetector
+    >>> from detectorkit.datasets import make_upsampling_images
+    >>> from detectorkit.evaluation import cross_generator_report
+    >>> data = make_upsampling_images(n_samples=120, random_state=0)
+    >>> origin = [g if t else s for g, t, s in zip(data.generator, data.target, data.source)]
+    >>> report = cross_generator_report(
+    ...     HoGSVMDetector(random_state=0), data.data, data.target, origin, n_resamples=50
+    ... )
+    >>> sorted(report.summary)
+    ['foreign', 'self']
+    """
+    trials = leave_one_generator_out_trials(
+        y, origin, picture=picture, min_group_size=min_group_size, random_state=random_state
+    )
+    results = []
+    with progress_bar("Leaving out generators", len(trials), show=progress) as advance:
+        for trial in trials:
+            results.append(
+                run_trial(detector, X, y, origin, trial, picture=picture, n_resamples=n_resamples)
+            )
+            advance(1)
+    return CrossGeneratorReport(results)

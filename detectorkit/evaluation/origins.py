@@ -1,0 +1,131 @@
+"""Figures of single generators and sources of photographs, and their mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from detectorkit.evaluation.metrics import Estimate, share
+
+__all__ = ["OriginFigures", "macro_balanced_accuracy", "origin_lines"]
+
+
+class OriginFigures(NamedTuple):
+    """How a detector does on the images of one generator or one source of photographs.
+
+    Attributes
+    ----------
+    name : str
+        The generator or the source.
+    is_generator : bool
+        Whether its images are generated.
+    n : int
+        Number of images.
+    called_generated : Estimate
+        The share of them that is called generated: for photographs the false-positive rate, for
+        a generator the share found.
+    roc_auc : Estimate
+        Of a generator, the area under the ROC curve against all photographs measured with it;
+        nan for photographs.
+    """
+
+    name: str
+    is_generator: bool
+    n: int
+    called_generated: Estimate
+    roc_auc: Estimate
+
+    @property
+    def is_inverted(self) -> bool:
+        """Whether its images look more real to the detector than photographs do."""
+        return bool(self.roc_auc.value < 0.5)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it in a form that JSON can hold.
+
+        Returns
+        -------
+        content : dict
+            The attributes, and for generators "roc_auc" and "inverted".
+        """
+        content: dict[str, Any] = {
+            "name": self.name,
+            "kind": "generator" if self.is_generator else "photographs",
+            "n": self.n,
+            "called_generated": self.called_generated.to_dict(),
+        }
+        if self.is_generator:
+            content |= {"roc_auc": self.roc_auc.to_dict(), "inverted": self.is_inverted}
+        return content
+
+
+def macro_balanced_accuracy(origins: Sequence[OriginFigures]) -> Estimate:
+    """Average over sources and generators, so that every one of them counts the same.
+
+    This is the figure to quote for a world that the detector does not know: the mean over the
+    sources of 1 minus the false-positive rate, and the mean over the generators of the share
+    found, averaged.
+
+    Parameters
+    ----------
+    origins : sequence of OriginFigures
+        At least one source and one generator; else the result is nan.
+
+    Returns
+    -------
+    accuracy : Estimate
+        Its interval has the confidence of those in `origins`. It covers chance in the images,
+        not in the choice of generators and sources.
+
+    Notes
+    -----
+    The interval combines the Wilson intervals of the origins [1]_, so it stays honest for small
+    groups of which all or none are called generated.
+
+    References
+    ----------
+    .. [1] Zou, G. Y., Huang, W. and Zhang, X. (2009). A note on confidence interval estimation
+       for a linear function of binomial proportions. Computational Statistics & Data Analysis.
+       :doi:`10.1016/j.csda.2008.09.033`
+    """
+    rows = [row.called_generated for row in origins]
+    is_generator = np.array([row.is_generator for row in origins], bool)
+    if is_generator.all() or not is_generator.any():
+        return share(0, 0)
+    values, low, high = np.array(rows).T
+    # Half the mean of 1 - rate over sources plus half the mean of the rate over generators.
+    weight = np.where(is_generator, 0.5 / is_generator.sum(), -0.5 / (~is_generator).sum())
+    value = 0.5 + float(weight @ values)
+    below = weight * (values - np.where(weight > 0, low, high))
+    above = weight * (np.where(weight > 0, high, low) - values)
+    return Estimate(
+        value,
+        max(0.0, value - float(np.sqrt(np.sum(below**2)))),
+        min(1.0, value + float(np.sqrt(np.sum(above**2)))),
+    )
+
+
+def origin_lines(origins: Sequence[OriginFigures]) -> list[str]:
+    """Give a table of origins as lines of text.
+
+    Parameters
+    ----------
+    origins : sequence of OriginFigures
+        One a line.
+
+    Returns
+    -------
+    lines : list of str
+        The first is the head.
+    """
+    width = max([len(row.name) for row in origins] + [6])
+    lines = [f"{'origin':{width}}  {'':11} {'n':>6}  {'called generated':21}  area under ROC curve"]
+    for row in origins:
+        kind = "generator" if row.is_generator else "photographs"
+        line = f"{row.name:{width}}  {kind:11} {row.n:6}  {row.called_generated}"
+        if not np.isnan(row.roc_auc.value):
+            line += f"  {row.roc_auc}" + "  inverted" * row.is_inverted
+        lines.append(line)
+    return lines

@@ -1,0 +1,222 @@
+"""Fit a detector on a trial of a protocol and measure it; average over trials."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
+
+from detectorkit.datasets.splitting import take_items
+from detectorkit.evaluation.decisions import balanced_threshold, fpr_threshold
+from detectorkit.evaluation.measure import Evaluation, evaluate
+from detectorkit.evaluation.metrics import Estimate
+from detectorkit.evaluation.origins import OriginFigures, macro_balanced_accuracy
+from detectorkit.evaluation.protocols import Trial, check_columns
+
+__all__ = ["TrialResult", "run_trial", "summarize_trials"]
+
+FPR_TARGET = 0.05
+"""The false-positive rate on validation photographs that the threshold "fpr_5" is set for."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A detector that was fitted for a trial, and how it did.
+
+    Attributes
+    ----------
+    trial : Trial
+        The trial.
+    detector : classifier
+        Fitted on its training images.
+    val : Evaluation
+        Of its validation images, at the detector's own threshold.
+    test : dict of str to Evaluation
+        Of its test parts, at the same threshold.
+    thresholds : dict of str to float
+        Set on the validation images: "validation" has the best balanced accuracy there, "fpr_5"
+        at most 5 % false positives. nan where there were too few photographs for it.
+    fit_seconds : float
+        Wall time of `fit`.
+    """
+
+    trial: Trial
+    detector: Any
+    val: Evaluation
+    test: dict[str, Evaluation]
+    thresholds: dict[str, float]
+    fit_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all figures in a form that JSON can hold.
+
+        Returns
+        -------
+        content : dict
+            For each test part, all figures at the detector's own threshold, and what changes
+            with the threshold at each of `thresholds`.
+        """
+        parts = {}
+        for name, evaluation in self.test.items():
+            parts[name] = evaluation.to_dict()
+            parts[name]["at"] = {
+                key: _threshold_dict(evaluation.at(threshold))
+                for key, threshold in self.thresholds.items()
+                if not np.isnan(threshold)
+            }
+        return {
+            "n_train": len(self.trial.train),
+            "n_val": len(self.trial.val),
+            "fit_seconds": self.fit_seconds,
+            "validation_roc_auc": self.val.metrics["roc_auc"].to_dict(),
+            "test": parts,
+        }
+
+
+def _threshold_dict(evaluation: Evaluation) -> dict[str, Any]:
+    names = ("accuracy", "balanced_accuracy", "recall", "false_positive_rate")
+    return {
+        "threshold": evaluation.threshold,
+        **{name: evaluation.metrics[name].to_dict() for name in names},
+        "macro_balanced_accuracy": evaluation.macro_balanced_accuracy.to_dict(),
+        "called_generated": {
+            row.name: row.called_generated.to_dict() for row in evaluation.origins
+        },
+    }
+
+
+def run_trial(
+    detector: Any,
+    X: Any,
+    y: Any,
+    origin: Any,
+    trial: Trial,
+    *,
+    picture: Any = None,
+    n_resamples: int = 1000,
+) -> TrialResult:
+    """Fit a detector on the training images of a trial and measure it on the others.
+
+    Parameters
+    ----------
+    detector : classifier
+        Not fitted, or to be fitted anew: a clone is.
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+    y : array-like of shape (n_samples,)
+        0 for real, 1 for generated.
+    origin : array-like of shape (n_samples,)
+        The generator of a generated image, the source of a photograph.
+    trial : Trial
+        Which of them do what.
+    picture : array-like of shape (n_samples,), default=None
+        Passed to `fit` as ``groups`` where the detector takes them; "" is a picture of its own.
+    n_resamples : int, default=1000
+        Number of bootstrap samples for the intervals.
+
+    Returns
+    -------
+    result : TrialResult
+        The fitted detector and its figures.
+    """
+    y, origin, picture = check_columns(y, origin, picture)
+    fitted = clone(detector)
+    groups = {"groups": picture[trial.train]} if has_fit_parameter(fitted, "groups") else {}
+    start = time.perf_counter()
+    fitted.fit(take_items(X, trial.train), y[trial.train], **groups)
+    seconds = time.perf_counter() - start
+
+    def measure(index: NDArray[np.intp]) -> Evaluation:
+        return evaluate(
+            fitted, take_items(X, index), y[index], origin=origin[index], n_resamples=n_resamples
+        )
+
+    val = measure(trial.val)
+    photographs = val.scores[val.y_true == 0]
+    enough = (len(photographs) + 1) * FPR_TARGET >= 1
+    return TrialResult(
+        trial=trial,
+        detector=fitted,
+        val=val,
+        test={name: measure(index) for name, index in trial.test.items()},
+        thresholds={
+            "validation": balanced_threshold(val.scores, val.y_true),
+            "fpr_5": fpr_threshold(photographs, FPR_TARGET).threshold if enough else np.nan,
+        },
+        fit_seconds=seconds,
+    )
+
+
+def summarize_trials(trials: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Average the trials of a protocol, so that every origin counts the same.
+
+    Parameters
+    ----------
+    trials : iterable of dict
+        What `TrialResult.to_dict` gave, for each trial.
+
+    Returns
+    -------
+    summary : dict
+        For each test part, "mean_roc_auc" over the generators, and for each threshold ("default"
+        is the detector's own): "false_positive_rate" (mean over the sources), "worst_source" with
+        its rate, "recall" (mean over the generators), and "macro_balanced_accuracy", with an
+        interval where no origin was measured in more than one trial. What cannot be had is None.
+    """
+    trials = list(trials)
+    parts = dict.fromkeys(name for trial in trials for name in trial["test"])
+    return {part: _summarize_part([t["test"][part] for t in trials]) for part in parts}
+
+
+def _summarize_part(parts: list[dict[str, Any]]) -> dict[str, Any]:
+    areas: dict[str, list[float]] = {}
+    rates: dict[str, dict[str, list[Estimate]]] = {}
+    is_generator = {}
+    for part in parts:
+        for row in part["origins"]:
+            name = row["name"]
+            is_generator[name] = row["kind"] == "generator"
+            called = {"default": row["called_generated"]}
+            called |= {key: at["called_generated"][name] for key, at in part["at"].items()}
+            for key, rate in called.items():
+                rates.setdefault(key, {}).setdefault(name, []).append(Estimate(**rate))
+            if is_generator[name] and row["roc_auc"]["value"] is not None:
+                areas.setdefault(name, []).append(row["roc_auc"]["value"])
+    return {
+        "mean_roc_auc": _mean([float(np.mean(values)) for values in areas.values()]),
+        **{key: _summarize_rates(by_name, is_generator) for key, by_name in rates.items()},
+    }
+
+
+def _summarize_rates(
+    rates: dict[str, list[Estimate]], is_generator: dict[str, bool]
+) -> dict[str, Any]:
+    means = {name: float(np.mean([r.value for r in found])) for name, found in rates.items()}
+    sources = {name: mean for name, mean in means.items() if not is_generator[name]}
+    recall = _mean([mean for name, mean in means.items() if is_generator[name]])
+    fpr = _mean(list(sources.values()))
+    worst = max(sources, key=lambda name: sources[name], default=None)
+    macro: dict[str, float | None] | None = None
+    if recall is not None and fpr is not None:
+        macro = {"value": (recall + 1 - fpr) / 2, "low": None, "high": None}
+        if all(len(found) == 1 for found in rates.values()):
+            nan = Estimate(np.nan, np.nan, np.nan)
+            rows = [OriginFigures(n, is_generator[n], 0, r[0], nan) for n, r in rates.items()]
+            macro = macro_balanced_accuracy(rows).to_dict()
+    return {
+        "false_positive_rate": fpr,
+        "worst_source": worst and {"name": worst, "false_positive_rate": sources[worst]},
+        "recall": recall,
+        "macro_balanced_accuracy": macro,
+    }
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None

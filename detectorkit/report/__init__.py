@@ -1,0 +1,15 @@
+"""Reports on detectors: one HTML page to read, a model card, JSON for programs."""
+
+from detectorkit.report.curves import Curve, draw_curves
+from detectorkit.report.page import Page
+from detectorkit.report.report import Report, check_report_path, hash_files, make_report
+
+__all__ = [
+    "Curve",
+    "Page",
+    "Report",
+    "check_report_path",
+    "draw_curves",
+    "hash_files",
+    "make_report",
+]

@@ -1,0 +1,124 @@
+"""The order of a report as a model card, and the parts that only the card has."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from detectorkit.report.page import Page
+from detectorkit.report.sections import (
+    add_audit,
+    add_examples,
+    add_figures,
+    add_headline,
+    add_known_and_unknown,
+    add_origins,
+    add_probabilities,
+    add_provenance,
+    add_record,
+    add_robustness,
+    add_warnings,
+)
+from detectorkit.report.words import INTENDED_USE, MACRO, join_names, trained_on
+
+if TYPE_CHECKING:
+    from detectorkit.report.report import Report
+
+__all__ = ["fill_card"]
+
+
+def fill_card(page: Page, report: Report) -> None:
+    """Put the parts on a page under the headings that hubs of models expect.
+
+    Parameters
+    ----------
+    page : Page
+        The page, empty so far.
+    report : Report
+        What is to be said.
+    """
+    _add_model_details(page, report)
+    page.heading("Intended use and limits")
+    page.paragraph(INTENDED_USE)
+    _add_training(page, report)
+    _add_evaluation_data(page, report)
+    page.heading("Metrics")
+    _add_metric_meanings(page, report)
+    page.heading("Results")
+    add_headline(page, report)
+    for add in (
+        add_known_and_unknown,
+        add_figures,
+        add_origins,
+        add_probabilities,
+        add_examples,
+        add_robustness,
+    ):
+        add(page, report, 3)
+    page.heading("Caveats")
+    add_warnings(page, report)
+    add_audit(page, report, 3)
+    add_provenance(page, report, 2)
+    add_record(page, report, 2)
+
+
+def _add_model_details(page: Page, report: Report) -> None:
+    """Say what the model is."""
+    page.heading("Model details")
+    record = report.record
+    if record is None:
+        page.paragraph("The detector has no record of itself.")
+        return
+    preprocessing = record["preprocessing"]
+    page.table(
+        ["", ""],
+        [
+            ["detector", record["detector"]],
+            ["features", ", ".join(str(f.get("name", "")) for f in record["features"]) or "none"],
+            ["image size", " x ".join(map(str, preprocessing["image_size"] or ["as found"]))],
+            ["colours", preprocessing["color_space"]],
+            ["resizing", preprocessing["resize"]],
+            ["threshold", f"{report.evaluation.threshold:.6g}"],
+            ["probabilities", record["calibration"].get("method", "")],
+            ["made by", f"detectorkit {record['library']['version']}"],
+            *([["sha256", report.hashes["model"]]] if "model" in report.hashes else []),
+        ],
+    )
+
+
+def _add_training(page: Page, report: Report) -> None:
+    """Say what the model was trained on."""
+    page.heading("Training data")
+    page.paragraph(trained_on(report.training))
+    rows = [
+        [key, value if isinstance(value, str) else json.dumps(value)]
+        for key, value in (report.training or {}).items()
+        if key not in {"generators", "sources"}
+    ]
+    if rows:
+        page.table(["setting", "value"], rows)
+
+
+def _add_evaluation_data(page: Page, report: Report) -> None:
+    """Say what the model was measured on."""
+    evaluation = report.evaluation
+    page.heading("Evaluation data")
+    n_real, n_generated = np.bincount(evaluation.y_true, minlength=2)
+    for label, n, what in ((0, n_real, "photographs"), (1, n_generated, "generated images")):
+        names = [name for of, name in report.status if of == label]
+        page.paragraph(f"{n} {what}" + (f": {join_names(names)}." if n else "."))
+    if "data" in report.hashes:
+        page.paragraph(f"sha256 of the data: {report.hashes['data']}")
+
+
+def _add_metric_meanings(page: Page, report: Report) -> None:
+    """Say how to read the figures."""
+    confidence = 100 * report.evaluation.confidence
+    page.paragraph(
+        f"Intervals have a confidence of {confidence:g} %: of counted shares those of Wilson, of "
+        "the macro balanced accuracy their combination, of all others those of the bootstrap "
+        "within each class."
+    )
+    page.paragraph(MACRO)

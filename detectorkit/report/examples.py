@@ -1,0 +1,143 @@
+"""Choose a few images of an evaluation that are worth a look, and make small pictures of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.decoding import resize_image
+from detectorkit.evaluation.measure import Evaluation
+from detectorkit.images import ImageSequence, Preprocessing
+
+__all__ = ["ExampleGroup", "choose_examples"]
+
+N_EXAMPLES: Final = 8
+"""At most so many images are shown of each kind."""
+
+_SIDE: Final = 160  # of a small picture, at most
+
+
+@dataclass(frozen=True)
+class ExampleGroup:
+    """Images of one kind.
+
+    Attributes
+    ----------
+    title : str
+        What they have in common.
+    examples : list of dict
+        The index, name, origin, class, score and probability of each.
+    captions : list of str
+        One for each.
+    pictures : list of ndarray or None
+        Small RGB images; None where no pictures are wanted.
+    """
+
+    title: str
+    examples: list[dict[str, Any]]
+    captions: list[str]
+    pictures: list[NDArray[np.uint8]] | None
+
+
+def choose_examples(
+    evaluation: Evaluation, images: ImageSequence | None, names: Sequence[str] | None
+) -> list[ExampleGroup]:
+    """Choose the surest of the right verdicts and of both kinds of wrong ones.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of all images.
+    images : ImageSequence or None
+        The images in the same order; None for no pictures.
+    names : sequence of str or None
+        What to call them; None takes the names of the files, or numbers.
+
+    Returns
+    -------
+    groups : list of ExampleGroup
+        Some may be empty; none at all without images and names.
+    """
+    if images is None and names is None:
+        return []
+    called = evaluation.scores > evaluation.threshold
+    is_generated = evaluation.y_true == 1
+    rising = np.argsort(evaluation.scores, kind="stable")
+    falling = np.argsort(-evaluation.scores, kind="stable")
+    half = N_EXAMPLES // 2
+    right = [
+        *falling[(called & is_generated)[falling]][:half],
+        *rising[(~called & ~is_generated)[rising]][:half],
+    ]
+    chosen = {
+        "Surest and right": right,
+        "False alarms: photographs that are called generated, the surest first": (
+            falling[(called & ~is_generated)[falling]][:N_EXAMPLES]
+        ),
+        "Misses: generated images that are called real, the surest first": (
+            rising[(~called & is_generated)[rising]][:N_EXAMPLES]
+        ),
+    }
+    return [
+        _make_group(title, [int(i) for i in indices], evaluation, images, names)
+        for title, indices in chosen.items()
+    ]
+
+
+def _make_group(
+    title: str,
+    indices: list[int],
+    evaluation: Evaluation,
+    images: ImageSequence | None,
+    names: Sequence[str] | None,
+) -> ExampleGroup:
+    examples = [_describe(index, evaluation, images, names) for index in indices]
+    pictures = None if images is None else [_shrink(images, index) for index in indices]
+    return ExampleGroup(title, examples, [_caption(example) for example in examples], pictures)
+
+
+def _describe(
+    index: int,
+    evaluation: Evaluation,
+    images: ImageSequence | None,
+    names: Sequence[str] | None,
+) -> dict[str, Any]:
+    probabilities = evaluation.probabilities
+    return {
+        "index": index,
+        "name": _name(index, images, names),
+        "origin": str(evaluation.origin[index]),
+        "class": "generated" if evaluation.y_true[index] else "real",
+        "score": float(evaluation.scores[index]),
+        "probability": None if probabilities is None else float(probabilities[index]),
+    }
+
+
+def _name(index: int, images: ImageSequence | None, names: Sequence[str] | None) -> str:
+    if names is not None:
+        return str(names[index])
+    item = None if images is None else images.items[index]
+    return Path(item).name if isinstance(item, str | os.PathLike) else f"image {index}"
+
+
+def _caption(example: dict[str, Any]) -> str:
+    about = f"{example['name']} ({example['class']}, {example['origin']}): "
+    if example["probability"] is None:
+        return f"{about}score {example['score']:.2f}"
+    return f"{about}probability {example['probability']:.3f}"
+
+
+def _shrink(images: ImageSequence, index: int) -> NDArray[np.uint8]:
+    image = images.read(index, Preprocessing(None, "rgb"))
+    if image.dtype != np.uint8:  # rows of a 2-D array are never rounded when they are read
+        image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    factor = min(1.0, _SIDE / max(image.shape[:2]))
+    size = (max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
+    small: NDArray[np.uint8] = resize_image(image, size)
+    return small

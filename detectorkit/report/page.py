@@ -1,0 +1,388 @@
+"""A document of text, tables, charts and pictures, given as one HTML page or as Markdown.
+
+Every piece is added once and written in both forms. The HTML page needs nothing beside it and
+runs nothing: no scripts, no links, and a policy in its head that forbids both. It follows the light
+or dark colours of the reader's system and fits a phone: what is wide scrolls inside its own frame.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit._version import __version__
+from detectorkit.encoding import encode_image
+from detectorkit.evaluation.metrics import Estimate
+from detectorkit.report.histogram import histogram_svg
+from detectorkit.utils.text import (
+    printable_lines,
+    to_html_text,
+    to_markdown_code,
+    to_markdown_text,
+)
+
+__all__ = ["Page", "describe_interval", "describe_value", "write_whole"]
+
+ParagraphKind = Literal["plain", "lead", "warning"]
+
+_STYLE = """
+:root { color-scheme: light dark; }
+* { box-sizing: border-box; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem;
+  overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin: 2.2rem 0 .5rem; }
+h3 { font-size: 1rem; margin: 1.4rem 0 .4rem; }
+p, ul { max-width: 44rem; margin: .6rem 0; } ul { padding-left: 1.2rem; }
+.lead { font-size: 1.1rem; }
+.warning { border-left: .25rem solid #d9622b; padding: .5rem .8rem;
+  background: rgba(217, 98, 43, .12); }
+.scroll { overflow-x: auto; margin: .6rem 0; }
+table { border-collapse: collapse; font-size: .9rem; }
+th, td { padding: .25rem 1rem .25rem 0; text-align: left; vertical-align: top;
+  white-space: nowrap; overflow-wrap: normal; font-variant-numeric: tabular-nums; }
+tr + tr > * { border-top: 1px solid rgba(128, 128, 128, .3); }
+td.long { white-space: normal; overflow-wrap: anywhere; min-width: 18rem; max-width: 26rem; }
+th.long { white-space: normal; min-width: 7rem; }
+/* The first column says what a row is about, so it stays in sight. */
+th:first-child, td:first-child { position: sticky; left: 0; background: Canvas;
+  white-space: normal; overflow-wrap: anywhere; min-width: 7.5rem; max-width: 12rem; }
+pre { overflow-x: auto; margin: .6rem 0; padding: .6rem .8rem; font-size: .8rem;
+  background: rgba(128, 128, 128, .12); overflow-wrap: normal; }
+figure { margin: 0; } figcaption { font-size: .8rem; }
+.images { display: flex; flex-wrap: wrap; gap: .8rem; } .images figure { width: 8.5rem; }
+.images img { display: block; max-width: 100%; height: auto; margin-bottom: .2rem; }
+.images .small { width: 6rem; image-rendering: pixelated; }
+.chart { display: inline-block; vertical-align: top; width: 25rem; max-width: 100%;
+  margin: .4rem 1.5rem 1rem 0; }
+svg { display: block; width: 100%; height: auto; }
+.real { fill: #2a7fbf; } .generated { fill: #d9622b; }
+@media (max-width: 40rem) {
+  body { padding: .8rem; } table { font-size: .85rem; }
+  th, td { white-space: normal; padding-right: .7rem; }
+  td.long { min-width: 13rem; } th:first-child, td:first-child { min-width: 6.4rem; }
+}
+footer { margin-top: 2.5rem; font-size: .8rem; }
+"""
+# Even if some text were taken for markup, nothing could run or be fetched.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+_LONG = 30  # cells with more characters than this may be broken into lines
+_INTERVAL = re.compile(r"(?<=\d) to (?=-?\d)")
+_SMALL = 64  # pictures with fewer pixels a side are shown larger than they are
+
+
+class Page:
+    r"""A document that is put together piece by piece.
+
+    All text is plain text: whatever it holds is shown and never interpreted.
+
+    Parameters
+    ----------
+    title : str
+        Its heading.
+
+    Examples
+    --------
+    >>> from detectorkit.report.page import Page
+    >>> page = Page("A <report>")
+    >>> page.table(["name", "n"], [["x|y", 3]])
+    >>> "A &lt;report&gt;" in page.to_html()
+    True
+    >>> print(page.to_markdown())
+    # A &lt;report&gt;
+    <BLANKLINE>
+    | name | n |
+    | --- | --- |
+    | x\|y | 3 |
+    <BLANKLINE>
+    """
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._pieces: list[tuple[str, str]] = []
+
+    def heading(self, text: str, level: int = 2) -> None:
+        """Add a heading.
+
+        Parameters
+        ----------
+        text : str
+            Its text.
+        level : int, default=2
+            From 2 to 6; the title is 1.
+        """
+        html = f"<h{level}>{to_html_text(text)}</h{level}>"
+        self._add(html, f"{'#' * level} {to_markdown_text(text)}")
+
+    def paragraph(self, text: str, kind: ParagraphKind = "plain") -> None:
+        """Add a paragraph.
+
+        Parameters
+        ----------
+        text : str
+            Its text.
+        kind : {"plain", "lead", "warning"}, default="plain"
+            "lead" is larger, "warning" stands in a box.
+        """
+        mark = "" if kind == "plain" else f' class="{kind}"'
+        quote = "> " if kind == "warning" else ""
+        self._add(f"<p{mark}>{to_html_text(text)}</p>", quote + to_markdown_text(text))
+
+    def items(self, texts: Iterable[str]) -> None:
+        """Add a list.
+
+        Parameters
+        ----------
+        texts : iterable of str
+            One item each.
+        """
+        texts = list(texts)
+        html = "".join(f"<li>{to_html_text(text)}</li>" for text in texts)
+        self._add(f"<ul>{html}</ul>", "\n".join(f"- {to_markdown_text(text)}" for text in texts))
+
+    def code(self, text: str, language: str = "") -> None:
+        """Add a block of text in which every line and space counts.
+
+        Parameters
+        ----------
+        text : str
+            The text.
+        language : str, default=""
+            What it is written in, such as "json"; for Markdown.
+        """
+        html = f'<pre tabindex="0">{escape(printable_lines(text))}</pre>'
+        self._add(html, to_markdown_code(text, language))
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Add a table.
+
+        Parameters
+        ----------
+        head : sequence of str
+            Names of the columns.
+        rows : iterable of sequence
+            The cells, which are shown as ``str`` gives them.
+        """
+        cells = [[str(cell) for cell in row] for row in rows]
+        html = "<tr>" + "".join(_cell(name, "th") for name in head) + "</tr>"
+        html += "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in cells)
+        lines = [head, ["---"] * len(head), *([to_markdown_text(c) for c in row] for row in cells)]
+        # A frame that scrolls must be reachable with the keyboard.
+        self._add(
+            f'<div class="scroll" tabindex="0"><table>{html}</table></div>',
+            "\n".join(f"| {' | '.join(line)} |" for line in lines),
+        )
+
+    def metrics(
+        self,
+        metrics: Mapping[str, Estimate],
+        *,
+        meanings: Mapping[str, str] | None = None,
+        confidence: float = 0.95,
+    ) -> None:
+        """Add a table of metrics.
+
+        Parameters
+        ----------
+        metrics : mapping of str to Estimate
+            As `binary_metrics` gives them.
+        meanings : mapping of str to str, default=None
+            A few words for each metric; None leaves this column out.
+        confidence : float, default=0.95
+            That of the intervals.
+        """
+        head = ["metric", "value", f"{100 * confidence:g} % interval"]
+        head += [] if meanings is None else ["meaning"]
+        self.table(
+            head,
+            [
+                [name.replace("_", " "), describe_value(estimate), describe_interval(estimate)]
+                + ([] if meanings is None else [meanings.get(name, "")])
+                for name, estimate in metrics.items()
+            ],
+        )
+
+    def score_histogram(self, scores: NDArray[Any], y_true: NDArray[Any], threshold: float) -> None:
+        """Add a chart of how the scores of both classes are spread.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples,)
+            Scores of the detector.
+        y_true : ndarray of shape (n_samples,)
+            0 for real, 1 for generated.
+        threshold : float
+            Drawn as a line.
+        """
+        self.figure(
+            histogram_svg(scores, y_true, threshold),
+            "Scores: the share of the photographs and of the generated images at each score.",
+        )
+
+    def figure(self, svg: str, caption: str) -> None:
+        """Add a chart.
+
+        Parameters
+        ----------
+        svg : str
+            The element, trusted as it is.
+        caption : str
+            What it shows; in Markdown it stands alone.
+        """
+        html = f"{svg}<figcaption>{to_html_text(caption)}</figcaption>"
+        note = f"(Chart, in the HTML page only) {caption}"
+        self._add(f'<figure class="chart">{html}</figure>', to_markdown_text(note))
+
+    def images(
+        self,
+        title: str,
+        images: Sequence[NDArray[np.uint8]] | NDArray[Any],
+        captions: Sequence[str],
+        *,
+        file_format: Literal["JPEG", "PNG"] = "PNG",
+        level: int = 3,
+    ) -> None:
+        """Add a row of pictures.
+
+        Parameters
+        ----------
+        title : str
+            Printed above.
+        images : sequence of ndarray of shape (height, width) or (height, width, 3)
+            Grey or RGB, uint8.
+        captions : sequence of str
+            One below each; in Markdown they stand alone.
+        file_format : {"JPEG", "PNG"}, default="PNG"
+            In which they are embedded.
+        level : int, default=3
+            That of the title as a heading.
+        """
+        self.heading(title, level)
+        html = "".join(
+            f"<figure>{_picture(image, file_format)}"
+            f"<figcaption>{to_html_text(caption)}</figcaption></figure>"
+            for image, caption in zip(images, captions, strict=True)
+        )
+        lines = [f"- {to_markdown_text(caption)}" for caption in captions]
+        self._add(f'<div class="images">{html}</div>', "\n".join(lines))
+
+    def to_html(self) -> str:
+        """Give the page as HTML.
+
+        Returns
+        -------
+        html : str
+            The whole document.
+        """
+        title = to_html_text(self._title)
+        body = "\n".join(html for html, _ in self._pieces)
+        return (
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            f"<title>{title}</title><style>{_STYLE}</style></head>\n<body><h1>{title}</h1>\n"
+            f"{body}\n<footer>Made by detectorkit {escape(__version__)}.</footer></body></html>\n"
+        )
+
+    def to_markdown(self) -> str:
+        """Give the page as Markdown.
+
+        Returns
+        -------
+        markdown : str
+            The same text and tables; of charts and pictures the captions.
+        """
+        pieces = [markdown for _, markdown in self._pieces]
+        return "\n\n".join([f"# {to_markdown_text(self._title)}", *pieces]) + "\n"
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page to an HTML file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            The file; replaced if it exists.
+        """
+        write_whole(path, self.to_html())
+
+    def _add(self, html: str, markdown: str) -> None:
+        self._pieces.append((html, markdown))
+
+
+def describe_value(estimate: Estimate) -> str:
+    """Give the value of an estimate for a table.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        The figure.
+
+    Returns
+    -------
+    text : str
+        Three decimals; "not defined" for nan.
+    """
+    return "not defined" if np.isnan(estimate.value) else f"{estimate.value:.3f}"
+
+
+def describe_interval(estimate: Estimate) -> str:
+    """Give the interval of an estimate for a table.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        The figure.
+
+    Returns
+    -------
+    text : str
+        Both ends with three decimals; empty for nan.
+    """
+    if np.isnan(estimate.low) or np.isnan(estimate.high):
+        return ""
+    return f"{estimate.low:.3f} to {estimate.high:.3f}"
+
+
+def write_whole(path: str | os.PathLike[str], text: str) -> None:
+    """Write text to a file, whole or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; replaced if it exists.
+    text : str
+        Its content.
+    """
+    target = Path(path)
+    partial = target.with_name(target.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _cell(text: str, tag: str = "td") -> str:
+    mark = ' class="long"' if len(text) > _LONG else ""
+    # The two ends of an interval stay on one line.
+    html = _INTERVAL.sub("\u00a0to\u00a0", to_html_text(text))
+    return f"<{tag}{mark}>{html}</{tag}>"
+
+
+def _picture(image: NDArray[np.uint8], file_format: Literal["JPEG", "PNG"]) -> str:
+    height, width = image.shape[:2]
+    data = base64.b64encode(encode_image(image, file_format)).decode("ascii")
+    mark = ' class="small"' if max(height, width) < _SMALL else ""
+    # The caption says what there is to say, so the picture itself is silent when read aloud.
+    return (
+        f'<img alt="" width="{width}" height="{height}"{mark} '
+        f'src="data:image/{file_format.lower()};base64,{data}">'
+    )

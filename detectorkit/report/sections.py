@@ -1,0 +1,351 @@
+"""What stands in a report, and its order on the HTML page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from detectorkit.evaluation.measure import PREVALENCES, Evaluation
+from detectorkit.evaluation.metrics import Estimate
+from detectorkit.evaluation.origins import OriginFigures
+from detectorkit.report.familiarity import (
+    IN_TRAINING,
+    NOT_IN_TRAINING,
+    NOT_RECORDED,
+    named,
+)
+from detectorkit.report.page import Page, describe_value
+from detectorkit.report.words import (
+    AUDIT_VERDICTS,
+    FACTS,
+    FIGURES,
+    WARNING,
+    describe_estimate,
+    describe_inverted,
+    trained_on,
+)
+
+if TYPE_CHECKING:
+    from detectorkit.report.report import Report
+
+__all__ = ["fill_page"]
+
+_COMPARED = (
+    "roc_auc",
+    "balanced_accuracy",
+    "false_positive_rate",
+    "recall",
+    "macro_balanced_accuracy",
+)
+
+
+def fill_page(page: Page, report: Report) -> None:
+    """Put the parts on a page, the most important first.
+
+    Parameters
+    ----------
+    page : Page
+        The page, empty so far.
+    report : Report
+        What is to be said.
+    """
+    add_headline(page, report)
+    add_known_and_unknown(page, report, 2)
+    add_warnings(page, report)
+    for add in (
+        add_figures,
+        add_origins,
+        add_probabilities,
+        add_curves,
+        add_scores,
+        add_examples,
+        add_robustness,
+        add_audit,
+        add_provenance,
+        add_record,
+    ):
+        add(page, report, 2)
+
+
+def add_headline(page: Page, report: Report) -> None:
+    """Say in plain words what was measured and what came out."""
+    page.paragraph(report.headline, "lead")
+    page.paragraph(trained_on(report.training))
+    inverted = describe_inverted(report.evaluation.origins)
+    if inverted:
+        page.paragraph(inverted, "warning")
+
+
+def add_warnings(page: Page, report: Report) -> None:
+    """Say what the figures do not say."""
+    page.paragraph(WARNING, "warning")
+    for note in report.notes:
+        page.paragraph(note)
+
+
+def add_known_and_unknown(page: Page, report: Report, level: int) -> None:
+    """Set what was in training beside what was not."""
+    page.heading("What was in training, and what was not", level)
+    kinds = [
+        kind
+        for kind in (IN_TRAINING, NOT_IN_TRAINING, NOT_RECORDED)
+        if kind in report.status.values()
+    ]
+    rows = [
+        [title, *(_names_of(report, label, kind) for kind in kinds)]
+        for label, title in ((1, "generators"), (0, "photographs from"))
+    ]
+    page.table(["", *kinds], rows)
+    if kinds == [NOT_RECORDED]:
+        page.paragraph(
+            "The record of the model does not say which of these it was trained on, so it cannot "
+            "be said whether these figures are about the known or about the unknown."
+        )
+    if not report.parts:
+        return
+    evaluations = [report.parts["self"], report.parts["foreign"]]
+    page.table(["", "self: in training", "foreign: not in training"], _compare(evaluations))
+    for label, what in ((1, "generated images"), (0, "photographs")):
+        if len({tuple(np.unique(of.origin[of.y_true == label])) for of in evaluations}) == 1:
+            page.paragraph(f"The {what} are the same in both columns.")
+    page.paragraph(
+        "In training was the generator or the source. Whether the very images measured here were "
+        "in training cannot be seen from this; they must not have been."
+    )
+
+
+def _names_of(report: Report, label: int, kind: str) -> str:
+    names = [name for (of, name), status in report.status.items() if of == label and status == kind]
+    return ", ".join(named(names)) or ("(no name given)" if names else "none")
+
+
+def _compare(evaluations: Sequence[Evaluation]) -> list[list[str]]:
+    counts = [np.bincount(evaluation.y_true, minlength=2) for evaluation in evaluations]
+    rows = [
+        ["generated images", *(str(count[1]) for count in counts)],
+        ["photographs", *(str(count[0]) for count in counts)],
+    ]
+    figures = [
+        evaluation.metrics | {"macro_balanced_accuracy": evaluation.macro_balanced_accuracy}
+        for evaluation in evaluations
+    ]
+    return rows + [
+        [FIGURES[name][0], *(describe_estimate(of[name]) for of in figures)] for name in _COMPARED
+    ]
+
+
+def add_figures(page: Page, report: Report, level: int) -> None:
+    """Give the metrics, each with what it means."""
+    evaluation = report.evaluation
+    page.heading("Figures", level)
+    figures = evaluation.metrics | {
+        "macro_balanced_accuracy": evaluation.macro_balanced_accuracy,
+        "accuracy_at_one_half": evaluation.accuracy_at_one_half,
+    }
+    if evaluation.probabilities is None:
+        del figures["accuracy_at_one_half"]
+    add_metrics(page, figures, evaluation.confidence)
+    page.paragraph(
+        f'The positive class is "generated"; an image counts as called generated if its score '
+        f"is above {evaluation.threshold:.4g}. Intervals allow for chance in the images, not for "
+        "the choice of generators and sources."
+    )
+
+
+def add_metrics(page: Page, figures: Mapping[str, Estimate], confidence: float) -> None:
+    page.metrics(
+        {FIGURES[name][0]: estimate for name, estimate in figures.items()},
+        meanings=dict(FIGURES.values()),
+        confidence=confidence,
+    )
+
+
+def add_origins(page: Page, report: Report, level: int) -> None:
+    """Give the figures of every source and generator."""
+    evaluation = report.evaluation
+    page.heading("By source and generator", level)
+    page.table(
+        ["origin", "kind", "n", "called generated", "area under ROC curve", "inverted", "known"],
+        [
+            _origin_row(row, report.status[int(row.is_generator), row.name])
+            for row in evaluation.origins
+        ],
+    )
+    page.paragraph(
+        "Called generated: of photographs the share of false alarms, of a generator's images the "
+        "share found. The area is that of the generator's images against all photographs here."
+    )
+    if not np.isnan(evaluation.mean_roc_auc):
+        page.paragraph(f"Mean area over the generators: {evaluation.mean_roc_auc:.3f}.")
+
+
+def _origin_row(row: OriginFigures, status: str) -> list[str]:
+    has_area = not np.isnan(row.roc_auc.value)
+    return [
+        row.name,
+        "generator" if row.is_generator else "photographs",
+        str(row.n),
+        describe_estimate(row.called_generated),
+        describe_estimate(row.roc_auc) if has_area else "",
+        "yes" if row.is_inverted else "",
+        status,
+    ]
+
+
+def add_probabilities(page: Page, report: Report, level: int) -> None:
+    """Say whether probabilities mean what they say, and what an alarm is worth."""
+    evaluation = report.evaluation
+    page.heading("Probabilities", level)
+    if not report.has_both_classes:
+        page.paragraph("Whether probabilities mean what they say takes images of both classes.")
+        return
+    if evaluation.probabilities is None:
+        page.paragraph("The detector gives scores and no probabilities.")
+    else:
+        add_metrics(page, evaluation.probability_metrics, evaluation.confidence)
+        page.heading("What was said, and what was so", level + 1)
+        page.table(
+            ["mean probability", "share that is generated", "n"],
+            [
+                [f"{row.mean_probability:.3f}", describe_estimate(row.generated), row.n]
+                for row in evaluation.reliability
+            ],
+        )
+        page.paragraph(
+            "Each row is a tenth of the images. Probabilities hold where as many of all images "
+            "are generated as in the data that they were fitted on."
+        )
+    page.heading("What an alarm is worth", level + 1)
+    page.table(
+        ["generated among all images", "precision", "false among 100 alarms"],
+        [_prevalence_row(p, evaluation.precision_at(p)) for p in PREVALENCES],
+    )
+    page.paragraph(
+        "Precision is the share of alarms that are right. It falls where generated images are "
+        "rare, however good the detector."
+    )
+
+
+def _prevalence_row(prevalence: float, precision: Estimate) -> list[str]:
+    is_defined = not np.isnan(precision.value)
+    false = f"{100 * (1 - precision.value):.0f}" if is_defined else "no alarms"
+    return [f"{100 * prevalence:g} %", describe_estimate(precision), false]
+
+
+def add_curves(page: Page, report: Report, level: int) -> None:
+    """Draw the curves."""
+    page.heading("Curves", level)
+    if not report.curves:
+        page.paragraph("Curves take images of both classes.")
+    for curve in report.curves:
+        page.figure(curve.svg, curve.caption)
+
+
+def add_scores(page: Page, report: Report, level: int) -> None:
+    """Draw how the scores are spread."""
+    evaluation = report.evaluation
+    page.heading("Scores", level)
+    page.score_histogram(evaluation.scores, evaluation.y_true, evaluation.threshold)
+
+
+def add_examples(page: Page, report: Report, level: int) -> None:
+    """Show images that are worth a look."""
+    if not report.examples:
+        return
+    page.heading("Images worth a look", level)
+    for group in report.examples:
+        if not group.captions:
+            page.heading(group.title, level + 1)
+            page.paragraph("None.")
+        elif group.pictures is None:
+            page.heading(group.title, level + 1)
+            page.items(group.captions)
+        else:
+            page.images(
+                group.title, group.pictures, group.captions, file_format="JPEG", level=level + 1
+            )
+
+
+def add_robustness(page: Page, report: Report, level: int) -> None:
+    """Say what changes to the files do to the verdicts."""
+    robustness = report.robustness
+    if robustness is None:
+        return
+    page.heading("When files are re-encoded, resized or otherwise changed", level)
+    page.paragraph(robustness.summary)
+    page.table(
+        [
+            "change",
+            "false-positive rate",
+            "share found",
+            "balanced accuracy",
+            "area under ROC curve",
+            "shift of photographs",
+            "shift of generated",
+            "photographs that flip",
+            "generated that flip",
+        ],
+        [_robustness_row(row) for row in robustness.rows],
+    )
+    page.paragraph(
+        "Both classes are changed alike. Shifts are mean changes of the score in standard "
+        'deviations of the scores before; above 0 is towards "generated". Flips are verdicts '
+        "that are not those of the unchanged images."
+    )
+
+
+def _robustness_row(row: Any) -> list[str]:
+    rates = (row.false_positive_rate, row.true_positive_rate, row.balanced_accuracy, row.roc_auc)
+    classes = (row.real, row.generated)
+    return [
+        row.name,
+        *(describe_estimate(rate) for rate in rates),
+        *(_signed(kind.relative_shift.value) for kind in classes),
+        *(describe_value(kind.flips) for kind in classes),
+    ]
+
+
+def _signed(value: float) -> str:
+    return "not defined" if np.isnan(value) else f"{value:+.2f}"
+
+
+def add_audit(page: Page, report: Report, level: int) -> None:
+    """Say whether the files alone would give the answer away."""
+    audit = report.audit
+    if audit is None:
+        return
+    page.heading("Would the files alone give the answer away?", level)
+    page.paragraph(AUDIT_VERDICTS[audit.verdict], "plain" if audit.verdict == "ok" else "warning")
+    page.items(f"{finding.severity}: {finding.text}" for finding in audit.findings)
+    areas = {"everything": audit.metadata.everything, "container": audit.metadata.container}
+    page.table(
+        ["what a classifier sees that sees no pixel", "area under ROC curve"],
+        [
+            [FACTS.get(name, f"{name.replace('_', ' ')} alone"), describe_estimate(area)]
+            for name, area in (areas | audit.metadata.alone).items()
+        ],
+    )
+
+
+def add_provenance(page: Page, report: Report, level: int) -> None:
+    """Say how the report was made."""
+    page.heading("How this was made", level)
+    rows = [["date", report.date], *([key, value] for key, value in report.versions.items())]
+    rows += [[f"sha256 of the {key}", value] for key, value in report.hashes.items()]
+    page.table(["", ""], rows)
+    if "data" in report.hashes:
+        page.paragraph(
+            "The sha256 of the data is taken over the sorted sha256 of its files, one a line."
+        )
+    if report.command:
+        page.code(report.command, "sh")
+
+
+def add_record(page: Page, report: Report, level: int) -> None:
+    """Give the model's own record."""
+    if report.record is not None:
+        page.heading("The model's own record", level)
+        page.code(json.dumps(report.record, indent=1), "json")
