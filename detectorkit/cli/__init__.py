@@ -18,11 +18,12 @@ __all__ = ["main"]
 
 COMMANDS = {
     "demo": "the main job end to end on images made on the spot, with a report to look at",
-    "train": "fit a detector on a folder or a CSV manifest and save it",
-    "evaluate": "measure a saved detector on labelled images",
-    "report": "measure a saved detector and write a page of figures, curves and pictures",
     "audit": "say whether format, size or compression alone would give the answer away",
-    "align": "write a copy of a data set with the same treatment for every image",
+    "align": "write a copy of the images in which both classes got the same treatment",
+    "train": "fit a detector on a folder or a CSV manifest and save it",
+    "calibrate": "fit the threshold or the probabilities of a saved detector to other images",
+    "evaluate": "measure a saved detector on labelled images",
+    "report": "write all that is known of a saved detector to one HTML page",
     "predict": "say of each image whether it is real or generated",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_data",
     "add_jobs",
+    "check_output",
     "get_column",
     "metrics_to_json",
     "print_metrics",
@@ -53,6 +55,30 @@ def add_jobs(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=-1, metavar="N", help="number of threads (default: all cores)"
     )
+
+
+def check_output(name: str) -> Path:
+    """Make sure that a file can be written, before an hour of work and not after it.
+
+    Parameters
+    ----------
+    name : str
+        The file.
+
+    Returns
+    -------
+    path : Path
+        The same.
+
+    Raises
+    ------
+    FileNotFoundError
+        If its folder does not exist.
+    """
+    path = Path(name)
+    if not path.absolute().parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to.")
+    return path
 
 
 def get_column(found: Any, option: str, name: str | None) -> Any:

@@ -11,7 +11,6 @@ import json
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from detectorkit.cli._common import (
     add_data,
     add_jobs,
+    check_output,
     get_column,
     metrics_to_json,
     print_metrics,
@@ -78,9 +78,7 @@ def run(arguments: Namespace) -> int:
     from detectorkit.datasets import load_images, perceptual_hash
     from detectorkit.evaluation import binary_metrics
 
-    output = Path(arguments.output)
-    if not output.absolute().parent.is_dir():  # said before an hour of training, not after
-        raise FileNotFoundError(f"there is no folder {output.parent} to write {output.name} to.")
+    output = check_output(arguments.output)
     detector = HoGSVMDetector(
         n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
     )

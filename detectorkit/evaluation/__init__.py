@@ -1,5 +1,6 @@
 """Measuring detectors without self-deception."""
 
+from detectorkit.evaluation.auc import roc_auc_estimate
 from detectorkit.evaluation.calibration import calibrate, fit_calibration, fit_slope
 from detectorkit.evaluation.comparison import DetectorComparison, compare_detectors
 from detectorkit.evaluation.consistency import (
@@ -16,8 +17,9 @@ from detectorkit.evaluation.decisions import (
     balanced_threshold,
     fpr_threshold,
 )
+from detectorkit.evaluation.estimates import Estimate, wilson_interval
 from detectorkit.evaluation.measure import Evaluation, evaluate
-from detectorkit.evaluation.metrics import Estimate, binary_metrics, wilson_interval
+from detectorkit.evaluation.metrics import binary_metrics
 from detectorkit.evaluation.origins import OriginFigures, macro_balanced_accuracy
 from detectorkit.evaluation.perturbations import PERTURBATIONS, REALISTIC, Perturbation
 from detectorkit.evaluation.probabilities import (
@@ -94,6 +96,7 @@ __all__ = [
     "probability_metrics",
     "reliability_table",
     "robustness_report",
+    "roc_auc_estimate",
     "run_trial",
     "same_generator_trials",
     "self_and_foreign_trials",

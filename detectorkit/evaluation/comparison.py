@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest, norm, rankdata
+from scipy.stats import binomtest, norm
 
 from detectorkit.evaluation._samples import check_labelled
-from detectorkit.evaluation.metrics import Estimate, wilson_interval
+from detectorkit.evaluation.auc import placements
+from detectorkit.evaluation.estimates import Estimate, wilson_interval
 
 __all__ = ["DetectorComparison", "compare_detectors"]
 
@@ -183,8 +184,8 @@ def _delong(
     nan = float("nan")
     if min(is_generated.sum(), (~is_generated).sum()) < 2:
         return Estimate(nan, nan, nan), nan
-    found_a, left_a = _placements(a[is_generated], a[~is_generated])
-    found_b, left_b = _placements(b[is_generated], b[~is_generated])
+    found_a, left_a = placements(a[is_generated], a[~is_generated])
+    found_b, left_b = placements(b[is_generated], b[~is_generated])
     found, left = found_a - found_b, left_a - left_b
     difference = float(found.mean())
     if np.ptp(found) == 0 and np.ptp(left) == 0:
@@ -195,16 +196,3 @@ def _delong(
     p_value = 2 * norm.sf(abs(difference) / error)
     low, high = max(-1.0, difference - half), min(1.0, difference + half)
     return Estimate(difference, float(low), float(high)), float(p_value)
-
-
-def _placements(
-    generated: NDArray[np.float64], real: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the share of the real below each generated image, and of the generated above each real.
-
-    Ties count one half. The mean of either is the area under the ROC curve.
-    """
-    ranks = rankdata(np.concatenate([generated, real]))
-    below = (ranks[: len(generated)] - rankdata(generated)) / len(real)
-    above = 1 - (ranks[len(generated) :] - rankdata(real)) / len(generated)
-    return below, above

@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_curve
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from detectorkit.evaluation.metrics import Estimate, share
+from detectorkit.evaluation.estimates import Estimate, share
 from detectorkit.utils.validation import check_real
 
 __all__ = [

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
-from detectorkit.evaluation.metrics import Estimate, binary_metrics, share
+from detectorkit.evaluation.auc import roc_auc_estimate
+from detectorkit.evaluation.estimates import Estimate, share
+from detectorkit.evaluation.metrics import binary_metrics
 from detectorkit.evaluation.origins import OriginFigures, macro_balanced_accuracy, origin_lines
 from detectorkit.evaluation.probabilities import (
     precision_at_prevalence,
@@ -198,10 +200,11 @@ class Evaluation:
         mine = (self.origin == name) & (self.y_true == label)
         n, called = int(mine.sum()), int(np.sum(self.scores[mine] > self.threshold))
         area = share(0, 0)
-        if label == 1 and (self.y_true == 0).any():
+        if label == 1:
             members = mine | (self.y_true == 0)
-            metrics = binary_metrics(self.y_true[members], self.scores[members], **self._options)
-            area = metrics["roc_auc"]
+            area = roc_auc_estimate(
+                self.y_true[members], self.scores[members], confidence=self.confidence
+            )
         rate = share(called, n, confidence=self.confidence)
         return OriginFigures(str(name), label == 1, n, rate, area)
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from detectorkit.evaluation.metrics import Estimate, share
+from detectorkit.evaluation.estimates import Estimate, share, weighted_sum
 
 __all__ = ["OriginFigures", "macro_balanced_accuracy", "origin_lines"]
 
@@ -81,30 +81,15 @@ def macro_balanced_accuracy(origins: Sequence[OriginFigures]) -> Estimate:
 
     Notes
     -----
-    The interval combines the Wilson intervals of the origins [1]_, so it stays honest for small
-    groups of which all or none are called generated.
-
-    References
-    ----------
-    .. [1] Zou, G. Y., Huang, W. and Zhang, X. (2009). A note on confidence interval estimation
-       for a linear function of binomial proportions. Computational Statistics & Data Analysis.
-       :doi:`10.1016/j.csda.2008.09.033`
+    The interval combines those of the origins as `weighted_sum` does.
     """
-    rows = [row.called_generated for row in origins]
     is_generator = np.array([row.is_generator for row in origins], bool)
     if is_generator.all() or not is_generator.any():
         return share(0, 0)
-    values, low, high = np.array(rows).T
     # Half the mean of 1 - rate over sources plus half the mean of the rate over generators.
     weight = np.where(is_generator, 0.5 / is_generator.sum(), -0.5 / (~is_generator).sum())
-    value = 0.5 + float(weight @ values)
-    below = weight * (values - np.where(weight > 0, low, high))
-    above = weight * (np.where(weight > 0, high, low) - values)
-    return Estimate(
-        value,
-        max(0.0, value - float(np.sqrt(np.sum(below**2)))),
-        min(1.0, value + float(np.sqrt(np.sum(above**2)))),
-    )
+    rates = [row.called_generated for row in origins]
+    return weighted_sum(rates, weight.tolist(), constant=0.5)
 
 
 def origin_lines(origins: Sequence[OriginFigures]) -> list[str]:

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from sklearn.utils import check_random_state
 
 from detectorkit.evaluation._samples import check_labelled, resampled_weights
-from detectorkit.evaluation.metrics import Estimate, share
+from detectorkit.evaluation.estimates import Estimate, share
 
 __all__ = [
     "ReliabilityRow",

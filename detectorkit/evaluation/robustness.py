@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from detectorkit.evaluation.auc import area_of
 from detectorkit.evaluation.consistency import CLEAN, find_threshold, perturbed_scores
-from detectorkit.evaluation.metrics import Estimate, binary_metrics, share
+from detectorkit.evaluation.estimates import Estimate, share, weighted_sum
 from detectorkit.evaluation.perturbations import PERTURBATIONS, Perturbation
 from detectorkit.images import check_images
 
@@ -84,7 +85,7 @@ class PerturbationFigures(NamedTuple):
     real, generated : ClassFigures
         What it does to each class.
     balanced_accuracy, roc_auc : Estimate
-        As in `binary_metrics`, with bootstrap intervals.
+        As in `binary_metrics`.
     """
 
     name: str
@@ -142,8 +143,6 @@ class RobustnessReport:
         An image whose score is above it counts as called generated.
     confidence : float
         Confidence of all intervals.
-    n_resamples : int
-        Number of bootstrap samples for the balanced accuracy and the area under the ROC curve.
     """
 
     names: tuple[str, ...]
@@ -151,7 +150,6 @@ class RobustnessReport:
     scores: NDArray[np.float64] = field(repr=False)
     threshold: float
     confidence: float = 0.95
-    n_resamples: int = 200
 
     @property
     def spread(self) -> float:
@@ -177,7 +175,6 @@ class RobustnessReport:
             "n_generated": int(np.sum(self.y_true == 1)),
             "threshold": self.threshold,
             "confidence": self.confidence,
-            "n_resamples": self.n_resamples,
             "spread": self.spread,
             "rows": [row.to_dict() for row in self.rows],
         }
@@ -223,19 +220,17 @@ class RobustnessReport:
         return f"{name} makes {effects[after.shift.value > 0]} {rates}."
 
     def _measure(self, name: str, scores: NDArray[np.float64]) -> PerturbationFigures:
-        metrics = binary_metrics(
-            self.y_true,
-            scores,
-            threshold=self.threshold,
-            confidence=self.confidence,
-            n_resamples=self.n_resamples,
-        )
         real, generated = (
             self._measure_class(scores[self.y_true == label], self.scores[0, self.y_true == label])
             for label in (0, 1)
         )
+        rates = [generated.called_generated, real.called_generated]
         return PerturbationFigures(
-            name, real, generated, metrics["balanced_accuracy"], metrics["roc_auc"]
+            name,
+            real,
+            generated,
+            weighted_sum(rates, [0.5, -0.5], constant=0.5),
+            area_of(self.y_true == 1, scores, self.confidence),
         )
 
     def _measure_class(
@@ -339,8 +334,8 @@ def robustness_report(
     Notes
     -----
     A shift is the mean over images of the score after less the score before. Its interval is
-    Student's for these paired differences. Rates have Wilson intervals, balanced accuracy and ROC
-    AUC bootstrap intervals from 200 samples. No interval allows for trying many perturbations.
+    Student's for these paired differences. All others are those of `binary_metrics`. No interval
+    allows for trying many perturbations.
 
     Many published comparisons compress one class only, or look at the accuracy alone. Accuracy
     may stay while both classes move past the threshold and back; the signed shifts tell.

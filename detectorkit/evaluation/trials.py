@@ -14,8 +14,8 @@ from sklearn.utils.validation import has_fit_parameter
 
 from detectorkit.datasets.splitting import take_items
 from detectorkit.evaluation.decisions import balanced_threshold, fpr_threshold
+from detectorkit.evaluation.estimates import Estimate
 from detectorkit.evaluation.measure import Evaluation, evaluate
-from detectorkit.evaluation.metrics import Estimate
 from detectorkit.evaluation.origins import OriginFigures, macro_balanced_accuracy
 from detectorkit.evaluation.protocols import Trial, check_columns
 

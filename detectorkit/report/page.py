@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from detectorkit._version import __version__
 from detectorkit.encoding import encode_image
-from detectorkit.evaluation.metrics import Estimate
+from detectorkit.evaluation.estimates import Estimate
 from detectorkit.report.histogram import histogram_svg
 from detectorkit.utils.text import (
     printable_lines,

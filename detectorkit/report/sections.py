@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from detectorkit.evaluation.estimates import Estimate
 from detectorkit.evaluation.measure import PREVALENCES, Evaluation
-from detectorkit.evaluation.metrics import Estimate
 from detectorkit.evaluation.origins import OriginFigures
 from detectorkit.report.familiarity import (
     IN_TRAINING,

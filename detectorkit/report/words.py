@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from detectorkit.evaluation.estimates import Estimate
 from detectorkit.evaluation.measure import Evaluation
-from detectorkit.evaluation.metrics import Estimate
 from detectorkit.evaluation.origins import OriginFigures
 from detectorkit.report.familiarity import named, training_names
 from detectorkit.report.page import describe_interval, describe_value

@@ -46,8 +46,11 @@ def test_biased_data_fail_and_the_aligned_copy_passes(biased, even, capsys):
 
 
 def test_the_limit_can_be_set(biased, capsys):
-    assert main(["audit", str(biased), "--max-auc", "0.999", "--json"]) == 3
-    assert json.loads(capsys.readouterr().out)["max_auc"] == 0.999
+    assert main(["audit", str(biased), "--max-auc", "0.7", "--json"]) == 3
+    assert json.loads(capsys.readouterr().out)["max_auc"] == 0.7
+    # Of so few files, not even complete separation says for certain that it is above this.
+    assert main(["audit", str(biased), "--max-auc", "0.9"]) == 0
+    assert "AUC 1.00 [0." in capsys.readouterr().out
     assert main(["audit", str(biased), "--max-auc", "2"]) == 2
     assert "max_auc=2.0" in capsys.readouterr().err
 

@@ -124,6 +124,36 @@ def test_evaluate_measures_every_source_and_generator(model, folder, capsys):
     assert strict["metrics"]["roc_auc"] == summary["metrics"]["roc_auc"]
 
 
+def test_calibrate_sets_a_threshold_that_photographs_keep(model, folder, tmp_path, capsys):
+    output = tmp_path / "strict.onnx"
+    shutil.copytree(folder / "real", tmp_path / "data" / "real")
+    command = ["calibrate", str(model), str(tmp_path / "data"), "-o", str(output)]
+    assert main([*command, "--fpr", "0.05"]) == 0
+    assert "Nothing is promised for photographs from elsewhere" in capsys.readouterr().out
+    detector = load_detector(output)
+    scores = detector.decision_function([str(p) for p in (tmp_path / "data").rglob("*.png")])
+    assert np.sum(scores > detector.threshold_) == 2  # the third largest of 60, 3 / 61 < 0.05
+    assert detector.record_.training["calibrated_on"]["n_real"] == 60
+    assert main([*command, "--fpr", "0.01"]) == 2
+    assert "60 photographs are too few" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "shift"])
+def test_calibrate_fits_probabilities_like_the_library(model, folder, tmp_path, method):
+    from detectorkit.datasets import load_images
+    from detectorkit.evaluation import calibrate
+
+    output = tmp_path / "fitted.onnx"
+    command = ["calibrate", str(model), str(folder), "-o", str(output), "--method", method]
+    assert main(command) == 0
+    found = load_images(folder)
+    expected = calibrate(load_detector(model), found.data, found.target, method=method)
+    loaded = load_detector(output)
+    assert loaded.calibration_ == expected.calibration_
+    assert loaded.threshold_ == expected.threshold_
+    assert loaded.record_.training["generators"]  # what it was trained on is kept
+
+
 def test_photographs_alone_give_a_false_positive_rate(model, folder, tmp_path, capsys):
     shutil.copytree(folder / "real", tmp_path / "real")
     assert main(["evaluate", str(model), str(tmp_path), "--json"]) == 0
@@ -149,6 +179,8 @@ def test_a_reader_that_closes_the_pipe_is_no_error(model, folder):
         ["predict", "none.onnx", "a.png"],
         ["predict", __file__, "a.png"],
         ["evaluate", "none.onnx", "."],
+        ["calibrate", "none.onnx", ".", "-o", "m.onnx", "--method", "shift", "--guarantee"],
+        ["calibrate", "none.onnx", ".", "-o", "no/such/folder/m.onnx", "--fpr", "0.1"],
         ["train", "nowhere", "-o", "m.onnx"],
         ["train", ".", "-o", "no/such/folder/m.onnx"],
         ["train", ".", "-o", "m.onnx", "--set", "C=-1"],

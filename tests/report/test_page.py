@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectorkit.evaluation import binary_metrics
-from detectorkit.evaluation.metrics import Estimate
+from detectorkit.evaluation.estimates import Estimate
 from detectorkit.report.histogram import count_scores
 from detectorkit.report.page import Page, write_whole
 from detectorkit.utils.text import printable, to_html_text, to_markdown_text

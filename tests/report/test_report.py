@@ -348,9 +348,7 @@ def test_scores_without_probabilities_are_enough(evaluation):
 
 def test_robustness_is_a_table(evaluation):
     scores = np.stack([evaluation.scores, evaluation.scores + 1])
-    robustness = RobustnessReport(
-        ("clean", "<brighter>"), evaluation.y_true, scores, 0.5, n_resamples=20
-    )
+    robustness = RobustnessReport(("clean", "<brighter>"), evaluation.y_true, scores, 0.5)
     report = make_report(evaluation, title="t", robustness=robustness)
     text = Document(report.to_html()).text
     assert robustness.summary in text

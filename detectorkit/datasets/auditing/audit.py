@@ -18,7 +18,8 @@ from detectorkit.datasets.auditing.metadata import MetadataAuc, metadata_auc
 from detectorkit.datasets.auditing.tables import Copies, FileGroup, describe_groups, find_copies
 from detectorkit.datasets.auditing.text import audit_to_text
 from detectorkit.datasets.duplicates import near_duplicate_groups
-from detectorkit.evaluation.metrics import Estimate, binary_metrics
+from detectorkit.evaluation.auc import roc_auc_estimate
+from detectorkit.evaluation.estimates import Estimate
 
 __all__ = ["MAX_AUC", "Audit", "audit", "judge_files"]
 
@@ -120,7 +121,7 @@ def audit(
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The result does not depend on it.
     random_state : int, RandomState instance or None, default=0
-        Draws folds, classifiers and bootstrap samples.
+        Draws folds and classifiers.
     progress : bool, default=False
         Whether to show a progress bar on standard error.
 
@@ -248,7 +249,7 @@ def judge_files(
     metadata = metadata_auc(
         files, labels, pictures, n_jobs=n_jobs, random_state=seed, progress=progress
     )
-    sharpness = binary_metrics(labels, files["sharpness"], random_state=seed)["roc_auc"]
+    sharpness = roc_auc_estimate(labels, files["sharpness"])
     findings = judge_auc(files, labels, metadata, sharpness, max_auc)
     findings += judge_copies(**copies)
     order = ("fail", "warn", "ok")

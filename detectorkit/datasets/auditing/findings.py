@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from detectorkit.datasets.auditing.metadata import CONTAINER_FACTS, MIN_PICTURES, MetadataAuc
 from detectorkit.datasets.auditing.tables import Copies, percent, quality_names
-from detectorkit.evaluation.metrics import Estimate
+from detectorkit.evaluation.estimates import Estimate
 
 __all__ = ["Finding", "Severity", "judge_auc", "judge_copies"]
 

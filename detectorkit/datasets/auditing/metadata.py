@@ -7,7 +7,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.evaluation.metrics import Estimate, binary_metrics
+from detectorkit.evaluation.auc import roc_auc_estimate
+from detectorkit.evaluation.estimates import Estimate
 from detectorkit.utils.progress import progress_bar
 
 __all__ = ["ALL_FACTS", "CONTAINER_FACTS", "MIN_PICTURES", "MetadataAuc", "metadata_auc"]
@@ -38,7 +39,6 @@ MIN_PICTURES: Final = 10
 _FOLDS = 5
 _TREES = 30  # more do not change the second decimal
 _SMALLEST_LEAF = 5
-_RESAMPLES = 500
 _DECIMALS = 6  # rounding in a sum must not rank images that are alike
 
 _UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
@@ -85,7 +85,7 @@ def metadata_auc(
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The result does not depend on it.
     random_state : int, default=0
-        Seed of the folds, the classifiers and the intervals.
+        Seed of the folds and the classifiers.
     progress : bool, default=False
         Whether to show a progress bar on standard error.
 
@@ -98,8 +98,8 @@ def metadata_auc(
     Notes
     -----
     The classifier is a random forest, in up to five folds, fewer where there are fewer pictures.
-    The intervals are those of the bootstrap over images. They hold for more files of these very
-    sources; they do not cover the choice of sources.
+    The intervals are those of `roc_auc_estimate`. They hold for more files of these very sources;
+    they do not cover the choice of sources.
     """
     views = {"everything": tuple(ALL_FACTS), "container": tuple(CONTAINER_FACTS)}
     views |= {fact: (fact,) for fact in ALL_FACTS}
@@ -108,9 +108,7 @@ def metadata_auc(
         return MetadataAuc(_UNKNOWN, _UNKNOWN, dict.fromkeys(ALL_FACTS, _UNKNOWN))
     columns = {name: _columns(files, facts) for name, facts in views.items()}
     scores = _held_out_scores(columns, y, pictures, n_jobs, random_state, show=progress)
-    found = {
-        name: _area(y, scores[name], random_state) if name in scores else _CHANCE for name in views
-    }
+    found = {name: _area(y, scores[name]) if name in scores else _CHANCE for name in views}
     everything, container = found.pop("everything"), found.pop("container")
     alone = sorted(found.items(), key=lambda item: -item[1].value)
     return MetadataAuc(everything, container, dict(alone))
@@ -184,6 +182,5 @@ def _fit_and_score(
     return forest.predict_proba(values[test]) @ forest.classes_
 
 
-def _area(y: NDArray[Any], scores: NDArray[np.float64], seed: int) -> Estimate:
-    rounded = scores.round(_DECIMALS)
-    return binary_metrics(y, rounded, n_resamples=_RESAMPLES, random_state=seed)["roc_auc"]
+def _area(y: NDArray[Any], scores: NDArray[np.float64]) -> Estimate:
+    return roc_auc_estimate(y, scores.round(_DECIMALS))

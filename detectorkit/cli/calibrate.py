@@ -1,0 +1,113 @@
+"""Fit the threshold or the probabilities of a saved detector to other images, and save it anew.
+
+With --fpr, the threshold is set so that at most this share of photographs like these will be
+called generated; photographs alone are enough. With --method, probabilities are fitted, and the
+threshold is where they are one half; both classes are needed. Scores, and so the ranking of images,
+stay as they are. The images must not be those that the detector was trained on, nor those that
+it will be measured on.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from detectorkit.cli._common import add_data, add_jobs, check_output, process_paths
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the arguments.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The sub-command's parser.
+    """
+    parser.add_argument("model", help="ONNX file that `detectorkit train` wrote")
+    add_data(parser)
+    parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument(
+        "--fpr", type=float, metavar="SHARE", help="false-positive rate wanted, such as 0.05"
+    )
+    what.add_argument(
+        "--method",
+        choices=("sigmoid", "isotonic", "shift"),
+        help="how to fit probabilities; shift needs few images, isotonic many",
+    )
+    parser.add_argument(
+        "--guarantee",
+        action="store_true",
+        help="with --fpr: keep the rate with 95 %% confidence, not on average",
+    )
+    add_jobs(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Do it.
+
+    Parameters
+    ----------
+    arguments : Namespace
+        The parsed arguments.
+
+    Returns
+    -------
+    status : int
+        0, or 1 if some images failed.
+    """
+    from detectorkit import load_detector
+    from detectorkit.datasets import load_images
+
+    output = check_output(arguments.output)
+    if arguments.guarantee and arguments.fpr is None:
+        raise ValueError("--guarantee goes with --fpr.")
+    detector = load_detector(arguments.model, n_jobs=arguments.jobs)
+    found = load_images(arguments.data)
+    scores, read, failures = process_paths(detector.decision_function, found.data, "Scoring")
+    y = found.target[read]
+    if arguments.fpr is None:
+        print(_fit_probabilities(detector, scores, y, arguments.method))
+    else:
+        print(_set_threshold(detector, scores[y == 0], arguments.fpr, arguments.guarantee))
+    set_on = {
+        "method": arguments.method or f"fpr {arguments.fpr:g}",
+        "n_real": int(np.sum(y == 0)),
+        "n_generated": int(np.sum(y == 1)),
+        "origins": np.unique(found.origin[read]).tolist(),
+    }
+    training = detector.record_.training | {"calibrated_on": set_on}
+    detector.record_ = replace(detector.record_, training=training)
+    detector.save(output)
+    print(f"Saved {output}")
+    return 1 if failures else 0
+
+
+def _fit_probabilities(detector: Any, scores: Any, y: Any, method: Any) -> str:
+    from detectorkit.evaluation import fit_calibration
+
+    slope = getattr(detector.calibration_, "slope", None)
+    detector.calibration_ = fit_calibration(scores, y, method=method, slope=slope)
+    detector.threshold_ = detector.calibration_.threshold
+    return (
+        f"Probabilities fitted on {len(y)} images; one half, and the threshold, is at a score of "
+        f"{detector.threshold_:.4g}. They hold for images like these."
+    )
+
+
+def _set_threshold(detector: Any, scores: Any, fpr: float, guarantee: Any) -> str:
+    from detectorkit.evaluation import fpr_threshold
+
+    result = fpr_threshold(scores, fpr, guarantee=guarantee)
+    detector.threshold_ = result.threshold
+    return (
+        f"Threshold {result.threshold:.4g}, set on {result.n} photographs. Of further photographs "
+        f"like these it will call {result.rate.value:.1%} generated, between {result.rate.low:.1%} "
+        f"and {result.rate.high:.1%} with 95 % confidence. Nothing is promised for photographs "
+        "from elsewhere."
+    )
