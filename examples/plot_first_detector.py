@@ -103,8 +103,7 @@ plt.show()
 #
 # The surest right verdicts are in the upper row, the surest wrong ones in the lower row. The
 # number is the probability of "reconstruction". It holds for data like the training data, and for
-# nothing else. It is rather close to one half here. Inside ``fit``, probabilities are fitted on
-# folds that are drawn image by image, and there every picture meets its twin of the other label.
+# nothing else.
 
 probability = detector.predict_proba(X_test)[:, 1]
 order = np.argsort(np.abs(probability - y_test))

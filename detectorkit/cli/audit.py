@@ -42,6 +42,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="what a classifier that sees no pixel may reach (default: 0.6)",
     )
     parser.add_argument(
+        "--allow-pairs",
+        action="store_true",
+        help="photographs and what was made from them are both meant to be there",
+    )
+    parser.add_argument(
         "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
@@ -84,6 +89,7 @@ def run(arguments: Namespace) -> int:
             if column in found.metadata
         },
         max_auc=arguments.max_auc,
+        allow_pairs=arguments.allow_pairs,
         n_jobs=arguments.jobs,
         random_state=arguments.random_state,
         progress=True,

@@ -72,9 +72,9 @@ def train_val_test_split(
 
     Notes
     -----
-    Groups are dealt, the largest first and otherwise in random order, to the part that lacks
-    most of their labels. So shares are exact to one image without groups, and as near as whole
-    groups allow with them.
+    Groups are dealt, the largest first and otherwise in random order, to the part that lacks the
+    largest share of their labels and has room for them. So shares are exact to one image without
+    groups, as near as whole groups allow with them, and groups of every size get into every part.
 
     Examples
     --------
@@ -140,12 +140,28 @@ def deal(
     names, group_of = np.unique(groups, return_inverse=True)
     content = np.zeros((len(names), labels.max() + 1))
     np.add.at(content, (group_of, labels), 1)
-    wanted = shares[:, np.newaxis] * content.sum(axis=0)
+    target = shares[:, np.newaxis] * content.sum(axis=0)
+    wanted = target.copy()
     part_of_group = np.empty(len(names), np.int64)
     order = random.permutation(len(names))
     order = order[np.argsort(-content.sum(axis=1)[order], kind="stable")]
     for group in order:
-        part = int(np.argmax(wanted @ content[group]))  # lacks most of this group's labels
+        part = _choose_part(wanted, target, content[group])
         part_of_group[group] = part
         wanted[part] -= content[group]
     return part_of_group[group_of]
+
+
+def _choose_part(
+    wanted: NDArray[np.float64], target: NDArray[np.float64], content: NDArray[np.float64]
+) -> int:
+    """Choose the part that lacks the largest share of these labels, of those with room for them.
+
+    By the share and not by the number, or the largest groups would all go to the largest part.
+    """
+    of_these = content > 0
+    has_room = (wanted[:, of_these] >= content[of_these] - 0.5).all(axis=1)
+    if not has_room.any():
+        return int(np.argmax(wanted @ content))
+    lack = (wanted[:, of_these] / target[:, of_these]) @ content[of_these]
+    return int(np.argmax(np.where(has_room, lack, -np.inf)))

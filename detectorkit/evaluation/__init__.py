@@ -3,11 +3,7 @@
 from detectorkit.evaluation.auc import roc_auc_estimate
 from detectorkit.evaluation.calibration import calibrate, fit_calibration, fit_slope
 from detectorkit.evaluation.comparison import DetectorComparison, compare_detectors
-from detectorkit.evaluation.consistency import (
-    ConsistencyResult,
-    consistency_check,
-    perturbed_scores,
-)
+from detectorkit.evaluation.consistency import ConsistencyResult, consistency_check
 from detectorkit.evaluation.cross_generator import CrossGeneratorReport, cross_generator_report
 from detectorkit.evaluation.decisions import (
     CANT_TELL,
@@ -22,6 +18,7 @@ from detectorkit.evaluation.measure import Evaluation, evaluate
 from detectorkit.evaluation.metrics import binary_metrics
 from detectorkit.evaluation.origins import OriginFigures, macro_balanced_accuracy
 from detectorkit.evaluation.perturbations import PERTURBATIONS, REALISTIC, Perturbation
+from detectorkit.evaluation.perturbed import perturbed_scores
 from detectorkit.evaluation.probabilities import (
     ReliabilityRow,
     precision_at_prevalence,

@@ -168,7 +168,7 @@ class ConformalAbstention(BaseEstimator):
 
     Read more in the :ref:`User Guide <abstention>`.
 
-    .. versionadded:: 0.2
+    .. versionadded:: 0.1
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
+from detectorkit.evaluation._scoring import encode_labels, own_threshold, score_images
 from detectorkit.evaluation.auc import roc_auc_estimate
 from detectorkit.evaluation.estimates import Estimate, share
 from detectorkit.evaluation.metrics import binary_metrics
@@ -281,20 +282,13 @@ def evaluate(
     >>> [row.name for row in result.origins][:3]
     ['photograph', 'bilinear', 'nearest']
     """
-    labels = np.asarray(y)
-    check_consistent_length(X, labels, *([] if origin is None else [origin]))
-    others = np.setdiff1d(labels, detector.classes_)
-    if len(others):
-        raise ValueError(
-            f"evaluate: y has the labels {others[:5].tolist()}, but the detector knows "
-            f"{np.asarray(detector.classes_).tolist()}. Translate y."
-        )
-    scores, probabilities, own_threshold = score_images(detector, X)
-    y_true = (labels == detector.classes_[1]).astype(np.int64)
+    check_consistent_length(X, y, *([] if origin is None else [origin]))
+    y_true = encode_labels(detector, y, "evaluate")
+    scores, probabilities = score_images(detector, X)
     return Evaluation(
         y_true=y_true,
         scores=scores,
-        threshold=own_threshold if threshold is None else float(threshold),
+        threshold=own_threshold(detector) if threshold is None else float(threshold),
         probabilities=probabilities,
         origin=np.asarray(["photographs", "generated"])[y_true]
         if origin is None
@@ -303,19 +297,6 @@ def evaluate(
         n_resamples=n_resamples,
         random_state=random_state,
     )
-
-
-def score_images(
-    detector: Any, X: Any
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None, float]:
-    """Score images once: scores, probabilities where there are any, and the threshold."""
-    if hasattr(detector, "calibration_"):
-        scores = detector.decision_function(X)
-        return scores, detector.calibration_.predict(scores), float(detector.threshold_)
-    if hasattr(detector, "predict_proba"):
-        probabilities = detector.predict_proba(X)[:, 1]
-        return probabilities, probabilities, 0.5
-    return detector.decision_function(X), None, 0.0
 
 
 def _to_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:

@@ -61,13 +61,13 @@ def binary_metrics(
     metrics : dict of str to Estimate
         By name: accuracy, precision, recall (share of the generated that was found), f1,
         balanced_accuracy, false_positive_rate (share of the real called generated), roc_auc,
-        average_precision, fpr_at_95_tpr (the false-positive rate where 95 % of the
-        generated are found), and calibration_gap (the balanced accuracy that the best threshold
-        for these very images would have had, less that of `threshold`: what a wrong threshold
-        costs). The positive class is "generated". Proportions that are counted have Wilson
-        intervals, balanced_accuracy the one that `weighted_sum` makes of two of these, roc_auc
-        that of `roc_auc_estimate`, the other four percentile intervals of the bootstrap. With one
-        class only, what needs both is nan.
+        average_precision, fpr_at_95_tpr (the false-positive rate where 95 % of the generated are
+        found), and calibration_gap (the balanced accuracy that the best threshold for these very
+        images would have had, less that of `threshold`: what a wrong threshold costs; never
+        negative, and above 0 by chance on few images). The positive class is "generated".
+        Proportions that are counted have Wilson intervals, balanced_accuracy the one that
+        `weighted_sum` makes of two of these, roc_auc that of `roc_auc_estimate`, the other four
+        percentile intervals of the bootstrap. With one class only, what needs both is nan.
 
     Raises
     ------

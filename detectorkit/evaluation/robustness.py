@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from scipy.stats import t as student_t
 from sklearn.utils.validation import check_consistent_length, column_or_1d
 
+from detectorkit.evaluation._scoring import encode_labels, own_threshold
 from detectorkit.evaluation.auc import area_of
-from detectorkit.evaluation.consistency import CLEAN, find_threshold, perturbed_scores
 from detectorkit.evaluation.estimates import Estimate, share, weighted_sum
 from detectorkit.evaluation.perturbations import PERTURBATIONS, Perturbation
+from detectorkit.evaluation.perturbed import CLEAN, perturbed_scores
 from detectorkit.images import check_images
 
 __all__ = ["ClassFigures", "PerturbationFigures", "RobustnessReport", "robustness_report"]
@@ -289,19 +290,21 @@ def robustness_report(
 
     Parameters
     ----------
-    detector : object
-        A fitted classifier whose ``decision_function`` takes a list of images: uint8 arrays of
-        shape (height, width, 3) in RGB.
+    detector : classifier
+        Fitted: a detector of this library, or any binary classifier that takes a list of images
+        (uint8 arrays of shape (height, width, 3) in RGB) and has `predict_proba` or
+        `decision_function`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     y : array-like of shape (n_samples,)
-        0 for real, 1 for generated. One class may be missing; what needs it is then nan.
+        The labels, as the detector knows them. One class may be missing; what needs it is then
+        nan.
     perturbations : sequence of Perturbation, default=PERTURBATIONS
         The changes, each with another name.
     threshold : float, default=None
-        An image whose score is above it counts as called generated. None takes the
-        ``threshold_`` of the detector. It must have been chosen without these images.
+        An image whose score is above it counts as called generated. None takes the detector's.
+        It must have been chosen without these images.
     confidence : float, default=0.95
         Confidence of the intervals.
     n_jobs : int, default=None
@@ -323,8 +326,8 @@ def robustness_report(
     ImageReadError
         If a file cannot be decoded; it names the path and its index.
     ValueError
-        If y has other values than 0 and 1 or another length than X, perturbations are missing or
-        share a name, the detector has no threshold, or it does not give one finite score an image.
+        If y has labels that the detector does not know or another length than X, perturbations
+        are missing or share a name, or the detector does not give one finite score an image.
 
     See Also
     --------
@@ -353,10 +356,8 @@ def robustness_report(
     """
     images = check_images(X, caller="robustness_report")
     check_consistent_length(images, y)
-    y_true = column_or_1d(y)
-    if not np.isin(y_true, (0, 1)).all():
-        raise ValueError("robustness_report: y must be 0 for real and 1 for generated.")
-    threshold = find_threshold(detector, threshold, "robustness_report")
+    y_true = encode_labels(detector, column_or_1d(y), "robustness_report")
+    threshold = own_threshold(detector) if threshold is None else float(threshold)
     scores = perturbed_scores(
         detector,
         images,
@@ -366,4 +367,4 @@ def robustness_report(
         progress=progress,
     )
     names = (CLEAN, *(perturbation.name for perturbation in perturbations))
-    return RobustnessReport(names, y_true.astype(np.int64), scores, threshold, confidence)
+    return RobustnessReport(names, y_true, scores, threshold, confidence)

@@ -364,9 +364,9 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
     the pair that must stay together. An empty id means that the image is a picture of its own.
     Origins are on both sides: this is the easy test, of more images like those trained on.
 
-    Groups are dealt, the largest first and otherwise in random order, to the part that lacks most
-    of their labels. So shares are exact to one image without groups, and as near as whole groups
-    allow with them.
+    Groups are dealt, the largest first and otherwise in random order, to the part that lacks the
+    largest share of their labels and has room for them. So shares are exact to one image without
+    groups, as near as whole groups allow with them, and groups of every size get into every part.
 
     Examples
     --------

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 __all__ = ["Calibration", "IsotonicCalibration", "SigmoidCalibration", "calibration_from_record"]
 
+_BEYOND = float(np.finfo(np.float32).max)  # above all scores, and JSON can hold it
+
 
 @dataclass(frozen=True)
 class SigmoidCalibration:
@@ -81,10 +83,10 @@ class IsotonicCalibration:
 
     @property
     def threshold(self) -> float:
-        """The score above which the probability is above one half."""
+        """The score above which the probability is above one half; beyond all if it never is."""
         above = np.asarray(self.probabilities) > 0.5
         if above.all() or not above.any():
-            return -np.inf if above.all() else np.inf
+            return -_BEYOND if above.all() else _BEYOND
         # From the last point at or below one half, on the line to the next one.
         k = int(np.argmax(above)) - 1
         (x0, x1), (p0, p1) = self.scores[k : k + 2], self.probabilities[k : k + 2]

@@ -45,6 +45,27 @@ def test_groups_never_straddle(n_groups, seed):
     assert abs(len(parts[2]) - 0.1 * len(groups)) < 0.05 * len(groups)
 
 
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("size", [2, 5])
+def test_groups_of_every_size_get_into_every_part(seed, size):
+    """Else what comes several times would never be tested."""
+    groups = np.concatenate([np.repeat(np.arange(100), size), np.arange(100, 300)])
+    y = np.arange(len(groups)) % 2
+    for part, share in zip(
+        split_indices(y, groups=groups, random_state=seed), (0.8, 0.1, 0.1), strict=True
+    ):
+        in_groups = np.sum(groups[part] < 100)
+        assert abs(in_groups - share * 100 * size) <= 2 * size
+        assert abs(len(part) - share * len(groups)) <= size
+
+
+def test_a_group_that_is_larger_than_a_part_goes_to_the_largest_part():
+    groups = np.concatenate([np.zeros(50, int), np.arange(1, 151)])
+    train, val, test = split_indices(np.arange(200) % 2, groups=groups, random_state=0)
+    assert np.sum(groups[train] == 0) == 50
+    assert len(val) == len(test) == 20
+
+
 def test_the_same_seed_gives_the_same_parts_and_another_shuffles():
     y = np.arange(100) % 2
     one, two, other = (split_indices(y, random_state=seed)[0].tolist() for seed in (0, 0, 1))

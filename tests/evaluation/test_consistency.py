@@ -3,7 +3,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from detectorkit import load_detector
-from detectorkit.evaluation.consistency import consistency_check, perturbed_scores
+from detectorkit.evaluation import consistency_check, perturbed_scores
 from detectorkit.evaluation.perturbations import REALISTIC, light
 
 

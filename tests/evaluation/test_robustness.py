@@ -10,8 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 
 from detectorkit import ImageReadError, load_detector
-from detectorkit.evaluation import binary_metrics, wilson_interval
-from detectorkit.evaluation.consistency import perturbed_scores
+from detectorkit.evaluation import binary_metrics, perturbed_scores, wilson_interval
 from detectorkit.evaluation.perturbations import (
     PERTURBATIONS,
     Perturbation,
@@ -139,12 +138,12 @@ def test_scores_are_those_of_the_changed_images_one_by_one(upsampled):
 def test_neither_threads_nor_chunks_nor_other_perturbations_matter(chunk, upsampled, monkeypatch):
     detector, X = Brightness(), upsampled.data[:20]
     expected = perturbed_scores(detector, X, [noise(20), crop(0.5), jpeg(50)], n_jobs=1)
-    monkeypatch.setattr("detectorkit.evaluation.consistency._CHUNK", chunk)
+    monkeypatch.setattr("detectorkit.evaluation.perturbed._CHUNK", chunk)
     two = perturbed_scores(detector, X, [noise(20), crop(0.5), jpeg(50)], n_jobs=2)
     assert_array_equal(two, expected)
     fewer = perturbed_scores(detector, X, [crop(0.5), noise(20)], n_jobs=2)
     assert_array_equal(fewer, expected[[0, 2, 1]])
-    monkeypatch.setattr("detectorkit.evaluation.consistency._PIXELS_AT_A_TIME", 1)
+    monkeypatch.setattr("detectorkit.evaluation.perturbed._PIXELS_AT_A_TIME", 1)
     assert_array_equal(perturbed_scores(detector, X, [noise(20), crop(0.5), jpeg(50)]), expected)
 
 
@@ -326,25 +325,35 @@ class NotFinite(Brightness):
         return np.full(len(X), np.nan)
 
 
-class NoThreshold:
-    def decision_function(self, X):
-        return np.zeros(len(X))
-
-
 @pytest.mark.parametrize(
     ("detector", "y", "perturbations", "message"),
     [
-        (Brightness(), [0, 1, 2], [SAME], "0 for real and 1 for generated"),
+        (Brightness(), [0, 1, 2], [SAME], r"has the labels \[2\], but the detector knows"),
         (Brightness(), [0, 1], [SAME], "inconsistent"),
         (Brightness(), [0, 1, 1], [], "Pass at least one"),
         (Brightness(), [0, 1, 1], [SAME, SAME], "a name of its own"),
         (Brightness(), [0, 1, 1], [Perturbation("clean", keep)], "none the name 'clean'"),
-        (TwoColumns(), [0, 1, 1], [SAME], "TwoColumns.decision_function gave"),
+        (TwoColumns(), [0, 1, 1], [SAME], "TwoColumns gave"),
         (NotFinite(), [0, 1, 1], [SAME], "one finite score"),
-        (NoThreshold(), [0, 1, 1], [SAME], "NoThreshold has no threshold_. Pass threshold"),
     ],
 )
 def test_senseless_input_is_an_error(detector, y, perturbations, message):
     X = np.zeros((3, 8, 8), np.uint8)
     with pytest.raises(ValueError, match=message):
         robustness_report(detector, X, y, perturbations=perturbations)
+
+
+def test_any_classifier_of_images_can_be_tried(upsampled):
+    """Without a threshold of its own, it has that of scikit-learn."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    from detectorkit.features import HoGTransformer
+
+    X, y = list(upsampled.data[:40]), np.array(["camera", "machine"])[upsampled.target[:40]]
+    transformer = HoGTransformer(image_size=(64, 64))
+    pipeline = make_pipeline(transformer, StandardScaler(), LogisticRegression()).fit(X, y)
+    report = robustness_report(pipeline, X, y, perturbations=[blur(1)])
+    assert report.threshold == 0.5
+    assert_array_equal(report.scores[0] > 0.5, pipeline.predict(X) == "machine")

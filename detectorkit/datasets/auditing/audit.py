@@ -98,6 +98,7 @@ def audit(
     source: Any = None,
     split: Any = None,
     max_auc: float = MAX_AUC,
+    allow_pairs: bool = False,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
     progress: bool = False,
@@ -118,6 +119,10 @@ def audit(
     max_auc : float, default=0.6
         The data fail where the AUC of a classifier that sees only format, size and compression
         is above this, with the lower end of its interval; 0.5 or more and below 1.
+    allow_pairs : bool, default=False
+        Whether photographs and generated images that were made from them, such as their own
+        reconstructions, are meant to be there. Then the same picture in both classes is a
+        warning; identical files still fail.
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The result does not depend on it.
     random_state : int, RandomState instance or None, default=0
@@ -186,6 +191,7 @@ def audit(
         source=source,
         split=split,
         max_auc=max_auc,
+        allow_pairs=allow_pairs,
         n_jobs=n_jobs,
         random_state=random_state,
         progress=progress,
@@ -201,6 +207,7 @@ def judge_files(
     source: Any = None,
     split: Any = None,
     max_auc: float = MAX_AUC,
+    allow_pairs: bool = False,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
     progress: bool = False,
@@ -218,6 +225,8 @@ def judge_files(
     generator, source, split : array-like of shape (n_samples,), default=None
         As in `audit`.
     max_auc : float, default=0.6
+        As in `audit`.
+    allow_pairs : bool, default=False
         As in `audit`.
     n_jobs : int, default=None
         As in `audit`.
@@ -251,7 +260,7 @@ def judge_files(
     )
     sharpness = roc_auc_estimate(labels, files["sharpness"])
     findings = judge_auc(files, labels, metadata, sharpness, max_auc)
-    findings += judge_copies(**copies)
+    findings += judge_copies(**copies, allow_pairs=allow_pairs)
     order = ("fail", "warn", "ok")
     return Audit(
         by_class=describe_groups(files, labels),

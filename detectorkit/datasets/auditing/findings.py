@@ -221,7 +221,11 @@ def _medians(values: NDArray[Any], y: NDArray[Any]) -> str:
 
 
 def judge_copies(
-    within_class: Copies, across_classes: Copies, across_splits: Copies | None = None
+    within_class: Copies,
+    across_classes: Copies,
+    across_splits: Copies | None = None,
+    *,
+    allow_pairs: bool = False,
 ) -> list[Finding]:
     """Judge pictures of which there are several files.
 
@@ -231,22 +235,24 @@ def judge_copies(
         Those within a class, and those in both.
     across_splits : Copies, default=None
         Those in several parts of a split; None where there is none.
+    allow_pairs : bool, default=False
+        Whether only identical files may not be in both classes.
 
     Returns
     -------
     findings : list of Finding
         On the topics copies_across_classes, copies_across_splits and copies_within_class.
     """
-    findings = [
-        _judge(
-            across_classes,
-            "copies_across_classes",
-            "fail",
-            "in both classes",
-            "One label must be wrong, or the generated image was made from the photograph. "
-            "Correct the labels or remove the files.",
-        )
-    ]
+    is_meant = allow_pairs and across_classes.exact == 0
+    cure = (
+        "Keep each photograph and what was made from it on one side of every split, as "
+        "`train_val_test_split` does."
+        if is_meant
+        else "One label must be wrong, or the generated image was made from the photograph. "
+        "Correct the labels or remove the files; pairs that are meant can be allowed (allow_pairs)."
+    )
+    severity: Severity = "warn" if is_meant else "fail"
+    findings = [_judge(across_classes, "copies_across_classes", severity, "in both classes", cure)]
     if across_splits is not None:
         cure = "What is measured on one part was learned on another. Split again, for example by "
         findings.append(

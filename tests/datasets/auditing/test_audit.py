@@ -194,6 +194,19 @@ def test_copies_in_both_classes_are_found(even, tmp_path):
     assert result.copies["within_class"].near == 0
 
 
+def test_pairs_that_are_meant_pass_but_identical_files_do_not(even, tmp_path):
+    paths, y = list(even[0]), even[1]
+    (tmp_path / "near").write_bytes(encode_image(load_image(paths[2]), "JPEG", quality=80))
+    paths[3] = str(tmp_path / "near")  # called generated, as a reconstruction would be
+    assert not audit(paths, y).passed
+    allowed = audit(paths, y, allow_pairs=True)
+    assert allowed.passed
+    assert "on one side of every split" in finding(allowed, "copies_across_classes").text
+    shutil.copy(paths[0], tmp_path / "exact")
+    paths[1] = str(tmp_path / "exact")
+    assert not audit(paths, y, allow_pairs=True).passed
+
+
 def test_leakage_across_a_split_is_found(even, even_files):
     paths, y = even
     split = np.where(np.arange(N) < 24, "train", "test")
