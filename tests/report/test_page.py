@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from detectorkit.evaluation import binary_metrics
 from detectorkit.evaluation.estimates import Estimate
@@ -32,8 +33,7 @@ def outline_of(page):
 
 def render(markdown):
     """The HTML that CommonMark with tables makes of it."""
-    markdown_it = pytest.importorskip("markdown_it", reason="markdown-it-py renders Markdown here")
-    return markdown_it.MarkdownIt("commonmark").enable("table").render(markdown)
+    return MarkdownIt("commonmark").enable("table").render(markdown)
 
 
 def plain(rendered):

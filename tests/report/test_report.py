@@ -11,6 +11,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
 
 from detectorkit.evaluation.calibration import SigmoidCalibration
 from detectorkit.evaluation.measure import Evaluation
@@ -427,9 +428,8 @@ def test_hostile_names_stay_text_in_html(hostile_report):
 
 
 def test_hostile_names_stay_text_in_markdown(hostile_report):
-    markdown_it = pytest.importorskip("markdown_it", reason="markdown-it-py renders Markdown here")
     card = hostile_report.to_markdown().partition("\n---\n")[2]
-    document = Document(markdown_it.MarkdownIt("commonmark").enable("table").render(card))
+    document = Document(MarkdownIt("commonmark").enable("table").render(card))
     assert set(document.tags) <= {
         *("h1", "h2", "h3", "h4", "p", "ul", "li", "blockquote", "pre", "code", "table"),
         *("thead", "tbody", "tr", "th", "td"),
