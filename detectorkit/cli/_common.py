@@ -22,7 +22,6 @@ __all__ = [
     "add_jobs",
     "check_output",
     "get_column",
-    "metrics_to_json",
     "print_metrics",
     "process_paths",
 ]
@@ -175,22 +174,3 @@ def print_metrics(title: str, metrics: Mapping[str, Estimate]) -> None:
     print(title)
     for name, estimate in metrics.items():
         print(f"  {name.replace('_', ' '):22} {estimate}")
-
-
-def metrics_to_json(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
-    """Give metrics in a form that JSON can hold.
-
-    Parameters
-    ----------
-    metrics : mapping of str to Estimate
-        As `binary_metrics` gives them.
-
-    Returns
-    -------
-    content : dict
-        ``{name: {"value": ..., "low": ..., "high": ...}}``, with None for nan.
-    """
-    return {
-        name: {key: None if np.isnan(v) else v for key, v in estimate._asdict().items()}
-        for name, estimate in metrics.items()
-    }

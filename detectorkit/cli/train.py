@@ -20,7 +20,6 @@ from detectorkit.cli._common import (
     add_jobs,
     check_output,
     get_column,
-    metrics_to_json,
     print_metrics,
     process_paths,
 )
@@ -107,7 +106,7 @@ def run(arguments: Namespace) -> int:
             "n_test": len(test),
             "n_unreadable": len(failures),
             "training": detector.training_summary_,
-            "metrics": metrics_to_json(metrics),
+            "metrics": {name: estimate.to_dict() for name, estimate in metrics.items()},
         }
         print(json.dumps(summary, indent=1))
     else:
