@@ -80,7 +80,7 @@ def check_matplotlib() -> None:
         import matplotlib as mpl  # noqa: F401, PLC0415 - it is optional
     except ImportError as error:
         raise ImportError(
-            "detectorkit.evaluation: curves are drawn by matplotlib, which is not installed. "
+            "detectorkit.report: curves are drawn by matplotlib, which is not installed. "
             "Install it: pip install 'detectorkit[plot]'."
         ) from error
 
