@@ -325,34 +325,6 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         finally:
             partial.unlink(missing_ok=True)
 
-    def encode_labels(self, y: Any) -> NDArray[np.int64]:
-        """Give labels as 0 for real and 1 for generated.
-
-        Parameters
-        ----------
-        y : array-like of shape (n_samples,)
-            Labels that occur in `classes_`.
-
-        Returns
-        -------
-        codes : ndarray of shape (n_samples,)
-            Their positions there.
-
-        Raises
-        ------
-        ValueError
-            If there are other labels.
-        """
-        check_is_fitted(self)
-        labels = column_or_1d(y)
-        others = np.setdiff1d(labels, self.classes_)
-        if len(others):
-            raise ValueError(
-                f"{type(self).__name__}: y has the labels {others[:5].tolist()}, but the detector "
-                f"knows {self.classes_.tolist()}. Translate y."
-            )
-        return (labels == self.classes_[1]).astype(np.int64)
-
     def _check_y(self, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Check the labels; give the two classes, and the labels as 0 and 1."""
         if y is None:

@@ -54,9 +54,9 @@ def main() -> None:
         title=f"{name}: trained on StyleGANs, measured on them and on what it never saw",
         record=detector.record_,
         robustness=robustness_report(detector, X, y, n_jobs=-1, progress=True),
-        hashes={"model": hashlib.sha256(model).hexdigest(), "data": data.sha256},
+        hashes={"model": hashlib.sha256(model).hexdigest(), "manifest": data.sha256},
         command=f"python benchmarks/accuracy/report.py DATA --detector {name}",
-        notes=[NOTE, 'The hash of "data" is that of the manifest.'],
+        notes=[NOTE],
     )
     REPORTS.mkdir(exist_ok=True)
     for path in report.write(REPORTS / f"{name.replace('-', '_')}.html"):

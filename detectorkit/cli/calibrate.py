@@ -89,11 +89,9 @@ def run(arguments: Namespace) -> int:
 
 
 def _fit_probabilities(detector: Any, scores: Any, y: Any, method: Any) -> str:
-    from detectorkit.evaluation import fit_calibration
+    from detectorkit.evaluation.calibration import set_calibration
 
-    slope = getattr(detector.calibration_, "slope", None)
-    detector.calibration_ = fit_calibration(scores, y, method=method, slope=slope)
-    detector.threshold_ = detector.calibration_.threshold
+    set_calibration(detector, scores, y, method)
     return (
         f"Probabilities fitted on {len(y)} images; one half, and the threshold, is at a score of "
         f"{detector.threshold_:.4g}. They hold for images like these."

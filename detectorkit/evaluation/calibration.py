@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.isotonic import IsotonicRegression
 
+from detectorkit.evaluation._scoring import encode_labels
 from detectorkit.graph.calibration import Calibration, IsotonicCalibration, SigmoidCalibration
 
 if TYPE_CHECKING:
@@ -252,15 +253,24 @@ def calibrate(detector: Detector, X: Any, y: Any, *, method: Method = "sigmoid")
     >>> shifted.threshold_ == shifted.calibration_.offset
     True
     """
-    codes = detector.encode_labels(y)
+    codes = encode_labels(detector, y, "calibrate")
+    calibrated = deepcopy(detector)
+    set_calibration(calibrated, detector.decision_function(X), codes, method)
+    return calibrated
+
+
+def set_calibration(
+    detector: BaseImageDetector,
+    scores: NDArray[np.float64],
+    codes: NDArray[np.int64],
+    method: Method,
+) -> None:
+    """Fit a map to scores that the detector gave, and make it the detector's own."""
     slope = getattr(detector.calibration_, "slope", None)
     if method == "shift" and slope is None:
         raise ValueError(
             "calibrate: method='shift' keeps the slope of a sigmoid, but this detector's "
             "probabilities are isotonic. Use 'sigmoid' or 'isotonic'."
         )
-    calibration = fit_calibration(detector.decision_function(X), codes, method=method, slope=slope)
-    calibrated = deepcopy(detector)
-    calibrated.calibration_ = calibration
-    calibrated.threshold_ = calibration.threshold
-    return calibrated
+    detector.calibration_ = fit_calibration(scores, codes, method=method, slope=slope)
+    detector.threshold_ = detector.calibration_.threshold

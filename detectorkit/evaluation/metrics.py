@@ -82,14 +82,33 @@ def binary_metrics(
     (0.75, 0.75)
     """
     y, (scores,) = check_labelled("binary_metrics", y_true, y_score=y_score)
+    figures = verdict_metrics(y, scores > threshold, confidence)
+    figures["roc_auc"] = area_of(y, scores, confidence)
     order = np.argsort(-scores, kind="stable")
     curve = _Curve(y[order], scores[order], threshold)
-    figures = _counted_figures(curve, confidence) | {"roc_auc": area_of(y, scores, confidence)}
     resampled = _resample(curve, n_resamples, check_random_state(random_state))
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     for name, value in curve.measure(np.ones((1, len(y)))).items():
         figures[name] = Estimate(float(value[0]), *np.quantile(resampled[name], tails).tolist())
     return {name: figures[name] for name in _NAMES}
+
+
+def verdict_metrics(
+    is_generated: NDArray[np.bool_], called: NDArray[np.bool_], confidence: float
+) -> dict[str, Estimate]:
+    """Give those of the metrics that are counted from verdicts, which takes no resampling."""
+    n, n_generated, n_called = len(called), int(is_generated.sum()), int(called.sum())
+    tp = int(np.sum(is_generated & called))
+    fp = n_called - tp
+    counts = {
+        "accuracy": (int(np.sum(called == is_generated)), n),
+        "precision": (tp, n_called),
+        "recall": (tp, n_generated),
+        "false_positive_rate": (fp, n - n_generated),
+    }
+    figures = {name: share(*pair, confidence=confidence) for name, pair in counts.items()}
+    rates = [figures["recall"], figures["false_positive_rate"]]
+    return figures | {"balanced_accuracy": weighted_sum(rates, [0.5, -0.5], constant=0.5)}
 
 
 class _Curve:
@@ -130,21 +149,6 @@ class _Curve:
         first = np.argmax(tpr >= wanted - 1e-12, axis=1)
         result: NDArray[np.float64] = fpr[np.arange(len(fpr)), first]
         return np.where(np.isnan(tpr[:, -1]), np.nan, result)
-
-
-def _counted_figures(curve: _Curve, confidence: float) -> dict[str, Estimate]:
-    n, n_generated = len(curve.y), int(curve.y.sum())
-    tp = int(curve.y[: curve.called].sum())
-    fp = curve.called - tp
-    counts = {
-        "accuracy": (tp + n - n_generated - fp, n),
-        "precision": (tp, curve.called),
-        "recall": (tp, n_generated),
-        "false_positive_rate": (fp, n - n_generated),
-    }
-    figures = {name: share(*pair, confidence=confidence) for name, pair in counts.items()}
-    rates = [figures["recall"], figures["false_positive_rate"]]
-    return figures | {"balanced_accuracy": weighted_sum(rates, [0.5, -0.5], constant=0.5)}
 
 
 def _resample(

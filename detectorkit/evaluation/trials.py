@@ -16,6 +16,7 @@ from detectorkit.datasets.splitting import take_items
 from detectorkit.evaluation.decisions import balanced_threshold, fpr_threshold
 from detectorkit.evaluation.estimates import Estimate
 from detectorkit.evaluation.measure import Evaluation, evaluate
+from detectorkit.evaluation.metrics import verdict_metrics
 from detectorkit.evaluation.origins import OriginFigures, macro_balanced_accuracy
 from detectorkit.evaluation.protocols import Trial, check_columns
 
@@ -81,9 +82,11 @@ class TrialResult:
 
 def _threshold_dict(evaluation: Evaluation) -> dict[str, Any]:
     names = ("accuracy", "balanced_accuracy", "recall", "false_positive_rate")
+    called = evaluation.scores > evaluation.threshold
+    figures = verdict_metrics(evaluation.y_true == 1, called, evaluation.confidence)
     return {
         "threshold": evaluation.threshold,
-        **{name: evaluation.metrics[name].to_dict() for name in names},
+        **{name: figures[name].to_dict() for name in names},
         "macro_balanced_accuracy": evaluation.macro_balanced_accuracy.to_dict(),
         "called_generated": {
             row.name: row.called_generated.to_dict() for row in evaluation.origins
