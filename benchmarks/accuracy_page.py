@@ -33,7 +33,7 @@ the one that an image from the web will meet.
 
 *Macro balanced accuracy* is the figure to quote for an unknown world: the mean over collections of
 1 minus the false-positive rate, and the mean over generators of the share found, averaged. A coin has
-0.5. Intervals are of 95 %: Wilson for proportions, combined for macro figures, bootstrap for areas;
+0.5. Intervals are of 95 %: Wilson for proportions, combined for macro figures, DeLong for areas;
 they cover chance in the images, not in the choice of generators. There is no usable public set of
 DALL-E faces, and of faces made by DreamBooth there are five in these data, too few to measure.
 """

@@ -118,7 +118,7 @@ def _add_metric_meanings(page: Page, report: Report) -> None:
     confidence = 100 * report.evaluation.confidence
     page.paragraph(
         f"Intervals have a confidence of {confidence:g} %: of counted shares those of Wilson, of "
-        "the macro balanced accuracy their combination, of all others those of the bootstrap "
-        "within each class."
+        "balanced accuracies their combination, of areas under the ROC curve those of DeLong, of "
+        "all others those of the bootstrap within each class."
     )
     page.paragraph(MACRO)
