@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 from detectorkit._version import __version__
 
 if TYPE_CHECKING:
+    from detectorkit.detectors.forensic import ForensicDetector
     from detectorkit.detectors.hog_svm import HoGSVMDetector
     from detectorkit.detectors.onnx import OnnxDetector, load_detector
     from detectorkit.exceptions import ImageReadError, ModelFileError
 
 __all__ = [
+    "ForensicDetector",
     "HoGSVMDetector",
     "ImageReadError",
     "ModelFileError",
@@ -25,6 +27,7 @@ __all__ = [
 ]
 
 _HOME_OF = {
+    "ForensicDetector": "detectorkit.detectors.forensic",
     "HoGSVMDetector": "detectorkit.detectors.hog_svm",
     "OnnxDetector": "detectorkit.detectors.onnx",
     "load_detector": "detectorkit.detectors.onnx",

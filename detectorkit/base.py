@@ -32,8 +32,14 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_is_fitted,
+    column_or_1d,
+    validate_data,
+)
 
 from detectorkit.decoding import COLOR_SPACES, ColorSpace
 from detectorkit.graph.calibration import Calibration
@@ -122,6 +128,7 @@ class ImageTransformer(
     """Base of the feature transformers: images in, float32 features out."""
 
     n_jobs: int | None
+    _family: str  # its name in the records of models
 
     @abstractmethod
     def _check_parameters(self) -> Preprocessing:
@@ -324,6 +331,29 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
+
+    def _check_weights(
+        self,
+        sample_weight: Any,
+        class_weight: Any,
+        images: ImageSequence,
+        classes: NDArray[Any],
+        codes: NDArray[np.int64],
+    ) -> NDArray[np.float64] | None:
+        """Give one weight for each image; None where all are the same."""
+        if sample_weight is None and class_weight is None:
+            return None
+        weight: NDArray[np.float64] = _check_sample_weight(sample_weight, images, dtype=np.float64)
+        if weight.min() < 0:
+            raise ValueError(f"{type(self).__name__}: sample_weight has negative entries.")
+        if any(weight[codes == code].sum() == 0 for code in (0, 1)):
+            raise ValueError(
+                f"{type(self).__name__}: after removing images of zero sample_weight only one "
+                "class is left. Pass both real and generated images."
+            )
+        if class_weight is None:
+            return weight
+        return weight * compute_sample_weight(class_weight, classes[codes])
 
     def _check_y(self, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Check the labels; give the two classes, and the labels as 0 and 1."""

@@ -24,7 +24,14 @@ from detectorkit.decoding import (
     resize_image,
 )
 
-__all__ = ["ImageSequence", "Preprocessing", "check_images", "iter_slices", "map_batches"]
+__all__ = [
+    "ImageSequence",
+    "Preprocessing",
+    "check_images",
+    "concatenate_batches",
+    "iter_slices",
+    "map_batches",
+]
 
 Image = NDArray[np.uint8] | NDArray[np.float32]
 BATCH_SIZE: Final = 64
@@ -407,3 +414,28 @@ def _process_batch(
     preprocessing: Preprocessing,
 ) -> list[NDArray[Any]]:
     return [function(batch) for batch in images.read_stacked(preprocessing)]
+
+
+def concatenate_batches(batches: Iterator[NDArray[np.float32]], n: int) -> NDArray[np.float32]:
+    """Fill one array of known length; `numpy.concatenate` would hold everything twice.
+
+    Parameters
+    ----------
+    batches : iterator of ndarray of shape (n_batch, ...)
+        What `map_batches` gives.
+    n : int
+        The number of images in all.
+
+    Returns
+    -------
+    whole : ndarray of shape (n, ...), dtype float32
+        All of them.
+    """
+    first = next(batches)
+    whole = np.empty((n, *first.shape[1:]), np.float32)
+    whole[: len(first)] = first
+    done = len(first)
+    for batch in batches:
+        whole[done : done + len(batch)] = batch
+        done += len(batch)
+    return whole

@@ -26,7 +26,7 @@ from detectorkit.cli._common import (
 
 __all__ = ["add_arguments", "run"]
 
-_DETECTORS = ("hog-svm",)
+_DETECTORS = {"hog-svm": "HoGSVMDetector", "forensic": "ForensicDetector"}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -39,7 +39,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     """
     add_data(parser)
     parser.add_argument(
-        "-m", "--model", choices=_DETECTORS, default="hog-svm", help="(default: hog-svm)"
+        "-m",
+        "--model",
+        choices=_DETECTORS,
+        default="hog-svm",
+        help="HoG with a linear machine, or a stack of classical features (default: hog-svm)",
     )
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     parser.add_argument(
@@ -73,12 +77,12 @@ def run(arguments: Namespace) -> int:
     status : int
         0, or 1 if some images failed.
     """
-    from detectorkit import HoGSVMDetector
+    import detectorkit
     from detectorkit.datasets import load_images, perceptual_hash
     from detectorkit.evaluation import binary_metrics
 
     output = check_output(arguments.output)
-    detector = HoGSVMDetector(
+    detector = getattr(detectorkit, _DETECTORS[arguments.model])(
         n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
     )
     detector.set_params(**dict(arguments.set))

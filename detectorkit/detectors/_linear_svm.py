@@ -8,7 +8,7 @@ Both solvers minimise ``0.5 * ||w||^2 + sum(C_i * hinge_i)`` with a free interce
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
@@ -20,7 +20,16 @@ from sklearn.svm import SVC
 
 from detectorkit.utils.progress import progress_bar
 
-__all__ = ["GRAM_LIMIT", "LinearSolution", "solve_gram", "solve_stream"]
+__all__ = [
+    "GRAM_LIMIT",
+    "Folds",
+    "LinearSolution",
+    "make_folds",
+    "solve_gram",
+    "solve_stream",
+]
+
+Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 GRAM_LIMIT = 10_000
 """Up to so many images the Gram matrix (1.2 GB with libsvm's copy) is worth its memory."""
@@ -97,7 +106,7 @@ def solve_gram(
     coef = dual @ features[support].astype(np.float64)
 
     scores = np.empty(len(y))
-    for train, test in _folds(y, groups, random_state):
+    for train, test in make_folds(y, groups, random_state):
         support, dual, fold_intercept = _solve_dual(gram, y, train, C, sample_weight)
         scores[test] = gram[np.ix_(test, support)] @ dual + fold_intercept
     return LinearSolution(coef, float(intercept - mean @ coef), used, scores)
@@ -117,9 +126,25 @@ def _solve_dual(
     return train[machine.support_], machine.dual_coef_[0], float(machine.intercept_[0])
 
 
-def _folds(
+def make_folds(
     y: NDArray[np.int64], groups: NDArray[Any] | None, random_state: np.random.RandomState
-) -> Iterable[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+) -> Folds:
+    """Cut samples into folds for held-out scores.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        0 or 1.
+    groups : ndarray of shape (n_samples,) or None
+        Samples of one group are held out together.
+    random_state : RandomState
+        Shuffles.
+
+    Returns
+    -------
+    folds : list of tuple of (ndarray, ndarray)
+        Indices to train on and to score, of at most five folds.
+    """
     everything = np.arange(len(y))
     names = everything if groups is None else groups
     n_folds = min(_N_FOLDS, *(len(np.unique(names[y == label])) for label in (0, 1)))

@@ -9,12 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import (
-    _check_sample_weight,
-    check_consistent_length,
-    check_is_fitted,
-)
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from detectorkit.base import BaseImageDetector
 from detectorkit.decoding import ColorSpace
@@ -22,7 +17,12 @@ from detectorkit.detectors._linear_svm import GRAM_LIMIT, solve_gram, solve_stre
 from detectorkit.evaluation.calibration import fit_slope
 from detectorkit.features.hog import BlockNorm, check_hog_parameters, hog_features
 from detectorkit.graph.calibration import SigmoidCalibration
-from detectorkit.images import ImageSequence, Preprocessing, map_batches
+from detectorkit.images import (
+    ImageSequence,
+    Preprocessing,
+    concatenate_batches,
+    map_batches,
+)
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import check_choice, check_real
 
@@ -205,7 +205,7 @@ class HoGSVMDetector(BaseImageDetector):
         classes, codes = self._check_y(y)
         groups = None if groups is None else np.asarray(groups)
         check_consistent_length(images, codes, groups)
-        weight = self._sample_weight(sample_weight, images, classes, codes)
+        weight = self._check_weights(sample_weight, self.class_weight, images, classes, codes)
 
         working_size = images.read(0, preprocessing).shape[:2]
         uses_gram = self.solver == "gram" or (self.solver == "auto" and len(codes) <= GRAM_LIMIT)
@@ -213,7 +213,7 @@ class HoGSVMDetector(BaseImageDetector):
         batches = track("Computing features", parts, len(codes), show=self.verbose)
         settings = {"C": C, "sample_weight": weight, "random_state": random_state}
         if uses_gram:
-            features = _concatenate(batches, len(codes))
+            features = concatenate_batches(batches, len(codes))
             solution = solve_gram(features, codes, groups=groups, **settings)
         else:
             solution = solve_stream(batches, codes, verbose=self.verbose, **settings)
@@ -266,7 +266,7 @@ class HoGSVMDetector(BaseImageDetector):
             self.working_size_,
             coef=coef,
         )
-        return _concatenate(batches, len(images)).astype(np.float64) + self.intercept_[0]
+        return concatenate_batches(batches, len(images)).astype(np.float64) + self.intercept_[0]
 
     def to_onnx(self) -> onnx.ModelProto:
         """Write the fitted detector as one ONNX graph, HoG included.
@@ -307,27 +307,6 @@ class HoGSVMDetector(BaseImageDetector):
         function = partial(_describe, size=size, coef=coef, **hog)
         return map_batches(function, images, preprocessing, n_jobs=self.n_jobs)
 
-    def _sample_weight(
-        self,
-        sample_weight: Any,
-        images: ImageSequence,
-        classes: NDArray[Any],
-        codes: NDArray[np.int64],
-    ) -> NDArray[np.float64] | None:
-        if sample_weight is None and self.class_weight is None:
-            return None
-        weight = _check_sample_weight(sample_weight, images, dtype=np.float64)
-        if weight.min() < 0:
-            raise ValueError(f"{type(self).__name__}: sample_weight has negative entries.")
-        if any(weight[codes == code].sum() == 0 for code in (0, 1)):
-            raise ValueError(
-                f"{type(self).__name__}: after removing images of zero sample_weight only one "
-                "class is left. Pass both real and generated images."
-            )
-        if self.class_weight is None:
-            return weight
-        return weight * compute_sample_weight(self.class_weight, classes[codes])
-
 
 def _describe(
     batch: NDArray[Any],
@@ -344,15 +323,3 @@ def _describe(
         )
     features = hog_features(batch, **hog)
     return features if coef is None else features @ coef
-
-
-def _concatenate(batches: Iterator[NDArray[np.float32]], n: int) -> NDArray[np.float32]:
-    """Fill one array of known length; np.concatenate would hold everything twice."""
-    first = next(batches)
-    whole = np.empty((n, *first.shape[1:]), np.float32)
-    whole[: len(first)] = first
-    done = len(first)
-    for batch in batches:
-        whole[done : done + len(batch)] = batch
-        done += len(batch)
-    return whole

@@ -202,7 +202,10 @@ class OnnxDetector(BaseImageDetector):
                 f"{name} has no detectorkit record, so how to prepare images for it is unknown. "
                 "Use a file that `save` or `detectorkit train` wrote."
             )
-        self.record_ = ModelRecord.from_json(text)
+        record = ModelRecord.from_json(text)
+        if _input_name(session) == "pixels" and record.preprocessing.image_size is None:
+            raise ModelFileError(f"{name}: the record is damaged; it lacks the size of the pixels.")
+        self.record_ = record
         self.onnx_model_ = content
         self._session = session
         self.classes_ = np.array(self.record_.classes)
@@ -211,8 +214,16 @@ class OnnxDetector(BaseImageDetector):
 
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         session = self._get_session()
+        name = _input_name(session)
+        if name == "features":
+            from detectorkit.features.stack import FeatureStack  # noqa: PLC0415 - few graphs need it
+
+            described = FeatureStack.from_record(self.record_.features).describe(batch)
+            rows = np.concatenate(described, axis=1)
+            scores: NDArray[np.float32] = session.run(["score"], {name: rows})[0]
+            return scores
         parts = [
-            session.run(["score"], {"pixels": batch[part]})[0]
+            session.run(["score"], {name: batch[part]})[0]
             for part in iter_slices(len(batch), _RUN_SIZE)
         ]
         return np.concatenate(parts)
@@ -226,6 +237,11 @@ class OnnxDetector(BaseImageDetector):
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {key: value for key, value in state.items() if key != "_session"}
+
+
+def _input_name(session: Any) -> str:
+    """Give "pixels", or "features" where these are to be computed first."""
+    return str(session.get_inputs()[0].name)
 
 
 def _make_session(content: bytes, name: str) -> Any:

@@ -127,8 +127,8 @@ def check_planes(caller: str, images: NDArray[Any], least: tuple[int, int]) -> P
         )
     if images.shape[1] < least[0] or images.shape[2] < least[1]:
         raise ValueError(
-            f"{caller}: a plane of {images.shape[1]} x {images.shape[2]} pixels is of too small a "
-            f"size; at least {least[0]} x {least[1]} are needed."
+            f"{caller}: images of {images.shape[1]} x {images.shape[2]} pixels are too small; a "
+            f"size of at least {least[0]} x {least[1]} is needed."
         )
     return np.ascontiguousarray(as_levels(images))
 
@@ -137,8 +137,6 @@ class NativeTransformer(ImageTransformer):
     """Base of the transformers that take images at native resolution."""
 
     _color_spaces = tuple(PLANES)
-    _family: str  # its name in records and in the names of features
-
     color_space: Any
     crop_size: tuple[int, int] | None
     tile_size: tuple[int, int] | None
@@ -189,9 +187,9 @@ class NativeTransformer(ImageTransformer):
         wanted, found = self.crop_size, images.shape[1:3]
         if found[0] < wanted[0] or found[1] < wanted[1]:
             raise ValueError(
-                f"{type(self).__name__}: an image of {found[0]} x {found[1]} pixels is smaller than "
-                f"crop_size={tuple(wanted)}. Use a smaller crop, or set `image_size` to bring all "
-                "images to one size."
+                f"{type(self).__name__}: an image of {found[0]} x {found[1]} pixels is smaller "
+                f"than crop_size={tuple(wanted)}. Use a smaller crop, or set `image_size` to bring "
+                "all images to one size."
             )
         top, left = (
             (f - w) // 2 // _JPEG_UNIT * _JPEG_UNIT for f, w in zip(found, wanted, strict=True)
@@ -218,8 +216,8 @@ class NativeTransformer(ImageTransformer):
         what = "an image" if self.tile_size is None else f"tile_size={self.tile_size} or an image"
         return ValueError(
             f"{type(self).__name__}: {what} of {batch.shape[1]} x {batch.shape[2]} pixels is too "
-            f"small: with these parameters a size of at least {needed[0]} x {needed[1]} is needed. "
-            "Leave such images out, or set `image_size` to bring all images to one size."
+            f"small; these parameters need a size of at least {needed[0]} x {needed[1]}. Leave "
+            "such images out, or set `image_size` to bring all images to one size."
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:

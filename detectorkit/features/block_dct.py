@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from detectorkit.features._native import NativeTransformer, Planes, PlaneSpace, check_planes
 
-__all__ = ["BlockDCTTransformer", "block_dct_statistics"]
+__all__ = ["BlockDCTTransformer", "block_dct_statistics", "frequency_basis"]
 
 BLOCK: Final = 8
 OFFSET: Final = 0.1
@@ -65,7 +65,7 @@ def block_dct_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
     planes = check_planes("block_dct_statistics", images, (BLOCK, BLOCK))
     features = np.empty((len(planes), 2 * BLOCK * BLOCK), np.float32)
     for plane, row in zip(planes, features, strict=True):
-        magnitudes = np.abs(_blocks(plane) @ _basis())
+        magnitudes = np.abs(_blocks(plane) @ frequency_basis())
         mean = magnitudes.mean(axis=0)
         square = np.einsum("bf,bf->f", magnitudes, magnitudes) / len(magnitudes)
         row[: BLOCK * BLOCK] = mean
@@ -75,8 +75,14 @@ def block_dct_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
 
 
 @lru_cache(maxsize=1)
-def _basis() -> NDArray[np.float32]:
-    """From a flattened block to its frequencies."""
+def frequency_basis() -> NDArray[np.float32]:
+    """Give the matrix from a flattened block to its frequencies.
+
+    Returns
+    -------
+    basis : ndarray of shape (64, 64), dtype float32
+        A column a frequency.
+    """
     pixel, frequency = np.arange(BLOCK), np.arange(BLOCK)[:, np.newaxis]
     waves = np.sqrt(2 / BLOCK) * np.cos(np.pi * (pixel + 0.5) * frequency / BLOCK)
     waves[0] = np.sqrt(1 / BLOCK)

@@ -379,6 +379,8 @@ class HoGTransformer(ImageTransformer):
     (4, 324)
     """
 
+    _family = "hog"
+
     def __init__(
         self,
         *,

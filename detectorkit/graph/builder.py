@@ -15,7 +15,7 @@ from detectorkit.graph.record import RECORD_KEY, ModelRecord
 
 __all__ = ["GraphBuilder", "revise_model"]
 
-_OPSET = 17
+_OPSETS = {"": 17, "ai.onnx.ml": 3}
 _IR_VERSION = 8  # read by every onnxruntime since 1.12
 
 
@@ -110,7 +110,12 @@ class GraphBuilder:
         return self.add("Slice", tensor, *limits)
 
     def head(
-        self, features: str, coef: NDArray[Any], intercept: float, calibration: Calibration
+        self,
+        features: str,
+        coef: NDArray[Any],
+        intercept: float,
+        calibration: Calibration,
+        centre: NDArray[Any] | None = None,
     ) -> None:
         """Add a linear machine and its calibration: the outputs "score" and "probability".
 
@@ -124,7 +129,11 @@ class GraphBuilder:
             Added to the weighted sum.
         calibration : SigmoidCalibration or IsotonicCalibration
             From the score to the probability.
+        centre : ndarray of shape (n_features,), default=None
+            Taken off the features first; None takes nothing off.
         """
+        if centre is not None:
+            features = self.add("Sub", features, self.constant(centre.astype(np.float32)))
         weights = self.constant(coef.astype(np.float32)[:, np.newaxis])
         product = self.add("MatMul", features, weights)
         product = self.add("Squeeze", product, self.constant(np.array([1])))
@@ -157,24 +166,34 @@ class GraphBuilder:
         rise = self.add("MatMul", run, self.constant(np.diff(p)))
         self.add("Add", rise, self.constant(p[0]), name="probability")
 
-    def to_model(self, record: ModelRecord) -> onnx.ModelProto:
-        """Close the graph from "pixels" to "score" and "probability".
+    def to_model(self, record: ModelRecord, n_features: int | None = None) -> onnx.ModelProto:
+        """Close the graph from "pixels" or "features" to "score" and "probability".
 
         Parameters
         ----------
         record : ModelRecord
             Written to the metadata; it also says what shape the pixels have.
+        n_features : int, default=None
+            Number of features of an image, if the graph begins with these; None if it begins with
+            pixels.
 
         Returns
         -------
         model : onnx.ModelProto
             Checked by `onnx.checker`.
         """
-        shape: list[int | str | None] = ["n", *record.preprocessing.array_shape]
+        pixels: list[int | str | None] = ["n", *record.preprocessing.array_shape]
+        if n_features is None:
+            start = helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, pixels)
+        else:
+            start = helper.make_tensor_value_info(
+                "features", onnx.TensorProto.FLOAT, ["n", n_features]
+            )
+        domains = sorted({node.domain for node in self.nodes} | {""})
         graph = helper.make_graph(
             self.nodes,
             record.detector,
-            [helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, shape)],
+            [start],
             [
                 helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n"])
                 for name in ("score", "probability")
@@ -183,7 +202,7 @@ class GraphBuilder:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", _OPSET)],
+            opset_imports=[helper.make_opsetid(name, _OPSETS[name]) for name in domains],
             ir_version=_IR_VERSION,
             producer_name="detectorkit",
             producer_version=__version__,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from detectorkit.graph.record import ModelRecord
 
-__all__ = ["hog_svm_graph"]
+__all__ = ["add_hog", "hog_svm_graph"]
 
 
 def hog_svm_graph(
@@ -39,12 +39,12 @@ def hog_svm_graph(
     """
     graph = GraphBuilder()
     hog = {key: value for key, value in record.features[0].items() if key != "name"}
-    features = _hog(graph, record.preprocessing.array_shape, **hog)
+    features = add_hog(graph, record.preprocessing.array_shape, **hog)
     graph.head(features, coef, intercept, record.calibration)
     return graph.to_model(record)
 
 
-def _hog(
+def add_hog(
     graph: GraphBuilder,
     shape: tuple[int, ...],
     *,
@@ -54,7 +54,31 @@ def _hog(
     block_norm: str,
     transform_sqrt: bool,
 ) -> str:
-    """Add the nodes that `hog_features` stands for; images are (n, channel, row, column)."""
+    """Add the nodes that `hog_features` stands for.
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+        Where to.
+    shape : tuple of int
+        Shape of one image, (height, width) or (height, width, 3).
+    orientations : int
+        As in `hog_features`.
+    pixels_per_cell : tuple of (int, int)
+        As in `hog_features`.
+    cells_per_block : tuple of (int, int)
+        As in `hog_features`.
+    block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}
+        As in `hog_features`.
+    transform_sqrt : bool
+        As in `hog_features`.
+
+    Returns
+    -------
+    name : str
+        Name of the features, of shape (n, n_features).
+    """
+    # From here on, images are (n, channel, row, column).
     images = graph.add("Cast", "pixels", to=1)
     if len(shape) == 3:
         images = graph.add("Transpose", images, perm=[0, 3, 1, 2])

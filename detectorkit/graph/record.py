@@ -117,9 +117,11 @@ class ModelRecord:
 
 
 def _preprocessing(content: dict[str, Any]) -> Preprocessing:
-    height, width = content["image_size"]
     if content["color_space"] not in COLOR_SPACES:
         raise ModelFileError(f"The model's record has color_space {content['color_space']!r}.")
+    if content["image_size"] is None:
+        return Preprocessing(None, content["color_space"])
+    height, width = content["image_size"]
     return Preprocessing((int(height), int(width)), content["color_space"])
 
 

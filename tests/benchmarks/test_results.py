@@ -40,7 +40,7 @@ def test_the_schema_refuses_what_is_no_result():
     assert not Draft202012Validator(SCHEMA).is_valid(result)
 
 
-@pytest.mark.parametrize("name", ["accuracy", "performance"])
+@pytest.mark.parametrize("name", ["accuracy", "performance", "texture"])
 def test_the_pages_are_made_from_the_results(page, name):
     assert (ROOT / "docs" / f"{name}.md").read_text() == page(name)
 

@@ -1,0 +1,465 @@
+"""A detector on the classical traces of processing and generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
+
+from detectorkit.base import BaseImageDetector, ImageTransformer
+from detectorkit.detectors._heads import LinearHead, fit_head
+from detectorkit.evaluation._scoring import encode_labels
+from detectorkit.evaluation.calibration import fit_slope
+from detectorkit.features._native import PLANES, PlaneSpace
+from detectorkit.features.block_dct import BlockDCTTransformer
+from detectorkit.features.hog import HoGTransformer
+from detectorkit.features.lbp import LBPTransformer
+from detectorkit.features.residual import ResidualTransformer
+from detectorkit.features.smoothness import SmoothnessTransformer
+from detectorkit.features.spectrum import RadialSpectrumTransformer
+from detectorkit.features.stack import FeatureStack
+from detectorkit.graph.calibration import SigmoidCalibration
+from detectorkit.images import (
+    ImageSequence,
+    Preprocessing,
+    concatenate_batches,
+    map_batches,
+)
+from detectorkit.utils.progress import track
+from detectorkit.utils.validation import (
+    check_choice,
+    check_integer,
+    check_pair,
+    check_real,
+    parameter_error,
+)
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["DEFAULT_FEATURES", "ForensicDetector"]
+
+DEFAULT_FEATURES = ("hog", "lbp", "residual")
+"""The families of ``feature_set="default"``; cross-validation chose them, see docs/accuracy.md."""
+
+
+def _default_transformers() -> dict[str, ImageTransformer]:
+    """Give each family with the parameters that it has in the detector."""
+    return {
+        "hog": HoGTransformer(
+            orientations=12,
+            pixels_per_cell=(8, 8),
+            cells_per_block=(1, 1),
+            block_norm="L2",
+            image_size=(256, 256),
+        ),
+        "lbp": LBPTransformer(radius=2, grid=(12, 12), color_space="ycbcr"),
+        "residual": ResidualTransformer(color_space="ycbcr"),
+        "block_dct": BlockDCTTransformer(color_space="ycbcr"),
+        "spectrum": RadialSpectrumTransformer(color_space="ycbcr"),
+        "smoothness": SmoothnessTransformer(color_space="ycbcr"),
+    }
+
+
+class ForensicDetector(BaseImageDetector):
+    """Detect AI-generated images by a stack of classical features.
+
+    Families of features are computed at the native resolution of every image, scaled so that each
+    family counts the same, and scored by a linear machine or by boosted trees.
+
+    Read more in the :ref:`User Guide <forensic>`.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    feature_set : {"default", "all"} or sequence of str or of transformers, default="default"
+        The families: names out of "hog", "lbp", "residual", "block_dct", "spectrum" and
+        "smoothness", with the parameters that proved themselves here; or transformers of
+        `detectorkit.features` with parameters of your own. "default" is HoG, LBP and residuals.
+    C : float, default=10.0
+        Inverse strength of the regularisation of the linear classifiers, as in scikit-learn. As
+        features are scaled to a small variance, useful values are large: from 1 for "svm", from 30
+        for "logistic".
+    classifier : {"svm", "logistic", "boosting"}, default="svm"
+        A linear support vector machine, logistic regression, or
+        `sklearn.ensemble.HistGradientBoostingClassifier`, which is slow with thousands of features
+        unless `n_components` is set. "svm" is for up to some ten thousand images.
+    n_components : int, default=None
+        Number of principal components that the scaled features are reduced to first. None takes
+        the features themselves.
+    color_space : {"gray", "rgb", "ycbcr"}, default=None
+        The planes that all families are computed on (HoG sees grey instead of "ycbcr"). None
+        leaves each family its own: all but HoG have "ycbcr".
+    image_size : tuple of (int, int), default=None
+        Height and width to which all images are resized first, which destroys the finest traces.
+        None takes images at their native resolution; only HoG resizes them then, for itself.
+    class_weight : dict or "balanced", default=None
+        Factors of the weight of each class; "balanced" gives both classes the same sum.
+    input_shape : tuple of int, default=None
+        The shape of one image, (height, width) or (height, width, n_channels), where X is a
+        2-D array of flattened images; one entry may be -1. None refuses 2-D arrays.
+    n_jobs : int, default=None
+        Number of threads that decode images and compute features. None means 1 unless in a
+        `joblib.parallel_config` context; -1 means all processors.
+    random_state : int, RandomState instance or None, default=None
+        Draws the folds for the probabilities, and the components of large sets.
+    verbose : bool, default=False
+        Whether `fit` shows its progress on standard error.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The labels; the second means "generated".
+    families_ : dict of str to slice
+        The columns of each family among all features.
+    transformers_ : list of transformers
+        What computes them.
+    head_ : LinearHead or BoostingHead
+        From features to the score. A linear one has `coef` and `intercept`, for the features as
+        they come.
+    threshold_ : float
+        The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
+    calibration_ : SigmoidCalibration
+        How `predict_proba` makes probabilities of scores; fitted on held-out scores.
+    training_summary_ : dict
+        Number of images in all and by class, and settings; saved with the model.
+    n_features_in_ : int
+        Number of columns of X; only where X was 2-D.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns of X; only where X was 2-D with names that are all strings.
+
+    See Also
+    --------
+    HoGSVMDetector : HoG alone.
+    detectorkit.load_detector : Read a saved detector.
+
+    Notes
+    -----
+    With its default features, images need at least 32 x 32 pixels. Floats are rounded to 8 bits.
+
+    Scaling gives each feature the variance 1, divided by the number of features of its family and
+    by the number of families. Both linear classifiers are solved exactly, with more features than
+    images in the space that the images span. Memory for `fit` is 4 bytes for each feature of each
+    image, some 160 kB an image with the default features, and 12 bytes for each pair of images.
+
+    Examples
+    --------
+    >>> from detectorkit import ForensicDetector
+    >>> from detectorkit.datasets import make_upsampling_images
+    >>> data = make_upsampling_images(n_samples=40, random_state=0)
+    >>> detector = ForensicDetector(["residual", "spectrum"], random_state=0)
+    >>> detector.fit(data.data, data.target).predict(data.data[:2]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        feature_set: str | Sequence[str] | Sequence[ImageTransformer] = "default",
+        *,
+        C: float = 10.0,
+        classifier: Literal["svm", "logistic", "boosting"] = "svm",
+        n_components: int | None = None,
+        color_space: PlaneSpace | None = None,
+        image_size: tuple[int, int] | None = None,
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        input_shape: tuple[int, ...] | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.feature_set = feature_set
+        self.C = C
+        self.classifier = classifier
+        self.n_components = n_components
+        self.color_space = color_space  # type: ignore[assignment] # None: each family its own
+        self.image_size = image_size
+        self.class_weight = class_weight
+        self.input_shape = input_shape
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+        """Fit the head and its probabilities.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+        y : array-like of shape (n_samples,)
+            The labels: 0 for real, 1 for generated.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of the images. None gives all the same.
+        groups : array-like of shape (n_samples,), default=None
+            Images of one group are held out together when the probabilities are fitted. Pass
+            them where images come in pairs or copies, such as photographs and their own
+            reconstructions: without, the probabilities are far off.
+
+        Returns
+        -------
+        self : object
+            The fitted detector.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        ValueError
+            If a parameter is wrong, X is not a set of images, an image is too small for the
+            features, or y does not have two classes.
+        """
+        settings = self._check_head()
+        stack = self._make_stack()
+        random_state = check_random_state(self.random_state)
+        images = self._validate_images(X, reset=True)
+        classes, codes = self._check_y(y)
+        groups = None if groups is None else np.asarray(groups)
+        check_consistent_length(images, codes, groups)
+        weight = self._check_weights(sample_weight, self.class_weight, images, classes, codes)
+
+        preprocessing = self._preprocessing(stack)
+        first = stack.describe(images.read(0, preprocessing)[np.newaxis])
+        ends = np.cumsum([part.shape[1] for part in first])
+        batches = self._describe(images, stack, int(ends[-1]))
+        shown = track("Computing features", batches, len(codes), show=self.verbose)
+        features = concatenate_batches(iter(shown), len(codes))
+        slices = [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+        fitted = fit_head(
+            features,
+            codes,
+            families=slices,
+            sample_weight=weight,
+            groups=groups,
+            random_state=random_state,
+            **settings,
+        )
+        held_out_weight = None if weight is None else weight[fitted.held_out]
+        slope = fit_slope(fitted.held_out_scores, codes[fitted.held_out], held_out_weight)
+        self.calibration_ = SigmoidCalibration(slope)
+        self.classes_ = classes
+        self.transformers_ = stack.transformers
+        self.families_ = dict(zip(stack.names, slices, strict=True))
+        self.head_ = fitted.head
+        self.threshold_ = 0.0
+        self.training_summary_: dict[str, Any] = {
+            "n_samples": len(codes),
+            "n_real": int(np.sum(codes == 0)),
+            "n_generated": int(np.sum(codes == 1)),
+            **settings,
+        }
+        return self
+
+    def decision_function(self, X: Any) -> NDArray[np.float64]:
+        """Score the images.
+
+        With "svm", the signed distance from the plane in units of the margin; with the others, the
+        logarithm of the odds of "generated" in training.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Higher means "generated"; `predict` cuts at `threshold_`.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        """
+        check_is_fitted(self)
+        return self._map(X, self.head_.score).astype(np.float64)
+
+    def family_importance(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        n_repeats: int = 5,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> dict[str, float]:
+        """Say how much each family of features matters.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+        y : array-like of shape (n_samples,), default=None
+            The labels. With them, a family's importance is by how much the area under the ROC curve
+            falls when its features are permuted among the images. Without, it is the standard
+            deviation of its part of the score; only a linear head has that.
+        n_repeats : int, default=5
+            Number of permutations, whose mean is given.
+        random_state : int, RandomState instance or None, default=None
+            Draws the permutations.
+
+        Returns
+        -------
+        importance : dict of str to float
+            By family.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        ValueError
+            If `y` is missing and the head is not linear.
+        """
+        check_is_fitted(self)
+        head: Any = self.head_
+        if y is None and not isinstance(head, LinearHead):
+            raise ValueError(
+                f"{type(self).__name__}: the score of boosted trees has no parts. Pass y for the "
+                "importance by permutation."
+            )
+        codes = None if y is None else encode_labels(self, y, "family_importance")
+        features = self._map(X, None)
+        if codes is None:
+            coef = head.coef
+            return {
+                name: float(np.std(features[:, part] @ coef[part]))
+                for name, part in self.families_.items()
+            }
+        check_consistent_length(features, codes)
+        random = check_random_state(random_state)
+        whole = roc_auc_score(codes, head.score(features))
+        importance = {}
+        for name, part in self.families_.items():
+            areas = []
+            for _ in range(n_repeats):
+                permuted = features.copy()
+                permuted[:, part] = features[random.permutation(len(features)), part]
+                areas.append(roc_auc_score(codes, head.score(permuted)))
+            importance[name] = float(whole - np.mean(areas))
+        return importance
+
+    def to_onnx(self) -> onnx.ModelProto:
+        """Write the fitted detector as an ONNX graph.
+
+        Returns
+        -------
+        model : onnx.ModelProto
+            With `image_size` and families that can be written as operators ("hog", "lbp" and
+            "block_dct", in grey or RGB), its input "pixels" takes uint8 images of that size. Else
+            its input "features" takes rows of float32 features of shape (n, n_features), and the
+            record in the metadata says how they are computed; `detectorkit.load_detector` does
+            so. The outputs are "score" and "probability", that of "generated", both of shape (n,).
+        """
+        from detectorkit.graph.features import forensic_graph  # noqa: PLC0415 - imports onnx
+        from detectorkit.graph.record import ModelRecord  # noqa: PLC0415 - with it
+
+        check_is_fitted(self)
+        stack = FeatureStack(self.transformers_)
+        record = ModelRecord(
+            detector=type(self).__name__,
+            preprocessing=self._preprocessing(stack),
+            features=stack.to_record(),
+            classes=self.classes_.tolist(),
+            threshold=float(self.threshold_),
+            calibration=self.calibration_,
+            training=self.training_summary_,
+        )
+        return forensic_graph(record, self.head_, self._n_features)
+
+    @property
+    def _n_features(self) -> int:
+        return max(int(part.stop) for part in self.families_.values())
+
+    def _map(self, X: Any, score: Any) -> NDArray[np.float32]:
+        """Give the features of images, or what a function makes of them."""
+        images = self._validate_images(X, reset=False)
+        stack = FeatureStack(self.transformers_)
+        batches = self._describe(images, stack, self._n_features, score)
+        return concatenate_batches(batches, len(images))
+
+    def _describe(
+        self, images: ImageSequence, stack: FeatureStack, n_features: int, score: Any = None
+    ) -> Iterator[NDArray[np.float32]]:
+        describe = _Describer(stack, n_features, score)
+        return map_batches(describe, images, self._preprocessing(stack), n_jobs=self.n_jobs)
+
+    def _preprocessing(self, stack: FeatureStack) -> Preprocessing:
+        size = None if self.image_size is None else check_pair(self, "image_size")
+        return Preprocessing(size, stack.color_space)
+
+    def _check_head(self) -> dict[str, Any]:
+        return {
+            "classifier": check_choice(self, "classifier", ("svm", "logistic", "boosting")),
+            "C": check_real(self, "C", above=0),
+            "n_components": None
+            if self.n_components is None
+            else check_integer(self, "n_components", least=1),
+        }
+
+    def _make_stack(self) -> FeatureStack:
+        """Make the transformers, with the colours and the size that are asked for."""
+        space: str | None = self.color_space
+        if space is not None:
+            check_choice(self, "color_space", tuple(PLANES))
+        transformers = [clone(transformer) for transformer in self._chosen()]
+        for transformer in transformers:
+            # The detector's own settings hold: it reads the images, by its own n_jobs.
+            transformer.set_params(input_shape=None, n_jobs=None)
+            if self.image_size is not None:
+                transformer.set_params(image_size=None)
+            if space is not None:
+                is_gray = isinstance(transformer, HoGTransformer) and space == "ycbcr"
+                transformer.set_params(color_space="gray" if is_gray else space)
+        return FeatureStack(transformers)
+
+    def _chosen(self) -> list[ImageTransformer]:
+        known = _default_transformers()
+        chosen: Any = self.feature_set
+        if isinstance(chosen, str) and chosen in {"default", "all"}:
+            chosen = DEFAULT_FEATURES if chosen == "default" else tuple(known)
+        is_sequence = isinstance(chosen, list | tuple) and len(chosen) > 0
+        if is_sequence and all(isinstance(one, ImageTransformer) for one in chosen):
+            return list(chosen)
+        if is_sequence and set(chosen) <= set(known) and len(set(chosen)) == len(chosen):
+            return [known[name] for name in chosen]
+        raise parameter_error(
+            self,
+            "feature_set",
+            "'default', 'all', a sequence of different names out of "
+            + ", ".join(map(repr, known))
+            + ", or a sequence of transformers of detectorkit.features",
+        )
+
+
+class _Describer:
+    """From a batch of images to their features, or to what a function makes of these."""
+
+    def __init__(self, stack: FeatureStack, n_features: int, score: Any = None) -> None:
+        self.stack = stack
+        self.n_features = n_features
+        self.score = score
+
+    def __call__(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        features = np.concatenate(self.stack.describe(batch), axis=1)
+        if features.shape[1] != self.n_features:
+            raise ValueError(
+                f"ForensicDetector: an image of {batch.shape[1]} x {batch.shape[2]} pixels has "
+                f"{features.shape[1]} features, but the first one in `fit` had {self.n_features}, "
+                "as HoG features depend on the size. Set `image_size` of HoGTransformer, or of the "
+                "detector, to bring all images to one size."
+            )
+        if self.score is None:
+            return features
+        scores: NDArray[np.float32] = self.score(features)
+        return scores

@@ -1,0 +1,454 @@
+"""What is left of an image when neighbouring pixels have predicted each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.features._native import NativeTransformer, Planes, PlaneSpace, check_planes
+from detectorkit.utils.validation import check_choice, check_integer, parameter_error
+
+__all__ = [
+    "ResidualTransformer",
+    "cross_difference_peaks",
+    "npr_statistics",
+    "residual_cooccurrences",
+]
+
+Residual = Literal["first", "second", "third"]
+Statistic = Literal["cooccurrences", "npr", "peaks"]
+
+WEIGHTS: Final = {"first": (-1, 1), "second": (1, -2, 1), "third": (-1, 3, -3, 1)}
+"""High-pass filters along a row or a column, which Fridrich and Kodovsky call 1st to 3rd order."""
+
+NPR_LIMIT: Final = 10
+N_NPR: Final = 3 * (2 * NPR_LIMIT + 1) + 27
+PERIOD: Final = 8  # the longest one looked for, and that of JPEG blocks
+
+
+def residual_cooccurrences(
+    images: NDArray[Any],
+    *,
+    residuals: Sequence[Residual] = ("second",),
+    truncation: int = 2,
+    order: int = 4,
+    root: bool = False,
+) -> NDArray[np.float32]:
+    """Describe grey images by how high-pass residuals follow one another.
+
+    A residual is what a pixel is above the prediction from its neighbours in a row, or in a column.
+    Residuals are truncated, and each run of `order` of them in the direction of the filter is
+    counted.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_samples, height, width)
+        Grey images of one size; uint8 from 0 to 255, or floats from 0 to 1, which are rounded to 8
+        bits. Each side needs ``order`` pixels and one for each order of the filter.
+    residuals : sequence of {"first", "second", "third"}, default=("second",)
+        Filters: (-1, 1), (1, -2, 1) and (-1, 3, -3, 1).
+    truncation : int, default=2
+        Residuals beyond this many grey levels count as this many.
+    order : int, default=4
+        How many neighbouring residuals are taken together.
+    root : bool, default=False
+        Whether to give the square roots of the shares.
+
+    Returns
+    -------
+    features : ndarray of shape (n_samples, n_residuals * 2 * n_patterns), dtype float32
+        The shares of the patterns, for each filter along rows and along columns. A pattern, its
+        negative, and both read backwards count together: 169 of 625 patterns are left with the
+        default parameters.
+
+    Raises
+    ------
+    ValueError
+        If the images have a wrong form or are too small.
+
+    See Also
+    --------
+    ResidualTransformer : The same for images of any form and size.
+
+    Notes
+    -----
+    These are the "spam" submodels of the spatial rich model [1]_ with a quantisation step of 1.
+    There, the co-occurrences along rows and columns are added up; here they are kept apart, as
+    faces are upright. The square root is ours.
+
+    References
+    ----------
+    .. [1] Fridrich, J. and Kodovsky, J. (2012). Rich models for steganalysis of digital images.
+       IEEE TIFS, 7(3). :doi:`10.1109/TIFS.2012.2190402`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.features import residual_cooccurrences
+    >>> residual_cooccurrences(np.zeros((2, 64, 64), dtype=np.uint8)).shape
+    (2, 338)
+    """
+    longest = max(len(WEIGHTS[residual]) for residual in residuals) - 1
+    planes = check_planes("residual_cooccurrences", images, (order + longest,) * 2)
+    pattern_of, n_patterns = _patterns(2 * truncation + 1, order)
+    n_codes = len(pattern_of)
+    shares = np.empty((len(planes), len(residuals) * 2, n_patterns), np.float32)
+    for plane, rows in zip(planes, shares, strict=True):
+        levels = plane.astype(np.int16)
+        for index, residual in enumerate(residuals):
+            for axis in (1, 0):
+                truncated = _truncated(levels, WEIGHTS[residual], truncation, axis)
+                codes = _runs(truncated, 2 * truncation + 1, order, axis)
+                counts = np.bincount(codes.ravel(), minlength=n_codes)
+                row = rows[2 * index + 1 - axis]
+                row[:] = np.bincount(pattern_of, counts, minlength=n_patterns) / codes.size
+    features = shares.reshape(len(planes), -1)
+    return np.sqrt(features, out=features) if root else features
+
+
+def _truncated(
+    levels: NDArray[np.int16], weights: tuple[int, ...], truncation: int, axis: int
+) -> NDArray[np.uint16]:
+    """Filter along an axis, cut off, and shift so that nothing is negative."""
+    length = levels.shape[axis] - len(weights) + 1
+    total = _part(levels, axis, 0, length) * np.int16(weights[0])
+    for start, weight in enumerate(weights[1:], 1):
+        total += _part(levels, axis, start, length) * np.int16(weight)
+    np.clip(total, -truncation, truncation, out=total)
+    total += np.int16(truncation)
+    return total.view(np.uint16)
+
+
+def _runs(values: NDArray[np.uint16], base: int, order: int, axis: int) -> NDArray[Any]:
+    """Give each run of values along an axis one number."""
+    length = values.shape[axis] - order + 1
+    # bincount wants this type; below 65536 it is converted at the end, which is faster.
+    kind: Any = np.uint16 if base**order <= 2**16 else np.intp
+    codes = _part(values, axis, 0, length).astype(kind)
+    for start in range(1, order):
+        codes *= kind(base)
+        codes += _part(values, axis, start, length)
+    return codes
+
+
+def _part(values: NDArray[Any], axis: int, start: int, length: int) -> NDArray[Any]:
+    return values[start : start + length] if axis == 0 else values[:, start : start + length]
+
+
+@lru_cache(maxsize=8)
+def _patterns(base: int, order: int) -> tuple[NDArray[np.intp], int]:
+    """Give the pattern of each run: the same for its negative and for both read backwards."""
+    runs = np.indices((base,) * order).reshape(order, -1)
+    weights = base ** np.arange(order)[::-1]
+    same = [weights @ kind for kind in (runs, runs[::-1], base - 1 - runs, base - 1 - runs[::-1])]
+    names, pattern_of = np.unique(np.min(same, axis=0), return_inverse=True)
+    return pattern_of, len(names)
+
+
+def npr_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
+    """Describe grey images by the relations of the pixels in blocks of 2 x 2.
+
+    Upsampling by two makes the four pixels of a block of one; what they have in common stays.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_samples, height, width)
+        Grey images of one size, of at least 2 x 2 pixels; uint8 from 0 to 255, or floats from 0 to
+        1, which are rounded to 8 bits.
+
+    Returns
+    -------
+    features : ndarray of shape (n_samples, 90), dtype float32
+        For each of the right, the lower and the diagonal pixel of a block, the shares of its
+        differences from the first pixel, from -10 or less to 10 or more; then the shares of the 27
+        combinations of their signs.
+
+    Raises
+    ------
+    ValueError
+        If the images have a wrong form or are too small.
+
+    See Also
+    --------
+    ResidualTransformer : The same for images of any form and size.
+
+    Notes
+    -----
+    The residual is that of the paper [1]_: the image minus itself, halved and doubled with the
+    nearest neighbour. There a network sees it; the histograms are ours.
+
+    References
+    ----------
+    .. [1] Tan, C., Zhao, Y., Wei, S., Gu, G., Liu, P. and Wei, Y. (2024). Rethinking the
+       up-sampling operations in CNN-based generative network for generalizable deepfake detection.
+       CVPR. :doi:`10.1109/CVPR52733.2024.02657`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.features import npr_statistics
+    >>> npr_statistics(np.zeros((2, 64, 64), dtype=np.uint8)).shape
+    (2, 90)
+    """
+    planes = check_planes("npr_statistics", images, (2, 2))
+    n, rows, columns = len(planes), planes.shape[1] // 2, planes.shape[2] // 2
+    features = np.empty((n, N_NPR), np.float32)
+    n_levels = 2 * NPR_LIMIT + 1
+    for plane, row in zip(planes, features, strict=True):
+        levels = plane[: 2 * rows, : 2 * columns].astype(np.int16)
+        first, sign_codes = levels[::2, ::2], np.zeros((rows, columns), np.intp)
+        for index, (down, right) in enumerate(((0, 1), (1, 0), (1, 1))):
+            difference = levels[down::2, right::2] - first
+            sign_codes = 3 * sign_codes + np.sign(difference) + 1
+            bins = np.clip(difference, -NPR_LIMIT, NPR_LIMIT) + NPR_LIMIT
+            counts = np.bincount(bins.ravel(), minlength=n_levels)
+            row[index * n_levels : (index + 1) * n_levels] = counts
+        row[3 * n_levels :] = np.bincount(sign_codes.ravel(), minlength=27)
+    features /= rows * columns
+    return features
+
+
+def cross_difference_peaks(images: NDArray[Any]) -> NDArray[np.float32]:
+    """Describe grey images by what repeats every 8, 4 and 2 pixels.
+
+    Upsampling repeats a pattern with a period of a power of two, and so does JPEG with one of 8.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_samples, height, width)
+        Grey images of one size, of at least 9 x 9 pixels; uint8 from 0 to 255, or floats from 0 to
+        1, which are rounded to 8 bits.
+
+    Returns
+    -------
+    features : ndarray of shape (n_samples, 33), dtype float32
+        ``log(1 + m)`` of the magnitudes `m` of the cross-difference at the frequencies that are
+        whole multiples of 1/8 in both directions, without that of 0 and the mirror images of
+        others. A magnitude is 1 in the mean square where nothing repeats.
+
+    Raises
+    ------
+    ValueError
+        If the images have a wrong form or are too small.
+
+    See Also
+    --------
+    ResidualTransformer : The same for images of any form and size.
+
+    Notes
+    -----
+    The residual ``|x[i, j] + x[i+1, j+1] - x[i, j+1] - x[i+1, j]|`` and the frequencies are those
+    of the paper [1]_. There, a magnitude is compared with its neighbours in the spectrum; here it
+    is divided by that of noise of the same variance. So only sums over every eighth pixel are
+    needed and no transform of the whole image.
+
+    References
+    ----------
+    .. [1] Bammey, Q. (2024). Synthbuster: towards detection of diffusion model generated images.
+       IEEE Open Journal of Signal Processing, 5. :doi:`10.1109/OJSP.2023.3337714`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.features import cross_difference_peaks
+    >>> cross_difference_peaks(np.zeros((2, 64, 64), dtype=np.uint8)).shape
+    (2, 33)
+    """
+    planes = check_planes("cross_difference_peaks", images, (PERIOD + 1, PERIOD + 1))
+    rows, columns = _peaks()
+    features = np.empty((len(planes), len(rows)), np.float32)
+    for plane, row in zip(planes, features, strict=True):
+        levels = plane.astype(np.int16)
+        height, width = ((side - 1) // PERIOD * PERIOD for side in plane.shape)
+        across = levels[:, 1:] - levels[:, :-1]
+        residual = np.abs(across[1:] - across[:-1])[:height, :width].astype(np.float32)
+        folded = residual.reshape(height // PERIOD, PERIOD, -1, PERIOD).sum((0, 2), np.float64)
+        power = np.abs(np.fft.fft2(folded)[rows, columns]) ** 2
+        noise = float(residual.var(dtype=np.float64)) * height * width
+        row[:] = np.sqrt(power / noise) if noise > 0 else 0
+    return np.log1p(features, out=features)
+
+
+@lru_cache(maxsize=1)
+def _peaks() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Give rows and columns of the frequencies, one of each that mirror each other."""
+    found = []
+    for row, column in np.ndindex(PERIOD, PERIOD):
+        if (0, 0) != (row, column) <= ((-row) % PERIOD, (-column) % PERIOD):
+            found.append((row, column))
+    rows, columns = np.array(found).T
+    return rows, columns
+
+
+class ResidualTransformer(NativeTransformer):
+    """Describe images by the statistics of their high-pass residuals.
+
+    What pixels predict of each other says little of a generator; what is left does. The
+    co-occurrences of such residuals come from steganalysis, and are the strongest of the classical
+    traces of processing.
+
+    Read more in the :ref:`User Guide <residual>`.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    statistics : sequence of {"cooccurrences", "npr", "peaks"}, default=("cooccurrences",)
+        What is computed: runs of truncated residuals, the relations in blocks of 2 x 2 pixels, and
+        what repeats every 8, 4 and 2 pixels.
+    residuals : sequence of {"first", "second", "third"}, default=("second",)
+        The filters of the co-occurrences.
+    truncation : int, default=2
+        Residuals beyond this many grey levels count as this many.
+    order : int, default=4
+        How many neighbouring residuals are taken together.
+    root : bool, default=True
+        Whether to give the square roots of shares, which suit linear methods.
+    color_space : {"gray", "rgb", "ycbcr"}, default="gray"
+        The planes that are described one after the other; those of colour differences in "ycbcr"
+        have half the height and width, as in most JPEG files.
+    crop_size : tuple of (int, int), default=None
+        Height and width of the part of the centre that counts; it begins at a multiple of 16
+        pixels. None takes the whole image.
+    tile_size : tuple of (int, int), default=None
+        Height and width of tiles that are described one by one; the features are the means over
+        the tiles. None takes the image as one.
+    image_size : tuple of (int, int), default=None
+        Height and width to which images are resized first, which destroys the finest traces.
+        None takes every image at its native resolution.
+    input_shape : tuple of int, default=None
+        The shape of one image, (height, width) or (height, width, n_channels), where X is a
+        2-D array of flattened images; one entry may be -1. None refuses 2-D arrays.
+    n_jobs : int, default=None
+        Number of threads. None means 1 unless in a `joblib.parallel_config` context; -1
+        means all processors.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Number of features of an image.
+    n_features_in_ : int
+        Number of columns of X; only where X was 2-D.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns of X; only where X was 2-D with names that are all strings.
+
+    See Also
+    --------
+    residual_cooccurrences : The co-occurrences, with the formula.
+    npr_statistics : The relations in blocks of 2 x 2 pixels.
+    cross_difference_peaks : What repeats.
+
+    Notes
+    -----
+    Each side of a plane needs ``order`` pixels and one for each order of the filter (6 with the
+    default parameters), 2 for "npr" and 9 for "peaks". Floats are rounded to 8 bits.
+
+    References
+    ----------
+    .. [1] Fridrich, J. and Kodovsky, J. (2012). Rich models for steganalysis of digital images.
+       IEEE TIFS, 7(3). :doi:`10.1109/TIFS.2012.2190402`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.features import ResidualTransformer
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    >>> ResidualTransformer(statistics=("cooccurrences", "peaks")).fit_transform(images).shape
+    (4, 371)
+    """
+
+    _family = "residual"
+
+    def __init__(
+        self,
+        *,
+        statistics: Sequence[Statistic] = ("cooccurrences",),
+        residuals: Sequence[Residual] = ("second",),
+        truncation: int = 2,
+        order: int = 4,
+        root: bool = True,
+        color_space: PlaneSpace = "gray",
+        crop_size: tuple[int, int] | None = None,
+        tile_size: tuple[int, int] | None = None,
+        image_size: tuple[int, int] | None = None,
+        input_shape: tuple[int, ...] | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.statistics = statistics
+        self.residuals = residuals
+        self.truncation = truncation
+        self.order = order
+        self.root = root
+        self.color_space = color_space
+        self.crop_size = crop_size
+        self.tile_size = tile_size
+        self.image_size = image_size
+        self.input_shape = input_shape
+        self.n_jobs = n_jobs
+
+    def _settings(self) -> dict[str, Any]:
+        truncation = check_integer(self, "truncation", least=1)
+        order = check_integer(self, "order", least=1)
+        if (2 * truncation + 1) ** order > 100_000:
+            raise parameter_error(
+                self, "order", f"smaller: (2 * {truncation} + 1) ** order exceeds 100 000 patterns"
+            )
+        return {
+            "statistics": _check_several(self, "statistics", ("cooccurrences", "npr", "peaks")),
+            "cooccurrences": {
+                "residuals": _check_several(self, "residuals", tuple(WEIGHTS)),
+                "truncation": truncation,
+                "order": order,
+            },
+            "root": bool(check_choice(self, "root", (False, True))),
+        }
+
+    def _describe(self, planes: Planes, settings: dict[str, Any]) -> NDArray[np.float32]:
+        parts = []
+        for statistic in settings["statistics"]:
+            if statistic == "peaks":
+                parts.append(cross_difference_peaks(planes))
+                continue
+            shares = (
+                npr_statistics(planes)
+                if statistic == "npr"
+                else residual_cooccurrences(planes, **settings["cooccurrences"])
+            )
+            parts.append(np.sqrt(shares) if settings["root"] else shares)
+        return np.concatenate(parts, axis=1)
+
+    def _least_size(self, settings: dict[str, Any]) -> tuple[int, int]:
+        runs = settings["cooccurrences"]
+        longest = max(len(WEIGHTS[residual]) for residual in runs["residuals"]) - 1
+        sides = {"cooccurrences": runs["order"] + longest, "npr": 2, "peaks": PERIOD + 1}
+        side = max(sides[statistic] for statistic in settings["statistics"])
+        return side, side
+
+    def _plane_names(self, settings: dict[str, Any]) -> list[str]:
+        runs = settings["cooccurrences"]
+        n_patterns = _patterns(2 * runs["truncation"] + 1, runs["order"])[1]
+        names = {
+            "cooccurrences": [
+                f"{residual}_{direction}_{pattern}"
+                for residual in runs["residuals"]
+                for direction in ("rows", "columns")
+                for pattern in range(n_patterns)
+            ],
+            "npr": [f"npr_{index}" for index in range(N_NPR)],
+            "peaks": [f"peak_{row}_{column}" for row, column in zip(*_peaks(), strict=True)],
+        }
+        return [name for statistic in settings["statistics"] for name in names[statistic]]
+
+
+def _check_several(estimator: Any, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
+    """Check that a parameter is a sequence of different choices, at least one."""
+    value = getattr(estimator, name)
+    is_sequence = isinstance(value, list | tuple) and len(value) > 0
+    if not is_sequence or len(set(value)) < len(value) or not set(value) <= set(choices):
+        expected = "a sequence of one or more of " + ", ".join(map(repr, choices))
+        raise parameter_error(estimator, name, expected)
+    return tuple(value)

@@ -1,0 +1,138 @@
+"""Several families of features side by side, and the record that they are made again from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.base import ImageTransformer
+from detectorkit.decoding import ColorSpace, convert_color, resize_image
+from detectorkit.exceptions import ModelFileError
+from detectorkit.features._native import as_levels
+from detectorkit.features.block_dct import BlockDCTTransformer
+from detectorkit.features.hog import HoGTransformer
+from detectorkit.features.lbp import LBPTransformer
+from detectorkit.features.residual import ResidualTransformer
+from detectorkit.features.smoothness import SmoothnessTransformer
+from detectorkit.features.spectrum import RadialSpectrumTransformer
+
+__all__ = ["FAMILIES", "FeatureStack"]
+
+FAMILIES: Final[dict[str, type[ImageTransformer]]] = {
+    kind._family: kind  # noqa: SLF001 - a name that transformers share with the record
+    for kind in (
+        BlockDCTTransformer,
+        HoGTransformer,
+        LBPTransformer,
+        RadialSpectrumTransformer,
+        ResidualTransformer,
+        SmoothnessTransformer,
+    )
+}
+"""The transformer of each family of features, by the name that records call it."""
+
+# Where images come from and how many threads work is nothing that features depend on.
+_NOT_RECORDED = ("input_shape", "n_jobs")
+
+
+class FeatureStack:
+    """Describes images by several transformers, one after the other.
+
+    Parameters
+    ----------
+    transformers : sequence of transformers
+        Of this library; only their parameters count, and they need not be fitted.
+
+    Attributes
+    ----------
+    names : list of str
+        Family of each transformer; from the second of one family on, with a number.
+    color_space : {"gray", "rgb"}
+        How images must be read: grey if all transformers are content with that.
+    """
+
+    def __init__(self, transformers: Sequence[ImageTransformer]) -> None:
+        self.transformers = list(transformers)
+        self.names: list[str] = []
+        for transformer in self.transformers:
+            family = transformer._family  # noqa: SLF001 - see FAMILIES
+            used = sum(name.partition("-")[0] == family for name in self.names)
+            self.names.append(f"{family}-{used + 1}" if used else family)
+        self._preparations = [t._check_parameters() for t in self.transformers]  # noqa: SLF001
+        is_gray = all(p.color_space == "gray" for p in self._preparations)
+        self.color_space: ColorSpace = "gray" if is_gray else "rgb"
+
+    def describe(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """Compute the features of images of one size.
+
+        Parameters
+        ----------
+        batch : ndarray of shape (n, height, width) or (n, height, width, 3)
+            Grey or RGB, as `color_space` says; floats are rounded to 8 bits.
+
+        Returns
+        -------
+        features : list of ndarray of shape (n, n_features), dtype float32
+            Those of each transformer.
+        """
+        levels = as_levels(batch)
+        parts = []
+        for transformer, preparation in zip(self.transformers, self._preparations, strict=True):
+            images, size = levels, preparation.image_size
+            if images.ndim == 4 and preparation.color_space == "gray":
+                images = np.stack([convert_color(image, "gray") for image in images])
+            if size is not None and images.shape[1:3] != size:
+                images = np.stack([resize_image(image, size) for image in images])
+            parts.append(transformer._compute(images))  # noqa: SLF001 - as `transform` does
+        return parts
+
+    def to_record(self) -> list[dict[str, Any]]:
+        """Give what the stack can be made again from.
+
+        Returns
+        -------
+        record : list of dict
+            Name and parameters of each family, for JSON.
+        """
+        return [
+            {"name": t._family}  # noqa: SLF001 - see FAMILIES
+            | {k: v for k, v in t.get_params().items() if k not in _NOT_RECORDED}
+            for t in self.transformers
+        ]
+
+    @classmethod
+    def from_record(cls, record: Sequence[dict[str, Any]]) -> FeatureStack:
+        """Make the stack that a model was trained with.
+
+        Parameters
+        ----------
+        record : sequence of dict
+            What `to_record` gave.
+
+        Returns
+        -------
+        stack : FeatureStack
+            The stack.
+
+        Raises
+        ------
+        ModelFileError
+            If the record names features that this version does not have.
+        """
+        transformers = []
+        for entry in record:
+            parameters = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in entry.items()
+                if key != "name"
+            }
+            try:
+                transformers.append(FAMILIES[entry["name"]](**parameters))
+            except (KeyError, TypeError) as error:
+                raise ModelFileError(
+                    f"The model's record has features that this version does not know: {entry!r}."
+                ) from error
+        return cls(transformers)

@@ -1,0 +1,162 @@
+"""Stacks of features and their heads as ONNX graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from detectorkit.detectors._heads import BoostingHead, LinearHead
+from detectorkit.features.block_dct import BLOCK, OFFSET, frequency_basis
+from detectorkit.features.lbp import STEPS, code_numbers, tile_map
+from detectorkit.graph.builder import GraphBuilder
+from detectorkit.graph.hog import add_hog
+from detectorkit.graph.record import ModelRecord
+from detectorkit.graph.trees import add_trees
+
+if TYPE_CHECKING:
+    import onnx
+
+__all__ = ["forensic_graph"]
+
+FLOAT: Final = 1
+INT64: Final = 7
+
+
+def forensic_graph(
+    record: ModelRecord, head: LinearHead | BoostingHead, n_features: int
+) -> onnx.ModelProto:
+    """Build the graph of a stack of features: from pixels where that can be, else from features.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        Its features say which families there are, its preprocessing the size of the pixels.
+    head : LinearHead or BoostingHead
+        From the features to the score.
+    n_features : int
+        Number of features of an image.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        From "pixels" or "features" to "score" and "probability".
+    """
+    graph = GraphBuilder()
+    from_pixels = _is_writable(record)
+    features = _add_features(graph, record) if from_pixels else "features"
+    if isinstance(head, LinearHead):
+        graph.head(features, head.coef, head.intercept, record.calibration, head.centre)
+    else:
+        if head.components is not None and head.offset is not None:
+            features = graph.add("MatMul", features, graph.constant(head.components))
+            features = graph.add("Add", features, graph.constant(head.offset))
+        score = add_trees(graph, features, head.machine)
+        graph.add("Identity", score, name="score")
+        graph.calibrate("score", record.calibration)
+    return graph.to_model(record, n_features=None if from_pixels else n_features)
+
+
+def _is_writable(record: ModelRecord) -> bool:
+    """Whether all families are operators on images of one size, in the colours that are read."""
+    preprocessing = record.preprocessing
+    return preprocessing.image_size is not None and all(
+        family["name"] in _WRITERS
+        and family["image_size"] is None
+        and family["color_space"] == preprocessing.color_space
+        and family.get("crop_size") is None
+        and family.get("tile_size") is None
+        and family.get("neighborhood", "square") == "square"
+        for family in record.features
+    )
+
+
+def _add_features(graph: GraphBuilder, record: ModelRecord) -> str:
+    shape = record.preprocessing.array_shape
+    parts = []
+    for family in record.features:
+        if family["name"] == "hog":
+            hog = {k: v for k, v in family.items() if k not in _COMMON}
+            parts.append(add_hog(graph, shape, **hog))
+            continue
+        settings = {k: v for k, v in family.items() if k not in _COMMON}
+        write = _WRITERS[family["name"]]
+        parts += [write(graph, plane, shape[:2], **settings) for plane in _planes(graph, shape)]
+    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+
+
+_COMMON: Final = ("name", "color_space", "image_size", "crop_size", "tile_size")
+
+
+def _planes(graph: GraphBuilder, shape: tuple[int, ...]) -> list[str]:
+    """Give the planes, each (n, row, column), float32."""
+    images = graph.add("Cast", "pixels", to=FLOAT)
+    if len(shape) == 2:
+        return [images]
+    axis = graph.constant(np.array([3]))
+    return [graph.add("Squeeze", graph.slice(images, 3, k, k + 1), axis) for k in range(3)]
+
+
+def _add_block_dct(graph: GraphBuilder, plane: str, size: tuple[int, ...]) -> str:
+    """Add what `block_dct_statistics` computes."""
+    rows, columns = (side // BLOCK for side in size)
+    whole = graph.slice(graph.slice(plane, 1, 0, rows * BLOCK), 2, 0, columns * BLOCK)
+    split = graph.constant(np.array([0, rows, BLOCK, columns, BLOCK]))
+    blocks = graph.add("Transpose", graph.add("Reshape", whole, split), perm=[0, 1, 3, 2, 4])
+    flat = graph.constant(np.array([0, rows * columns, BLOCK * BLOCK]))
+    blocks = graph.add("Reshape", blocks, flat)
+    frequencies = graph.add("MatMul", blocks, graph.constant(frequency_basis()))
+    magnitudes = graph.add("Abs", frequencies)
+    mean = graph.add("ReduceMean", magnitudes, axes=[1], keepdims=1)
+    apart = graph.add("Sub", magnitudes, mean)
+    variance = graph.add("ReduceMean", graph.add("Mul", apart, apart), axes=[1], keepdims=0)
+    mean = graph.add("Squeeze", mean, graph.constant(np.array([1])))
+    both = graph.add("Concat", mean, graph.add("Sqrt", variance), axis=1)
+    return graph.add("Log", graph.add("Add", both, graph.constant(np.float32(OFFSET))))
+
+
+def _add_lbp(
+    graph: GraphBuilder,
+    plane: str,
+    size: tuple[int, ...],
+    *,
+    radius: int,
+    neighborhood: str,  # noqa: ARG001 - only "square" gets here
+    codes: Any,
+    grid: tuple[int, int],
+    root: bool,
+) -> str:
+    """Add what `lbp_histograms` computes; each pixel is scattered to the bin of its code."""
+    height, width = (side - 2 * radius for side in size)
+
+    def shifted(down: int, right: int) -> str:
+        top, left = radius * (1 + down), radius * (1 + right)
+        return graph.slice(graph.slice(plane, 1, top, top + height), 2, left, left + width)
+
+    center, total = shifted(0, 0), None
+    for bit, (down, right) in enumerate(STEPS):
+        is_set = graph.add("GreaterOrEqual", shifted(down, right), center)
+        value = graph.add("Cast", is_set, to=INT64)
+        value = graph.add("Mul", value, graph.constant(np.array(1 << bit)))
+        total = value if total is None else graph.add("Add", total, value)
+    numbers, n_codes = code_numbers(codes)
+    tile, area = tile_map(height, width, *grid)
+    bins = graph.add("Gather", graph.constant(numbers.astype(np.int64)), str(total))
+    bins = graph.add("Add", bins, graph.constant((tile * n_codes).astype(np.int64)))
+    bins = graph.add("Reshape", bins, graph.constant(np.array([0, height * width])))
+    ones = graph.add("Cast", graph.add("GreaterOrEqual", bins, bins), to=FLOAT)
+    empty = graph.constant(np.zeros((1, len(area) * n_codes), np.float32))
+    first = graph.add("Mul", graph.slice(ones, 1, 0, 1), graph.constant(np.float32(0)))
+    counts = graph.add(
+        "ScatterElements", graph.add("Add", empty, first), bins, ones, axis=1, reduction="add"
+    )
+    shares = graph.add("Div", counts, graph.constant(np.repeat(area, n_codes)))
+    return graph.add("Sqrt", shares) if root else shares
+
+
+_WRITERS: Final[dict[str, Callable[..., str]]] = {
+    "hog": add_hog,
+    "block_dct": _add_block_dct,
+    "lbp": _add_lbp,
+}
