@@ -40,6 +40,12 @@ for family, transformer in PIXEL_FAMILIES.items():
     FEATURES[family] = _factory("detectorkit.features", transformer, color_space="gray")
     FEATURES[f"{family}-ycbcr"] = _factory("detectorkit.features", transformer, color_space="ycbcr")
 
+# As they are in ForensicDetector.
+for space in ("gray", "ycbcr"):
+    FEATURES["lbp-grid" + "-ycbcr" * (space == "ycbcr")] = _factory(
+        "detectorkit.features", "LBPTransformer", radius=2, grid=(12, 12), color_space=space
+    )
+
 DETECTORS: dict[str, Callable[[], Any]] = {
     "forensic": _factory("detectorkit", "ForensicDetector", random_state=0)
 }

@@ -167,17 +167,25 @@ class NativeTransformer(ImageTransformer):
         return Preprocessing(size, "gray" if space == "gray" else "rgb")
 
     def _compute(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        return self._compute_planes(self._split(batch), batch.shape)
+
+    def _split(self, batch: NDArray[Any]) -> list[Planes]:
+        return split_planes(self._crop(as_levels(batch)), self.color_space)
+
+    def _compute_planes(self, split: list[Planes], shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Compute the features of planes that come from images of a shape (n, height, width)."""
         settings = self._settings()
         least = self._least_size(settings)
-        levels = self._crop(as_levels(batch))
         parts = []
-        for index, planes in enumerate(split_planes(levels, self.color_space)):
+        for index, planes in enumerate(split):
             is_half = self.color_space == "ycbcr" and index > 0
             tiles = self._cut_tiles(planes, 2 if is_half else 1)
             if tiles.shape[1] < least[0] or tiles.shape[2] < least[1]:
-                raise self._size_error(batch, least)
+                raise self._size_error(shape, least)
             features = self._describe(tiles, settings)
-            parts.append(features.reshape(len(batch), -1, features.shape[1]).mean(axis=1))
+            if len(features) > shape[0]:
+                features = features.reshape(shape[0], -1, features.shape[1]).mean(axis=1)
+            parts.append(features)
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def _crop(self, images: Planes) -> Planes:
@@ -208,14 +216,14 @@ class NativeTransformer(ImageTransformer):
         tiles = whole.reshape(n, rows, height, columns, width).swapaxes(2, 3)
         return tiles.reshape(-1, height, width)
 
-    def _size_error(self, batch: NDArray[Any], least: tuple[int, int]) -> ValueError:
+    def _size_error(self, shape: tuple[int, ...], least: tuple[int, int]) -> ValueError:
         factor = 2 if self.color_space == "ycbcr" else 1  # its colour planes are half as large
         needed = [side * factor for side in least]
         if self.tile_size is not None:
             needed = [max(n, t) for n, t in zip(needed, self.tile_size, strict=True)]
         what = "an image" if self.tile_size is None else f"tile_size={self.tile_size} or an image"
         return ValueError(
-            f"{type(self).__name__}: {what} of {batch.shape[1]} x {batch.shape[2]} pixels is too "
+            f"{type(self).__name__}: {what} of {shape[1]} x {shape[2]} pixels is too "
             f"small; these parameters need a size of at least {needed[0]} x {needed[1]}. Leave "
             "such images out, or set `image_size` to bring all images to one size."
         )

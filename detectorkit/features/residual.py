@@ -22,8 +22,8 @@ __all__ = [
 Residual = Literal["first", "second", "third"]
 Statistic = Literal["cooccurrences", "npr", "peaks"]
 
-WEIGHTS: Final = {"first": (-1, 1), "second": (1, -2, 1), "third": (-1, 3, -3, 1)}
-"""High-pass filters along a row or a column, which Fridrich and Kodovsky call 1st to 3rd order."""
+ORDERS: Final = {"first": 1, "second": 2, "third": 3}
+"""How often differences of neighbours in a row or a column are taken."""
 
 NPR_LIMIT: Final = 10
 N_NPR: Final = 3 * (2 * NPR_LIMIT + 1) + 27
@@ -92,7 +92,7 @@ def residual_cooccurrences(
     >>> residual_cooccurrences(np.zeros((2, 64, 64), dtype=np.uint8)).shape
     (2, 338)
     """
-    longest = max(len(WEIGHTS[residual]) for residual in residuals) - 1
+    longest = max(ORDERS[residual] for residual in residuals)
     planes = check_planes("residual_cooccurrences", images, (order + longest,) * 2)
     pattern_of, n_patterns = _patterns(2 * truncation + 1, order)
     n_codes = len(pattern_of)
@@ -101,7 +101,7 @@ def residual_cooccurrences(
         levels = plane.astype(np.int16)
         for index, residual in enumerate(residuals):
             for axis in (1, 0):
-                truncated = _truncated(levels, WEIGHTS[residual], truncation, axis)
+                truncated = _truncated(levels, ORDERS[residual], truncation, axis)
                 codes = _runs(truncated, 2 * truncation + 1, order, axis)
                 counts = np.bincount(codes.ravel(), minlength=n_codes)
                 row = rows[2 * index + 1 - axis]
@@ -111,13 +111,13 @@ def residual_cooccurrences(
 
 
 def _truncated(
-    levels: NDArray[np.int16], weights: tuple[int, ...], truncation: int, axis: int
+    levels: NDArray[np.int16], times: int, truncation: int, axis: int
 ) -> NDArray[np.uint16]:
-    """Filter along an axis, cut off, and shift so that nothing is negative."""
-    length = levels.shape[axis] - len(weights) + 1
-    total = _part(levels, axis, 0, length) * np.int16(weights[0])
-    for start, weight in enumerate(weights[1:], 1):
-        total += _part(levels, axis, start, length) * np.int16(weight)
+    """Take differences along an axis, cut off, and shift so that nothing is negative."""
+    total = levels
+    for _ in range(times):
+        length = total.shape[axis] - 1
+        total = _part(total, axis, 1, length) - _part(total, axis, 0, length)
     np.clip(total, -truncation, truncation, out=total)
     total += np.int16(truncation)
     return total.view(np.uint16)
@@ -125,13 +125,24 @@ def _truncated(
 
 def _runs(values: NDArray[np.uint16], base: int, order: int, axis: int) -> NDArray[Any]:
     """Give each run of values along an axis one number."""
+    if order == 1:
+        return values
+    if order % 2:  # a shorter run, and one value more
+        length = values.shape[axis] - order + 1
+        parts = _runs(values, base, order - 1, axis), values
+        first, last = _part(parts[0], axis, 0, length), _part(parts[1], axis, order - 1, length)
+        return _joined(first, base, last, base**order)
+    halves = _runs(values, base, order // 2, axis)  # a run is two of half its length
     length = values.shape[axis] - order + 1
-    # bincount wants this type; below 65536 it is converted at the end, which is faster.
-    kind: Any = np.uint16 if base**order <= 2**16 else np.intp
-    codes = _part(values, axis, 0, length).astype(kind)
-    for start in range(1, order):
-        codes *= kind(base)
-        codes += _part(values, axis, start, length)
+    first, last = (_part(halves, axis, start, length) for start in (0, order // 2))
+    return _joined(first, base ** (order // 2), last, base**order)
+
+
+def _joined(first: NDArray[Any], factor: int, last: NDArray[Any], n_codes: int) -> NDArray[Any]:
+    # bincount wants intp; below 65536 it converts at the end, which is faster.
+    kind: Any = np.uint16 if n_codes <= 2**16 else np.intp
+    codes: NDArray[Any] = np.multiply(first, kind(factor), dtype=kind)
+    codes += last
     return codes
 
 
@@ -400,7 +411,7 @@ class ResidualTransformer(NativeTransformer):
         return {
             "statistics": _check_several(self, "statistics", ("cooccurrences", "npr", "peaks")),
             "cooccurrences": {
-                "residuals": _check_several(self, "residuals", tuple(WEIGHTS)),
+                "residuals": _check_several(self, "residuals", tuple(ORDERS)),
                 "truncation": truncation,
                 "order": order,
             },
@@ -423,7 +434,7 @@ class ResidualTransformer(NativeTransformer):
 
     def _least_size(self, settings: dict[str, Any]) -> tuple[int, int]:
         runs = settings["cooccurrences"]
-        longest = max(len(WEIGHTS[residual]) for residual in runs["residuals"]) - 1
+        longest = max(ORDERS[residual] for residual in runs["residuals"])
         sides = {"cooccurrences": runs["order"] + longest, "npr": 2, "peaks": PERIOD + 1}
         side = max(sides[statistic] for statistic in settings["statistics"])
         return side, side

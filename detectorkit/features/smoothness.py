@@ -425,7 +425,7 @@ class SmoothnessTransformer(NativeTransformer):
             tiles = self._cut_tiles(planes, step)
             tile_masks = self._cut_tiles(mask.view(np.uint8), step).view(bool)
             if tiles.shape[1] < least[0] or tiles.shape[2] < least[1]:
-                raise self._size_error(batch, least)
+                raise self._size_error(batch.shape, least)
             # Co-occurrences are of the same pixels as the other statistics, also of all.
             filled = _filled(tile_masks, _least_side(self.window_sizes) // 2)
             features = self._describe(tiles, settings, filled)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from detectorkit.base import ImageTransformer
 from detectorkit.decoding import ColorSpace, convert_color, resize_image
 from detectorkit.exceptions import ModelFileError
-from detectorkit.features._native import as_levels
+from detectorkit.features._native import NativeTransformer, as_levels
 from detectorkit.features.block_dct import BlockDCTTransformer
 from detectorkit.features.hog import HoGTransformer
 from detectorkit.features.lbp import LBPTransformer
@@ -36,6 +36,11 @@ FAMILIES: Final[dict[str, type[ImageTransformer]]] = {
 
 # Where images come from and how many threads work is nothing that features depend on.
 _NOT_RECORDED = ("input_shape", "n_jobs")
+
+
+def _looks_at_planes(transformer: ImageTransformer) -> TypeGuard[NativeTransformer]:
+    """Whether planes are all that it needs of an image."""
+    return getattr(type(transformer), "_compute", None) is NativeTransformer._compute  # noqa: SLF001
 
 
 class FeatureStack:
@@ -79,6 +84,7 @@ class FeatureStack:
             Those of each transformer.
         """
         levels = as_levels(batch)
+        shared: dict[Any, list[NDArray[np.uint8]]] = {}  # planes that several of them look at
         parts = []
         for transformer, preparation in zip(self.transformers, self._preparations, strict=True):
             images, size = levels, preparation.image_size
@@ -86,7 +92,12 @@ class FeatureStack:
                 images = np.stack([convert_color(image, "gray") for image in images])
             if size is not None and images.shape[1:3] != size:
                 images = np.stack([resize_image(image, size) for image in images])
-            parts.append(transformer._compute(images))  # noqa: SLF001 - as `transform` does
+            if _looks_at_planes(transformer):
+                key = (transformer.color_space, transformer.crop_size, size)
+                planes = shared.get(key) or shared.setdefault(key, transformer._split(images))  # noqa: SLF001
+                parts.append(transformer._compute_planes(planes, images.shape))  # noqa: SLF001
+            else:
+                parts.append(transformer._compute(images))  # noqa: SLF001 - as `transform` does
         return parts
 
     def to_record(self) -> list[dict[str, Any]]:
