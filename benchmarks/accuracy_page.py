@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from features_page import choice_of_stack, features_section
 from markdown_text import figure, table
 
 RESULTS = Path(__file__).parent / "results"
@@ -56,9 +57,9 @@ def accuracy_page() -> str:
     """Give the page."""
     results = [
         json.loads((RESULTS / f"protocols_{name}.json").read_text())
-        for name in ("hog_svm", "hog_svm_fine")
+        for name in ("forensic", "hog_svm", "hog_svm_fine")
     ]
-    plain = results[0]
+    stack, plain = results[:2]
     sections = [
         HEAD,
         "## All protocols at a glance\n\n" + glance(results),
@@ -66,11 +67,13 @@ def accuracy_page() -> str:
         "Detectors:\n\n" + "\n".join(map(settings_line, results)),
         REPORT,
         "## A: the generator it was trained on\n\n" + protocol_a(results),
-        "## B: self and foreign\n\n" + protocol_b(plain),
-        "## C: each generator left out\n\n" + protocol_c(plain),
-        "## D: photographs from elsewhere\n\n" + protocol_d(plain),
+        "## B: self and foreign\n\n" + protocol_b(stack) + "\n\n" + protocol_b(plain),
+        "## C: each generator left out\n\n" + protocol_c(stack) + "\n\n" + protocol_c(plain),
+        "## D: photographs from elsewhere\n\n" + protocol_d(stack) + "\n\n" + protocol_d(plain),
+        features_section(),
         false_positives(),
         robustness(),
+        choice_of_stack(),
         choice(),
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"

@@ -111,7 +111,7 @@ def main() -> None:
     about = describe("features", LogisticOnRows(), data, command)
     result |= {key: about[key] for key in ("command", "data", "versions")}
     result |= {"script": "benchmarks/accuracy/features.py", "C": C}
-    for treatment in arguments.treatment or TREATMENTS:
+    for treatment in arguments.treatment or ("aligned", "crop", "as-found"):
         for name in arguments.feature or FEATURES:
             measure(name, data, result, [treatment])
 

@@ -224,3 +224,16 @@ def test_help_and_version_are_quick_and_import_no_heavy_module():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
+
+
+def test_a_stack_of_features_is_trained_saved_and_reported(folder, tmp_path, capsys):
+    model = tmp_path / "forensic.onnx"
+    arguments = ["--set", "feature_set=['residual', 'block_dct']", "--json"]
+    assert main(["train", str(folder), "-m", "forensic", "-o", str(model), *arguments]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(model), str(folder), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["metrics"]["roc_auc"]["value"] > 0.8
+    report = tmp_path / "report.html"
+    assert main(["report", str(model), str(folder), "-o", str(report), "--no-images"]) == 0
+    assert "residual, block_dct" in report.with_suffix(".md").read_text()
