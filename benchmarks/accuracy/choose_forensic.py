@@ -56,7 +56,7 @@ def gram_of_families(images: list[Any]) -> dict[str, np.ndarray]:
     """Give the inner products of the images by each family alone, scaled as in the detector."""
     grams = {}
     for name in (*DEFAULT, *OTHERS):
-        stack = FeatureStack(ForensicDetector([name])._chosen())
+        stack = FeatureStack(ForensicDetector([name])._chosen())  # noqa: SLF001
         parts = Parallel(n_jobs=-1, prefer="threads")(
             delayed(stack.describe)(np.stack(images[start : start + 64]))
             for start in range(0, len(images), 64)
