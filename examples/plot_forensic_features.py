@@ -3,8 +3,8 @@ Which traces tell a reconstruction from a photograph
 ====================================================
 
 Crops of photographs are compared with their reconstructions by small decoders: first by their
-frequencies, then by a stack of features, which is asked which of its families matter. One decoder is
-kept back.
+frequencies, then by a stack of features, which is asked which of its families matter. One decoder
+is kept back.
 
 A reconstruction is the same picture with traces of upsampling. It is not an AI-generated image, and
 what finds it need not find one.
@@ -47,8 +47,8 @@ plt.show()
 # A stack of features
 # -------------------
 #
-# The families of the default detector, on the pictures that it knows and on a decoder that it does not.
-# Pairs of a crop and its reconstruction are neighbours in these data.
+# The families of the default detector, on decoders that it knows and on one that it does not. Pairs
+# of a crop and its reconstruction are neighbours in these data.
 
 UNSEEN = "pixel-shuffle"
 pair = np.arange(len(data.target)) // 2
@@ -65,8 +65,8 @@ for name, part in (("known decoders", ~is_unseen & ~is_train), ("unseen decoder"
 # Which family matters
 # --------------------
 #
-# By how much the area falls if the features of one family are shuffled among the images. The families
-# know much of the same, so the falls do not add up.
+# By how much the area falls if the features of one family are shuffled among the images. The
+# families know much of the same, so the falls do not add up.
 
 test = ~is_train
 importance = detector.family_importance(data.data[test], data.target[test], random_state=0)
