@@ -268,7 +268,8 @@ def _moments(values: NDArray[np.float32]) -> tuple[float, float, float, float]:
     shapes, ratios = _shape_table()
     shape = float(np.interp(magnitude * magnitude / square, ratios, shapes))
     scale = float(np.sqrt(square * np.exp(gammaln(1 / shape) - gammaln(3 / shape))))
-    return float(np.sqrt(variance)), float(np.log(fourth / variance**2)), shape, scale
+    kurtosis = max(fourth / variance**2, 1.0)  # nothing has less, but for rounding
+    return float(np.sqrt(variance)), float(np.log(kurtosis)), shape, scale
 
 
 @lru_cache(maxsize=1)
