@@ -22,7 +22,7 @@ import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,17 +36,18 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import (
     _check_sample_weight,
+    check_consistent_length,
     check_is_fitted,
     column_or_1d,
     validate_data,
 )
 
 from detectorkit.decoding import COLOR_SPACES, ColorSpace
-from detectorkit.graph.calibration import Calibration
+from detectorkit.graph.calibration import Calibration, SigmoidCalibration
 from detectorkit.images import ImageSequence, Preprocessing, check_images, map_batches
 from detectorkit.utils.validation import check_choice, check_pair, parameter_error
 
-__all__ = ["BaseImageDetector", "ImageInputMixin", "ImageTransformer"]
+__all__ = ["BaseImageDetector", "ImageInputMixin", "ImageTransformer", "Training"]
 
 _DOCS = "https://detectorkit.readthedocs.io/en/latest/generated/{name}.html"
 
@@ -220,6 +221,30 @@ class ImageTransformer(
         return tags
 
 
+class Training(NamedTuple):
+    """What `fit` was given, checked.
+
+    Attributes
+    ----------
+    images : ImageSequence
+        The images, not yet read.
+    classes : ndarray of shape (2,)
+        The labels.
+    codes : ndarray of shape (n_samples,)
+        0 for real, 1 for generated.
+    weight : ndarray of shape (n_samples,) or None
+        One for each image; None where all are the same.
+    groups : ndarray of shape (n_samples,) or None
+        Images of one group are held out together.
+    """
+
+    images: ImageSequence
+    classes: NDArray[Any]
+    codes: NDArray[np.int64]
+    weight: NDArray[np.float64] | None
+    groups: NDArray[Any] | None
+
+
 class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metaclass=ABCMeta):
     """Base of all detectors: binary classifiers whose positive class means "generated".
 
@@ -236,6 +261,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
     classes_: NDArray[Any]
     threshold_: float
     calibration_: Calibration
+    training_summary_: dict[str, Any]
+    class_weight: dict[Any, float] | Literal["balanced"] | None
 
     @abstractmethod
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -332,15 +359,46 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         finally:
             partial.unlink(missing_ok=True)
 
+    def _check_training(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Training:
+        """Check what `fit` was given; the detector has the parameter `class_weight`."""
+        images = self._validate_images(X, reset=True)
+        classes, codes = self._check_y(y)
+        groups = None if groups is None else np.asarray(groups)
+        check_consistent_length(images, codes, groups)
+        weight = self._check_weights(sample_weight, images, classes, codes)
+        return Training(images, classes, codes, weight, groups)
+
+    def _conclude(
+        self,
+        training: Training,
+        held_out: NDArray[np.intp],
+        held_out_scores: NDArray[np.float64],
+        **settings: Any,
+    ) -> None:
+        """Set the attributes that every fitted detector has, from held-out scores."""
+        from detectorkit.evaluation.calibration import fit_slope  # noqa: PLC0415 - of few kinds
+
+        weight = None if training.weight is None else training.weight[held_out]
+        slope = fit_slope(held_out_scores, training.codes[held_out], weight)
+        self.calibration_ = SigmoidCalibration(slope)
+        self.classes_ = training.classes
+        self.threshold_ = 0.0
+        self.training_summary_ = {
+            "n_samples": len(training.codes),
+            "n_real": int(np.sum(training.codes == 0)),
+            "n_generated": int(np.sum(training.codes == 1)),
+            **settings,
+        }
+
     def _check_weights(
         self,
         sample_weight: Any,
-        class_weight: Any,
         images: ImageSequence,
         classes: NDArray[Any],
         codes: NDArray[np.int64],
     ) -> NDArray[np.float64] | None:
         """Give one weight for each image; None where all are the same."""
+        class_weight = self.class_weight
         if sample_weight is None and class_weight is None:
             return None
         weight: NDArray[np.float64] = _check_sample_weight(sample_weight, images, dtype=np.float64)

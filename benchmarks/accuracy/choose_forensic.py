@@ -58,7 +58,7 @@ def gram_of_families(images: list[Any]) -> dict[str, np.ndarray]:
     for name in (*DEFAULT, *OTHERS):
         stack = FeatureStack(ForensicDetector([name])._chosen())  # noqa: SLF001
         parts = Parallel(n_jobs=-1, prefer="threads")(
-            delayed(stack.describe)(np.stack(images[start : start + 64]))
+            delayed(stack.describe_families)(np.stack(images[start : start + 64]))
             for start in range(0, len(images), 64)
         )
         features = np.concatenate([part[0] for part in parts])

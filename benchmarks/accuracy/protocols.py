@@ -158,6 +158,12 @@ def _within(
     ]
 
 
+def public_name(detector: Any) -> str:
+    """Give the class of the library that a detector is of, or else its own."""
+    kinds = [kind for kind in type(detector).__mro__ if kind.__module__.startswith("detectorkit.")]
+    return (kinds or [type(detector)])[0].__name__
+
+
 def describe(name: str, detector: Any, data: Data, command: str) -> dict[str, Any]:
     """Say what is measured, on what and by what."""
     parameters = detector.get_params(deep=False)
@@ -167,7 +173,7 @@ def describe(name: str, detector: Any, data: Data, command: str) -> dict[str, An
         "command": command,
         "detector": {
             "name": name,
-            "class": type(detector).__name__.replace("RememberingForensic", "ForensicDetector"),
+            "class": public_name(detector),
             "parameters": {k: v for k, v in parameters.items() if k not in {"n_jobs", "verbose"}},
         },
         "data": {

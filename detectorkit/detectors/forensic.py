@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -15,7 +16,6 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 from detectorkit.base import BaseImageDetector, ImageTransformer
 from detectorkit.detectors._heads import LinearHead, fit_head
 from detectorkit.evaluation._scoring import encode_labels
-from detectorkit.evaluation.calibration import fit_slope
 from detectorkit.features._native import PLANES, PlaneSpace
 from detectorkit.features.block_dct import BlockDCTTransformer
 from detectorkit.features.hog import HoGTransformer
@@ -24,7 +24,6 @@ from detectorkit.features.residual import ResidualTransformer
 from detectorkit.features.smoothness import SmoothnessTransformer
 from detectorkit.features.spectrum import RadialSpectrumTransformer
 from detectorkit.features.stack import FeatureStack
-from detectorkit.graph.calibration import SigmoidCalibration
 from detectorkit.images import (
     ImageSequence,
     Preprocessing,
@@ -220,14 +219,11 @@ class ForensicDetector(BaseImageDetector):
         settings = self._check_head()
         stack = self._make_stack()
         random_state = check_random_state(self.random_state)
-        images = self._validate_images(X, reset=True)
-        classes, codes = self._check_y(y)
-        groups = None if groups is None else np.asarray(groups)
-        check_consistent_length(images, codes, groups)
-        weight = self._check_weights(sample_weight, self.class_weight, images, classes, codes)
+        training = self._check_training(X, y, sample_weight, groups)
+        images, codes = training.images, training.codes
 
         preprocessing = self._preprocessing(stack)
-        first = stack.describe(images.read(0, preprocessing)[np.newaxis])
+        first = stack.describe_families(images.read(0, preprocessing)[np.newaxis])
         ends = np.cumsum([part.shape[1] for part in first])
         batches = self._describe(images, stack, int(ends[-1]))
         shown = track("Computing features", batches, len(codes), show=self.verbose)
@@ -237,25 +233,15 @@ class ForensicDetector(BaseImageDetector):
             features,
             codes,
             families=slices,
-            sample_weight=weight,
-            groups=groups,
+            sample_weight=training.weight,
+            groups=training.groups,
             random_state=random_state,
             **settings,
         )
-        held_out_weight = None if weight is None else weight[fitted.held_out]
-        slope = fit_slope(fitted.held_out_scores, codes[fitted.held_out], held_out_weight)
-        self.calibration_ = SigmoidCalibration(slope)
-        self.classes_ = classes
         self.transformers_ = stack.transformers
         self.families_ = dict(zip(stack.names, slices, strict=True))
         self.head_ = fitted.head
-        self.threshold_ = 0.0
-        self.training_summary_: dict[str, Any] = {
-            "n_samples": len(codes),
-            "n_real": int(np.sum(codes == 0)),
-            "n_generated": int(np.sum(codes == 1)),
-            **settings,
-        }
+        self._conclude(training, fitted.held_out, fitted.held_out_scores, **settings)
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -391,8 +377,8 @@ class ForensicDetector(BaseImageDetector):
     def _describe(
         self, images: ImageSequence, stack: FeatureStack, n_features: int, score: Any = None
     ) -> Iterator[NDArray[np.float32]]:
-        describe = _Describer(stack, n_features, score)
-        return map_batches(describe, images, self._preprocessing(stack), n_jobs=self.n_jobs)
+        function = partial(_compute, stack=stack, n_features=n_features, score=score)
+        return map_batches(function, images, self._preprocessing(stack), n_jobs=self.n_jobs)
 
     def _preprocessing(self, stack: FeatureStack) -> Preprocessing:
         size = None if self.image_size is None else check_pair(self, "image_size")
@@ -442,24 +428,9 @@ class ForensicDetector(BaseImageDetector):
         )
 
 
-class _Describer:
-    """From a batch of images to their features, or to what a function makes of these."""
-
-    def __init__(self, stack: FeatureStack, n_features: int, score: Any = None) -> None:
-        self.stack = stack
-        self.n_features = n_features
-        self.score = score
-
-    def __call__(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        features = np.concatenate(self.stack.describe(batch), axis=1)
-        if features.shape[1] != self.n_features:
-            raise ValueError(
-                f"ForensicDetector: an image of {batch.shape[1]} x {batch.shape[2]} pixels has "
-                f"{features.shape[1]} features, but the first one in `fit` had {self.n_features}, "
-                "as HoG features depend on the size. Set `image_size` of HoGTransformer, or of the "
-                "detector, to bring all images to one size."
-            )
-        if self.score is None:
-            return features
-        scores: NDArray[np.float32] = self.score(features)
-        return scores
+def _compute(
+    batch: NDArray[Any], *, stack: FeatureStack, n_features: int, score: Any
+) -> NDArray[np.float32]:
+    """Go from a batch of images to their features, or to what a function makes of these."""
+    features = stack.describe(batch, n_features)
+    return features if score is None else score(features)

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from detectorkit.base import BaseImageDetector
 from detectorkit.decoding import ColorSpace
 from detectorkit.detectors._linear_svm import GRAM_LIMIT, solve_gram, solve_stream
-from detectorkit.evaluation.calibration import fit_slope
 from detectorkit.features.hog import BlockNorm, check_hog_parameters, hog_features
-from detectorkit.graph.calibration import SigmoidCalibration
 from detectorkit.images import (
     ImageSequence,
     Preprocessing,
@@ -201,39 +199,25 @@ class HoGSVMDetector(BaseImageDetector):
         check_choice(self, "solver", ("auto", "gram", "stream"))
         hog, preprocessing = check_hog_parameters(self), self._check_preprocessing()
         random_state = check_random_state(self.random_state)
-        images = self._validate_images(X, reset=True)
-        classes, codes = self._check_y(y)
-        groups = None if groups is None else np.asarray(groups)
-        check_consistent_length(images, codes, groups)
-        weight = self._check_weights(sample_weight, self.class_weight, images, classes, codes)
+        training = self._check_training(X, y, sample_weight, groups)
+        images, codes = training.images, training.codes
 
         working_size = images.read(0, preprocessing).shape[:2]
         uses_gram = self.solver == "gram" or (self.solver == "auto" and len(codes) <= GRAM_LIMIT)
         parts = self._features(images, preprocessing, hog, working_size)
         batches = track("Computing features", parts, len(codes), show=self.verbose)
-        settings = {"C": C, "sample_weight": weight, "random_state": random_state}
+        settings = {"C": C, "sample_weight": training.weight, "random_state": random_state}
         if uses_gram:
             features = concatenate_batches(batches, len(codes))
-            solution = solve_gram(features, codes, groups=groups, **settings)
+            solution = solve_gram(features, codes, groups=training.groups, **settings)
         else:
             solution = solve_stream(batches, codes, verbose=self.verbose, **settings)
 
-        held_out_weight = None if weight is None else weight[solution.held_out]
-        self.calibration_ = SigmoidCalibration(
-            fit_slope(solution.held_out_scores, codes[solution.held_out], held_out_weight)
-        )
-        self.classes_ = classes
         self.coef_ = solution.coef[np.newaxis]
         self.intercept_ = np.array([solution.intercept])
-        self.threshold_ = 0.0
         self.working_size_ = working_size
-        self.training_summary_: dict[str, Any] = {
-            "n_samples": len(codes),
-            "n_real": int(np.sum(codes == 0)),
-            "n_generated": int(np.sum(codes == 1)),
-            "C": C,
-            "solver": "gram" if uses_gram else "stream",
-        }
+        solver = "gram" if uses_gram else "stream"
+        self._conclude(training, solution.held_out, solution.held_out_scores, C=C, solver=solver)
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:

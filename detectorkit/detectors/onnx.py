@@ -203,7 +203,12 @@ class OnnxDetector(BaseImageDetector):
                 "Use a file that `save` or `detectorkit train` wrote."
             )
         record = ModelRecord.from_json(text)
-        if _input_name(session) == "pixels" and record.preprocessing.image_size is None:
+        self._stack = None  # what computes features, where the graph begins with these
+        if session.get_inputs()[0].name == "features":
+            from detectorkit.features.stack import FeatureStack  # noqa: PLC0415 - few graphs need it
+
+            self._stack = FeatureStack.from_record(record.features)
+        elif record.preprocessing.image_size is None:
             raise ModelFileError(f"{name}: the record is damaged; it lacks the size of the pixels.")
         self.record_ = record
         self.onnx_model_ = content
@@ -214,16 +219,12 @@ class OnnxDetector(BaseImageDetector):
 
     def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         session = self._get_session()
-        name = _input_name(session)
-        if name == "features":
-            from detectorkit.features.stack import FeatureStack  # noqa: PLC0415 - few graphs need it
-
-            described = FeatureStack.from_record(self.record_.features).describe(batch)
-            rows = np.concatenate(described, axis=1)
-            scores: NDArray[np.float32] = session.run(["score"], {name: rows})[0]
+        if self._stack is not None:
+            rows = self._stack.describe(batch, session.get_inputs()[0].shape[1])
+            scores: NDArray[np.float32] = session.run(["score"], {"features": rows})[0]
             return scores
         parts = [
-            session.run(["score"], {name: batch[part]})[0]
+            session.run(["score"], {"pixels": batch[part]})[0]
             for part in iter_slices(len(batch), _RUN_SIZE)
         ]
         return np.concatenate(parts)
@@ -237,11 +238,6 @@ class OnnxDetector(BaseImageDetector):
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()
         return {key: value for key, value in state.items() if key != "_session"}
-
-
-def _input_name(session: Any) -> str:
-    """Give "pixels", or "features" where these are to be computed first."""
-    return str(session.get_inputs()[0].name)
 
 
 def _make_session(content: bytes, name: str) -> Any:

@@ -137,6 +137,7 @@ class NativeTransformer(ImageTransformer):
     """Base of the transformers that take images at native resolution."""
 
     _color_spaces = tuple(PLANES)
+
     color_space: Any
     crop_size: tuple[int, int] | None
     tile_size: tuple[int, int] | None
@@ -172,16 +173,23 @@ class NativeTransformer(ImageTransformer):
     def _split(self, batch: NDArray[Any]) -> list[Planes]:
         return split_planes(self._crop(as_levels(batch)), self.color_space)
 
-    def _compute_planes(self, split: list[Planes], shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Compute the features of planes that come from images of a shape (n, height, width)."""
+    def _compute_planes(
+        self, split: list[Planes], shape: tuple[int, ...], masks: list[Planes] | None = None
+    ) -> NDArray[np.float32]:
+        """Compute the features of planes that come from images of a shape (n, height, width).
+
+        Masks of the same sizes are cut into the same tiles; `_describe` finds them as "mask".
+        """
         settings = self._settings()
         least = self._least_size(settings)
         parts = []
         for index, planes in enumerate(split):
-            is_half = self.color_space == "ycbcr" and index > 0
-            tiles = self._cut_tiles(planes, 2 if is_half else 1)
+            shrunk = 2 if self.color_space == "ycbcr" and index > 0 else 1
+            tiles = self._cut_tiles(planes, shrunk)
             if tiles.shape[1] < least[0] or tiles.shape[2] < least[1]:
                 raise self._size_error(shape, least)
+            if masks is not None:
+                settings["mask"] = self._cut_tiles(masks[index], shrunk)
             features = self._describe(tiles, settings)
             if len(features) > shape[0]:
                 features = features.reshape(shape[0], -1, features.shape[1]).mean(axis=1)

@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.features._native import NativeTransformer, Planes, PlaneSpace, check_planes
-from detectorkit.utils.validation import check_choice, check_integer, check_pair
+from detectorkit.utils.validation import check_argument, check_choice, check_integer, check_pair
 
 __all__ = ["LBPTransformer", "code_numbers", "lbp_histograms", "tile_map"]
 
 Neighborhood = Literal["square", "circle"]
 Codes = Literal["uniform", "default"]
 
+NEIGHBORHOODS: Final = ("square", "circle")
+CODES: Final = ("uniform", "default")
 N_NEIGHBORS: Final = 8
 N_UNIFORM: Final = 59
 
@@ -67,7 +69,7 @@ def lbp_histograms(
     Raises
     ------
     ValueError
-        If the images have a wrong form or are too small.
+        If the images have a wrong form or are too small, or an option is unknown.
 
     See Also
     --------
@@ -97,6 +99,8 @@ def lbp_histograms(
     >>> lbp_histograms(np.zeros((2, 64, 64), dtype=np.uint8), grid=(4, 4)).shape
     (2, 944)
     """
+    check_argument("lbp_histograms", "neighborhood", neighborhood, NEIGHBORHOODS)
+    check_argument("lbp_histograms", "codes", codes, CODES)
     least = 2 * radius + grid[0], 2 * radius + grid[1]
     planes = check_planes("lbp_histograms", images, least)
     find = _square_codes if neighborhood == "square" else _circle_codes
@@ -320,8 +324,8 @@ class LBPTransformer(NativeTransformer):
     def _settings(self) -> dict[str, Any]:
         return {
             "radius": check_integer(self, "radius", least=1),
-            "neighborhood": check_choice(self, "neighborhood", ("square", "circle")),
-            "codes": check_choice(self, "codes", ("uniform", "default")),
+            "neighborhood": check_choice(self, "neighborhood", NEIGHBORHOODS),
+            "codes": check_choice(self, "codes", CODES),
             "grid": check_pair(self, "grid"),
             "root": bool(check_choice(self, "root", (False, True))),
         }

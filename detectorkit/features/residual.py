@@ -10,7 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.features._native import NativeTransformer, Planes, PlaneSpace, check_planes
-from detectorkit.utils.validation import check_choice, check_integer, parameter_error
+from detectorkit.utils.validation import (
+    check_argument,
+    check_choice,
+    check_integer,
+    parameter_error,
+)
 
 __all__ = [
     "ResidualTransformer",
@@ -68,7 +73,7 @@ def residual_cooccurrences(
     Raises
     ------
     ValueError
-        If the images have a wrong form or are too small.
+        If the images have a wrong form or are too small, or a filter is unknown.
 
     See Also
     --------
@@ -92,6 +97,8 @@ def residual_cooccurrences(
     >>> residual_cooccurrences(np.zeros((2, 64, 64), dtype=np.uint8)).shape
     (2, 338)
     """
+    for residual in residuals:
+        check_argument("residual_cooccurrences", "residuals", residual, tuple(ORDERS))
     longest = max(ORDERS[residual] for residual in residuals)
     planes = check_planes("residual_cooccurrences", images, (order + longest,) * 2)
     pattern_of, n_patterns = _patterns(2 * truncation + 1, order)

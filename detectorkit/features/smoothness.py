@@ -18,7 +18,6 @@ from detectorkit.features._native import (
     PlaneSpace,
     as_levels,
     check_planes,
-    split_planes,
 )
 from detectorkit.features.glcm import ANGLES, PROPERTIES, are_distinct_integers, glcm_properties
 from detectorkit.features.skin import Masks, check_mask, skin_mask
@@ -403,10 +402,12 @@ class SmoothnessTransformer(NativeTransformer):
             raise parameter_error(self, "glcm_distances", expected)
         return {"window_sizes": self.window_sizes, "distances": distances}
 
-    def _describe(
-        self, planes: Planes, settings: dict[str, Any], mask: Masks | None = None
-    ) -> NDArray[np.float32]:
+    def _describe(self, planes: Planes, settings: dict[str, Any]) -> NDArray[np.float32]:
         sizes, distances = settings["window_sizes"], settings["distances"]
+        mask = settings.get("mask")
+        if mask is not None:
+            # Co-occurrences are of the same pixels as the other statistics, also of all.
+            mask = _filled(mask.view(bool), _least_side(sizes) // 2)
         parts = [smoothness_statistics(planes, window_sizes=sizes, mask=mask)]
         if len(distances) > 0:
             parts.append(glcm_properties(planes, distances=distances, mask=mask))
@@ -415,23 +416,13 @@ class SmoothnessTransformer(NativeTransformer):
     def _compute(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         if self.region == "image":
             return super()._compute(batch)
-        settings = self._settings()
-        least = self._least_size(settings)
-        levels = self._crop(as_levels(batch))
-        skin = skin_mask(levels)
-        parts = []
-        for index, planes in enumerate(split_planes(levels, self.color_space)):
-            step = 2 if self.color_space == "ycbcr" and index > 0 else 1
-            mask = skin[:, ::step, ::step][:, : planes.shape[1], : planes.shape[2]]
-            tiles = self._cut_tiles(planes, step)
-            tile_masks = self._cut_tiles(mask.view(np.uint8), step).view(bool)
-            if tiles.shape[1] < least[0] or tiles.shape[2] < least[1]:
-                raise self._size_error(batch.shape, least)
-            # Co-occurrences are of the same pixels as the other statistics, also of all.
-            filled = _filled(tile_masks, _least_side(self.window_sizes) // 2)
-            features = self._describe(tiles, settings, filled)
-            parts.append(features.reshape(len(batch), -1, features.shape[1]).mean(axis=1))
-        return np.concatenate(parts, axis=1, dtype=np.float32)
+        split = self._split(batch)
+        skin = skin_mask(self._crop(as_levels(batch))).view(np.uint8)
+        masks = [skin]
+        for planes in split[1:]:
+            step = skin.shape[1] // planes.shape[1]  # 2 where colour has half the height
+            masks.append(skin[:, ::step, ::step][:, : planes.shape[1], : planes.shape[2]])
+        return self._compute_planes(split, batch.shape, masks)
 
     def _least_size(self, settings: dict[str, Any]) -> tuple[int, int]:
         side = max([_least_side(settings["window_sizes"]), *(d + 1 for d in settings["distances"])])

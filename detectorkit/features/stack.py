@@ -70,13 +70,43 @@ class FeatureStack:
         is_gray = all(p.color_space == "gray" for p in self._preparations)
         self.color_space: ColorSpace = "gray" if is_gray else "rgb"
 
-    def describe(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """Compute the features of images of one size.
+    def describe(self, batch: NDArray[Any], n_features: int) -> NDArray[np.float32]:
+        """Compute all features of images of one size.
 
         Parameters
         ----------
         batch : ndarray of shape (n, height, width) or (n, height, width, 3)
             Grey or RGB, as `color_space` says; floats are rounded to 8 bits.
+        n_features : int
+            How many features there must be.
+
+        Returns
+        -------
+        features : ndarray of shape (n, `n_features`), dtype float32
+            Those of all transformers, side by side.
+
+        Raises
+        ------
+        ValueError
+            If there are more or fewer.
+        """
+        features = np.concatenate(self.describe_families(batch), axis=1)
+        if features.shape[1] != n_features:
+            raise ValueError(
+                f"ForensicDetector: an image of {batch.shape[1]} x {batch.shape[2]} pixels has "
+                f"{features.shape[1]} features, but the first one in `fit` had {n_features}, as "
+                "HoG features depend on the size. Set `image_size` of HoGTransformer, or of the "
+                "detector, to bring all images to one size."
+            )
+        return features
+
+    def describe_families(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
+        """Compute the features of images of one size, family by family.
+
+        Parameters
+        ----------
+        batch : ndarray of shape (n, height, width) or (n, height, width, 3)
+            As for `describe`.
 
         Returns
         -------

@@ -145,6 +145,7 @@ def _add_lbp(
     bins = graph.add("Gather", graph.constant(numbers.astype(np.int64)), str(total))
     bins = graph.add("Add", bins, graph.constant((tile * n_codes).astype(np.int64)))
     bins = graph.add("Reshape", bins, graph.constant(np.array([0, height * width])))
+    # One for each pixel, and a row of zeros for each image, whose number the graph does not know.
     ones = graph.add("Cast", graph.add("GreaterOrEqual", bins, bins), to=FLOAT)
     empty = graph.constant(np.zeros((1, len(area) * n_codes), np.float32))
     first = graph.add("Mul", graph.slice(ones, 1, 0, 1), graph.constant(np.float32(0)))

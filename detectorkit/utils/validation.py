@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
-__all__ = ["check_choice", "check_integer", "check_pair", "check_real", "parameter_error"]
+__all__ = [
+    "check_argument",
+    "check_choice",
+    "check_integer",
+    "check_pair",
+    "check_real",
+    "parameter_error",
+]
 
 
 def parameter_error(estimator: Any, name: str, expected: str) -> ValueError:
@@ -28,6 +35,30 @@ def parameter_error(estimator: Any, name: str, expected: str) -> ValueError:
     """
     value = getattr(estimator, name)
     return ValueError(f"{type(estimator).__name__}: {name}={value!r} must be {expected}.")
+
+
+def check_argument(caller: str, name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Check that an argument of a function is one of several values.
+
+    Parameters
+    ----------
+    caller : str
+        The name of the function.
+    name : str
+        The name of the argument.
+    value : object
+        What was given.
+    choices : sequence
+        The values that are allowed.
+
+    Raises
+    ------
+    ValueError
+        If it is none of the choices.
+    """
+    if value not in choices:
+        allowed = ", ".join(map(repr, choices))
+        raise ValueError(f"{caller}: {name}={value!r} must be one of {allowed}.")
 
 
 def check_choice(estimator: Any, name: str, choices: Sequence[Any]) -> Any:

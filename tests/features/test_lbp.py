@@ -108,6 +108,13 @@ def test_wrong_parameters_are_named(name, value):
         LBPTransformer(**{name: value}).fit(make((1, 30, 30)))
 
 
+def test_unknown_options_are_refused():
+    with pytest.raises(ValueError, match="lbp_histograms: codes='riu2' must be one of"):
+        lbp_histograms(make((1, 9, 9)), codes="riu2")
+    with pytest.raises(ValueError, match="lbp_histograms: neighborhood='cross' must be one of"):
+        lbp_histograms(make((1, 9, 9)), neighborhood="cross")
+
+
 def test_too_small_images_are_refused():
     with pytest.raises(ValueError, match="at least 8 x 9"):
         lbp_histograms(make((1, 7, 20)), radius=2, grid=(4, 5))

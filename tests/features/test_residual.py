@@ -156,6 +156,11 @@ def test_wrong_parameters_are_named(name, value):
         ResidualTransformer(**{name: value}).fit(make((1, 30, 30)))
 
 
+def test_unknown_filters_are_refused():
+    with pytest.raises(ValueError, match="residual_cooccurrences: residuals='fourth' must be one"):
+        residual_cooccurrences(make((1, 9, 9)), residuals=("fourth",))
+
+
 def test_needed_sizes():
     with pytest.raises(ValueError, match="at least 6 x 6"):
         ResidualTransformer().fit(make((1, 5, 30)))

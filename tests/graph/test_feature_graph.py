@@ -61,6 +61,14 @@ def test_native_features_come_with_the_record_of_how_they_are_made(upsampled):
     assert record["features"][2]["statistics"] == ["cooccurrences"]
 
 
+def test_a_loaded_stack_says_that_hog_wants_images_of_one_size(upsampled):
+    X, y = upsampled.data[:20], upsampled.target[:20]
+    model = ForensicDetector([HoGTransformer()], random_state=0).fit(X, y).to_onnx()
+    detector = OnnxDetector(model.SerializeToString()).fit(X)
+    with pytest.raises(ValueError, match="HoG features depend on the size"):
+        detector.predict([X[0][:48]])
+
+
 def test_features_from_a_later_version_are_refused(upsampled):
     X, y = upsampled.data[:20], upsampled.target[:20]
     model = ForensicDetector(["residual"], random_state=0).fit(X, y).to_onnx()
