@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING, Any
 from detectorkit._version import __version__
 
 if TYPE_CHECKING:
+    from detectorkit.detectors.backbone import BackboneDetector
+    from detectorkit.detectors.cnn import CNNDetector
     from detectorkit.detectors.forensic import ForensicDetector
     from detectorkit.detectors.hog_svm import HoGSVMDetector
     from detectorkit.detectors.onnx import OnnxDetector, load_detector
     from detectorkit.exceptions import ImageReadError, ModelFileError
 
 __all__ = [
+    "BackboneDetector",
+    "CNNDetector",
     "ForensicDetector",
     "HoGSVMDetector",
     "ImageReadError",
@@ -27,6 +31,8 @@ __all__ = [
 ]
 
 _HOME_OF = {
+    "BackboneDetector": "detectorkit.detectors.backbone",
+    "CNNDetector": "detectorkit.detectors.cnn",
     "ForensicDetector": "detectorkit.detectors.forensic",
     "HoGSVMDetector": "detectorkit.detectors.hog_svm",
     "OnnxDetector": "detectorkit.detectors.onnx",

@@ -3,6 +3,8 @@
 ::
 
     Exception
+     ├── LookupError
+     │    └── BackboneNotFoundError   a pretrained network that is not installed
      ├── OSError
      │    └── ImageReadError   a file that cannot be decoded; knows its path and index
      └── ValueError
@@ -14,7 +16,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["ImageReadError", "ModelFileError"]
+__all__ = ["BackboneNotFoundError", "ImageReadError", "ModelFileError"]
 
 
 class ImageReadError(OSError):
@@ -59,3 +61,34 @@ class ImageReadError(OSError):
 
 class ModelFileError(ValueError):
     """Raised when a file is not an ONNX detector that this library can run."""
+
+
+class BackboneNotFoundError(LookupError):
+    """Raised when a pretrained network is not installed.
+
+    Parameters
+    ----------
+    name : str
+        What was asked for.
+    cure : str
+        How to get it.
+
+    Attributes
+    ----------
+    name : str
+        What was asked for.
+
+    Examples
+    --------
+    >>> from detectorkit.exceptions import BackboneNotFoundError
+    >>> print(BackboneNotFoundError("deit-huge", "Known names are deit-tiny and resnet-18."))
+    The backbone 'deit-huge' is not installed. Known names are deit-tiny and resnet-18.
+    """
+
+    def __init__(self, name: str, cure: str) -> None:
+        self.name = name
+        self._cure = cure
+        super().__init__(f"The backbone {name!r} is not installed. {cure}")
+
+    def __reduce__(self) -> tuple[type[BackboneNotFoundError], tuple[str, str]]:
+        return type(self), (self.name, self._cure)

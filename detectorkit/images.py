@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -29,6 +29,8 @@ __all__ = [
     "Preprocessing",
     "check_images",
     "concatenate_batches",
+    "cut_crops",
+    "enlarge_to_cover",
     "iter_slices",
     "map_batches",
 ]
@@ -52,11 +54,15 @@ class Preprocessing:
     as_uint8 : bool, default=True
         Whether float images are rounded to 8 bits, as a file would hold them, before anything
         else. Rows of a 2-D array never are: they may have been scaled by an earlier step.
+    n_crops : int or None, default=None
+        None resizes whole images. A number cuts so many crops of `image_size` at native
+        resolution instead, see `cut_crops`; what is computed of them is averaged.
     """
 
     image_size: tuple[int, int] | None
     color_space: ColorSpace
     as_uint8: bool = True
+    n_crops: int | None = None
 
     @property
     def array_shape(self) -> tuple[int, ...]:
@@ -71,13 +77,17 @@ class Preprocessing:
         record : dict
             What another program needs to prepare an image in the same way.
         """
-        return {
+        record = {
             "image_size": self.image_size,
             "color_space": self.color_space,
             "resize": "area where it shrinks, linear where it enlarges",
             "dtype": "uint8",
             "value_range": [0, 255],
         }
+        if self.n_crops is not None:
+            record["resize"] = "linear, of images smaller than a crop only"
+            record["n_crops"] = self.n_crops
+        return record
 
 
 class ImageSequence(Sequence[Any]):
@@ -133,6 +143,23 @@ class ImageSequence(Sequence[Any]):
             )
         return self.read(int(index), Preprocessing(None, "rgb"))
 
+    def take(self, index: NDArray[np.intp]) -> ImageSequence:
+        """Give some of the images.
+
+        Parameters
+        ----------
+        index : ndarray of int
+            Their positions.
+
+        Returns
+        -------
+        images : ImageSequence
+            In the order of `index`. What error messages say counts from its beginning.
+        """
+        items = self.items
+        chosen = items[index] if isinstance(items, np.ndarray) else [items[int(i)] for i in index]
+        return ImageSequence(chosen, are_rows=self._are_rows, max_pixels=self._max_pixels)
+
     def read(self, index: int, preprocessing: Preprocessing) -> Image:
         """Read one image.
 
@@ -146,7 +173,8 @@ class ImageSequence(Sequence[Any]):
         Returns
         -------
         image : ndarray of shape (height, width) or (height, width, 3)
-            Values are uint8, or float32 for float arrays that were not rounded.
+            Values are uint8, or float32 for float arrays that were not rounded. Where crops are
+            wanted, there is one more axis in front.
 
         Raises
         ------
@@ -155,6 +183,10 @@ class ImageSequence(Sequence[Any]):
         ValueError
             If the array is no image.
         """
+        if preprocessing.n_crops is not None and preprocessing.image_size is not None:
+            whole = replace(preprocessing, image_size=None, n_crops=None)
+            crops = self.read(index, whole)
+            return cut_crops(crops, preprocessing.image_size, preprocessing.n_crops)
         item = self.items[index]
         if isinstance(item, str | os.PathLike):
             image: Image = load_image(
@@ -184,7 +216,7 @@ class ImageSequence(Sequence[Any]):
         Yields
         ------
         images : ndarray of shape (n, height, width) or (n, height, width, 3)
-            Consecutive images of one size and type.
+            Consecutive images of one size and type; with crops, those of as many crops.
         """
         if self._is_ready(preprocessing):
             yield np.asarray(self.items)
@@ -203,6 +235,8 @@ class ImageSequence(Sequence[Any]):
         """Whether the items are one array that is already what is wanted."""
         items = self.items
         if not isinstance(items, np.ndarray) or items.dtype != np.uint8:
+            return False
+        if preprocessing.n_crops is not None:
             return False
         channels = () if preprocessing.color_space == "gray" else (3,)
         size_fits = preprocessing.image_size in {None, items.shape[1:3]}
@@ -346,6 +380,57 @@ def _checked_array(image: NDArray[Any], index: int, *, check_range: bool) -> Ima
     if image.ndim == 3:
         image = image[..., 0] if image.shape[2] == 1 else image[..., :3]
     return image
+
+
+def enlarge_to_cover(image: Image, size: tuple[int, int]) -> Image:
+    """Enlarge an image, keeping its aspect, until a window fits into it.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3)
+        The image.
+    size : tuple of (int, int)
+        Height and width of the window.
+
+    Returns
+    -------
+    enlarged : ndarray
+        The same image, if the window fits already.
+    """
+    factor = max(size[0] / image.shape[0], size[1] / image.shape[1])
+    if factor <= 1:
+        return image
+    wanted = [max(round(n * factor), m) for n, m in zip(image.shape[:2], size, strict=True)]
+    return resize_image(image, (wanted[0], wanted[1]))
+
+
+def cut_crops(image: Image, size: tuple[int, int], n_crops: int) -> Image:
+    """Cut crops from fixed places of an image, at its own resolution.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3)
+        The image; if it is smaller than a crop, it is enlarged.
+    size : tuple of (int, int)
+        Height and width of a crop.
+    n_crops : int
+        1 for the centre, 5 for the corners and the centre, or the square of a number, for a
+        grid from edge to edge.
+
+    Returns
+    -------
+    crops : ndarray of shape (n, *size) or (n, *size, 3)
+        Those that differ: fewer than `n_crops`, where the image is not larger than a crop.
+    """
+    image = enlarge_to_cover(image, size)
+    spare = np.array(image.shape[:2]) - size
+    side = int(np.sqrt(n_crops))
+    shares = np.linspace(0, 1, 2 if n_crops == 5 else side) if n_crops > 1 else np.array([0.5])
+    corners = [(a, b) for a in shares for b in shares]
+    if n_crops == 5:
+        corners.append((0.5, 0.5))
+    places = dict.fromkeys(tuple((spare * corner).astype(int).tolist()) for corner in corners)
+    return np.stack([image[top : top + size[0], left : left + size[1]] for top, left in places])
 
 
 def iter_slices(n: int, size: int = BATCH_SIZE) -> Iterator[slice]:

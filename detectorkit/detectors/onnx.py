@@ -1,30 +1,28 @@
-"""Run a saved detector: an ONNX file with its record, and nothing unpickled."""
+"""Run an ONNX file: a saved detector, or a classifier from elsewhere. Nothing is unpickled."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils.validation import check_consistent_length, check_is_fitted
+from sklearn.utils.validation import check_consistent_length
 
-from detectorkit.base import BaseImageDetector
-from detectorkit.exceptions import ModelFileError
-from detectorkit.graph.record import RECORD_KEY, ModelRecord
-from detectorkit.images import iter_slices, map_batches
+from detectorkit.detectors._graph_detector import GraphDetector
+from detectorkit.utils.validation import check_choice
 
 if TYPE_CHECKING:
-    import onnx
+    from detectorkit.graph.inputs import NetworkInput
+    from detectorkit.graph.networks import Output
 
 __all__ = ["OnnxDetector", "load_detector"]
 
-_RUN_SIZE = 4  # images in one run of the graph; its intermediate results then fit into a cache
+_OUTPUTS = ("auto", "logit", "logits", "probability", "probabilities")
 
 
-class OnnxDetector(BaseImageDetector):
-    """Run a detector that was saved as an ONNX graph.
+class OnnxDetector(GraphDetector):
+    """Run a detector that was saved as an ONNX graph, or any exported binary classifier.
 
     Read more in the :ref:`User Guide <saving>`.
 
@@ -33,7 +31,17 @@ class OnnxDetector(BaseImageDetector):
     Parameters
     ----------
     model : str, Path or bytes
-        The ONNX file, or its content. It must hold the record that `save` writes.
+        The ONNX file, or its content. Unless `preprocessing` is given, it must hold the record
+        that `save` writes.
+    preprocessing : NetworkInput, default=None
+        For a classifier from elsewhere: how images are prepared for it. None takes this from the
+        record of a saved detector.
+    output : {"auto", "logit", "logits", "probability", "probabilities"}, default="auto"
+        What such a classifier gives: one logit or probability for each image, or one for each
+        class. "auto" reads it from the shape of the output and from the last node.
+    generated_index : {0, 1}, default=1
+        Which output of two is that of generated images; of one output, whether it falls (0) or
+        rises (1) with them.
     n_jobs : int, default=None
         Number of threads that decode images and run the graph. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
@@ -60,6 +68,11 @@ class OnnxDetector(BaseImageDetector):
     `fit` loads the model and trains nothing, so that the detector can stand beside others in
     scikit-learn's tools. The graph runs in onnxruntime.
 
+    A classifier from elsewhere is checked when it is loaded: it needs one input of images, channels
+    first or last, of any number of images or of one at a time; weights inside its file or its
+    folder; and finite scores for a probe. Its score is the logit of "generated", and
+    its probabilities are those that it gives itself, until `calibrate` fits others.
+
     Examples
     --------
     >>> import tempfile
@@ -79,19 +92,30 @@ class OnnxDetector(BaseImageDetector):
     # A graph takes pixels, not rows of numbers that may have been scaled.
     input_shape = None
 
-    def __init__(self, model: str | os.PathLike[str] | bytes, *, n_jobs: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | bytes,
+        *,
+        preprocessing: NetworkInput | None = None,
+        output: Output = "auto",
+        generated_index: Literal[0, 1] = 1,
+        n_jobs: int | None = None,
+    ) -> None:
         self.model = model
+        self.preprocessing = preprocessing
+        self.output = output
+        self.generated_index = generated_index
         self.n_jobs = n_jobs
 
     @classmethod
-    def from_file(cls, path: str | os.PathLike[str], *, n_jobs: int | None = None) -> Self:
-        """Load a saved detector, ready to predict.
+    def from_file(cls, path: str | os.PathLike[str], **parameters: Any) -> Self:
+        """Load a model, ready to predict.
 
         Parameters
         ----------
         path : str or Path
             The ONNX file.
-        n_jobs : int, default=None
+        **parameters : object
             As in the constructor.
 
         Returns
@@ -106,7 +130,7 @@ class OnnxDetector(BaseImageDetector):
         OSError
             If it cannot be read.
         """
-        detector = cls(path, n_jobs=n_jobs)
+        detector = cls(path, **parameters)
         detector._load()
         return detector
 
@@ -146,112 +170,22 @@ class OnnxDetector(BaseImageDetector):
             )
         return self
 
-    def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Score the images.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, height, width) or \
-                (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            Higher means "generated"; `predict` cuts at `threshold_`.
-
-        Raises
-        ------
-        ImageReadError
-            If a file cannot be decoded; it names the path and its index.
-        """
-        check_is_fitted(self)
-        images = self._validate_images(X, reset=False)
-        batches = map_batches(self._run, images, self.record_.preprocessing, n_jobs=self.n_jobs)
-        return np.concatenate(list(batches)).astype(np.float64)
-
-    def to_onnx(self) -> onnx.ModelProto:
-        """Give the model, with threshold and calibration as they are now.
-
-        Returns
-        -------
-        model : onnx.ModelProto
-            From "pixels" to "score" and "probability".
-        """
-        from dataclasses import replace  # noqa: PLC0415 - only wanted where onnx is
-
-        from onnx import load_model_from_string  # noqa: PLC0415 - costs import time
-
-        from detectorkit.graph.builder import revise_model  # noqa: PLC0415 - imports onnx
-
-        check_is_fitted(self)
-        model = load_model_from_string(self.onnx_model_)
-        record = replace(
-            self.record_, threshold=float(self.threshold_), calibration=self.calibration_
-        )
-        return revise_model(model, record)
-
     def _load(self) -> None:
-        content = self.model if isinstance(self.model, bytes) else Path(self.model).read_bytes()
-        name = "model" if isinstance(self.model, bytes) else os.fspath(self.model)
-        session = _make_session(content, name)
-        text = session.get_modelmeta().custom_metadata_map.get(RECORD_KEY)
-        if text is None:
-            raise ModelFileError(
-                f"{name} has no detectorkit record, so how to prepare images for it is unknown. "
-                "Use a file that `save` or `detectorkit train` wrote."
-            )
-        record = ModelRecord.from_json(text)
-        self._stack = None  # what computes features, where the graph begins with these
-        if session.get_inputs()[0].name == "features":
-            from detectorkit.features.stack import FeatureStack  # noqa: PLC0415 - few graphs need it
+        is_content = isinstance(self.model, bytes)
+        name = "model" if is_content else os.fspath(self.model)
+        if self.preprocessing is None:
+            content = self.model if is_content else Path(self.model).read_bytes()
+            self._adopt(content, name)
+            return
+        from detectorkit.graph.networks import adopt_classifier  # noqa: PLC0415 - imports onnx
 
-            self._stack = FeatureStack.from_record(record.features)
-        elif record.preprocessing.image_size is None:
-            raise ModelFileError(f"{name}: the record is damaged; it lacks the size of the pixels.")
-        self.record_ = record
-        self.onnx_model_ = content
-        self._session = session
-        self.classes_ = np.array(self.record_.classes)
-        self.threshold_ = self.record_.threshold
-        self.calibration_ = self.record_.calibration
-
-    def _run(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        session = self._get_session()
-        if self._stack is not None:
-            rows = self._stack.describe(batch, session.get_inputs()[0].shape[1])
-            scores: NDArray[np.float32] = session.run(["score"], {"features": rows})[0]
-            return scores
-        parts = [
-            session.run(["score"], {"pixels": batch[part]})[0]
-            for part in iter_slices(len(batch), _RUN_SIZE)
-        ]
-        return np.concatenate(parts)
-
-    def _get_session(self) -> Any:
-        # Sessions can't be pickled, so copies make their own when they first need one.
-        if getattr(self, "_session", None) is None:
-            self._session = _make_session(self.onnx_model_, "model")
-        return self._session
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        return {key: value for key, value in state.items() if key != "_session"}
-
-
-def _make_session(content: bytes, name: str) -> Any:
-    import onnxruntime  # noqa: PLC0415 - late: it costs import time
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong is said by the exception
-    options.intra_op_num_threads = 1  # batches run side by side instead, by `n_jobs`
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # onnxruntime's exceptions have no public base class.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ModelFileError(f"{name} is no ONNX model that can be run: {reason}") from error
+        classifier = adopt_classifier(
+            self.model if is_content else Path(self.model),
+            self.preprocessing,
+            output=check_choice(self, "output", _OUTPUTS),
+            generated_index=check_choice(self, "generated_index", (0, 1)),
+        )
+        self._adopt(classifier, name)
 
 
 def load_detector(path: str | os.PathLike[str], *, n_jobs: int | None = None) -> OnnxDetector:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import compose, helper, inliner, numpy_helper
 
 from detectorkit._version import __version__
 from detectorkit.graph.calibration import Calibration, SigmoidCalibration
@@ -46,6 +46,7 @@ class GraphBuilder:
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
+        self._opsets = dict(_OPSETS)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 
@@ -88,6 +89,36 @@ class GraphBuilder:
         name = name or f"{self._prefix}{operator}_{len(self.nodes) + 1}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
+
+    def include(
+        self, model: onnx.ModelProto, inputs: dict[str, str], *, prefix: str
+    ) -> tuple[str, ...]:
+        """Add all nodes of another model, and write the graph in its version of the operators.
+
+        Parameters
+        ----------
+        model : onnx.ModelProto
+            The other model; one a graph.
+        inputs : dict of str to str
+            What its inputs are called here.
+        prefix : str
+            What its own names begin with here.
+
+        Returns
+        -------
+        outputs : tuple of str
+            What its outputs are called here.
+        """
+        model = inliner.inline_local_functions(model)
+        known = {tensor.name for tensor in model.graph.initializer}
+        model = compose.add_prefix(model, prefix)
+        renamed = {prefix + name: here for name, here in inputs.items() if name not in known}
+        for node in model.graph.node:
+            node.input[:] = [renamed.get(name, name) for name in node.input]
+        self.nodes.extend(model.graph.node)
+        self.constants.extend(model.graph.initializer)
+        self._opsets |= {one.domain: one.version for one in model.opset_import}
+        return tuple(one.name for one in model.graph.output)
 
     def slice(self, tensor: str, axis: int, start: int, stop: int) -> str:
         """Add a slice along one axis.
@@ -190,6 +221,7 @@ class GraphBuilder:
                 "features", onnx.TensorProto.FLOAT, ["n", n_features]
             )
         domains = sorted({node.domain for node in self.nodes} | {""})
+        opsets = [helper.make_opsetid(name, self._opsets[name]) for name in domains]
         graph = helper.make_graph(
             self.nodes,
             record.detector,
@@ -202,8 +234,8 @@ class GraphBuilder:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid(name, _OPSETS[name]) for name in domains],
-            ir_version=_IR_VERSION,
+            opset_imports=opsets,
+            ir_version=max(_IR_VERSION, helper.find_min_ir_version_for(opsets, ignore_unknown=True)),
             producer_name="detectorkit",
             producer_version=__version__,
         )

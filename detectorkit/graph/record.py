@@ -40,6 +40,9 @@ class ModelRecord:
         How a score becomes a probability.
     training : dict
         Summary of the training data and of the settings used.
+    run_size : int or None, default=None
+        Images in one run of the graph, where their number changes what is computed; 1 for graphs
+        that are quantised dynamically.
     library_version : str
         The detectorkit that wrote it.
     """
@@ -51,6 +54,7 @@ class ModelRecord:
     threshold: float
     calibration: Calibration
     training: dict[str, Any] = field(default_factory=dict)
+    run_size: int | None = None
     library_version: str = __version__
 
     def to_json(self) -> str:
@@ -71,6 +75,7 @@ class ModelRecord:
             "threshold": self.threshold,
             "calibration": self.calibration.to_record(),
             "training": self.training,
+            "run_size": self.run_size,
             "library": {"name": "detectorkit", "version": self.library_version},
         }
         return json.dumps(content, indent=1)
@@ -110,6 +115,7 @@ class ModelRecord:
                 threshold=float(content["threshold"]),
                 calibration=calibration_from_record(content["calibration"]),
                 training=content["training"],
+                run_size=content.get("run_size"),
                 library_version=content["library"]["version"],
             )
         except (KeyError, TypeError, json.JSONDecodeError) as error:
@@ -122,7 +128,12 @@ def _preprocessing(content: dict[str, Any]) -> Preprocessing:
     if content["image_size"] is None:
         return Preprocessing(None, content["color_space"])
     height, width = content["image_size"]
-    return Preprocessing((int(height), int(width)), content["color_space"])
+    n_crops = content.get("n_crops")
+    return Preprocessing(
+        (int(height), int(width)),
+        content["color_space"],
+        n_crops=None if n_crops is None else int(n_crops),
+    )
 
 
 def _two(classes: list[Any]) -> list[Any]:

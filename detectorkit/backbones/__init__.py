@@ -1,0 +1,26 @@
+"""Pretrained networks that features are taken from: where they are, what they take, whose they are."""
+
+from __future__ import annotations
+
+from detectorkit.backbones.embedding import EmbeddingCache, embed_images
+from detectorkit.backbones.registry import (
+    REGISTRY,
+    Backbone,
+    BackboneEntry,
+    backbone_folder,
+    find_backbone,
+    read_backbone,
+    write_backbone,
+)
+
+__all__ = [
+    "REGISTRY",
+    "Backbone",
+    "BackboneEntry",
+    "EmbeddingCache",
+    "backbone_folder",
+    "embed_images",
+    "find_backbone",
+    "read_backbone",
+    "write_backbone",
+]

@@ -1,0 +1,208 @@
+"""From images to the features of a backbone, each computed once."""
+
+from __future__ import annotations
+
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from threading import Lock
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.backbones.registry import Backbone
+from detectorkit.images import ImageSequence, concatenate_batches, iter_slices, map_batches
+from detectorkit.utils.progress import track
+
+__all__ = ["EmbeddingCache", "cache_name", "embed_images", "key_of"]
+
+_KEY_BYTES: Final = 16
+_BATCH: Final = 8
+_RUN_SIZE: Final = 4
+_PART: Final = 512  # features in a file of the cache: what is lost if a run is stopped
+
+
+class EmbeddingCache:
+    """Features on disk, by the pixels that they are of.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files are; made when the first is written.
+
+    Notes
+    -----
+    The key is a hash of the prepared pixels, so the same picture is found again whatever its file
+    is called, and in every fold of a cross-validation. Files are arrays of numpy without pickle.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._known: dict[bytes, NDArray[np.float32]] = {}
+        self._new: list[bytes] = []
+        self._lock = Lock()
+        for path in sorted(folder.glob("part-*.npz")):
+            with np.load(path, allow_pickle=False) as part:
+                keys = [key.tobytes() for key in part["keys"]]
+                self._known.update(zip(keys, part["values"], strict=True))
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def get(self, key: bytes) -> NDArray[np.float32] | None:
+        """Give features.
+
+        Parameters
+        ----------
+        key : bytes
+            What `key_of` gave.
+
+        Returns
+        -------
+        features : ndarray of shape (n_features,) or None
+            None if they are not known.
+        """
+        return self._known.get(key)
+
+    def put(self, key: bytes, features: NDArray[np.float32]) -> None:
+        """Keep features.
+
+        Parameters
+        ----------
+        key : bytes
+            What `key_of` gave.
+        features : ndarray of shape (n_features,)
+            What belongs to it.
+        """
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = features
+                self._new.append(key)
+            if len(self._new) >= _PART:
+                self._write()
+
+    def flush(self) -> None:
+        """Write what is new to a file of its own."""
+        with self._lock:
+            if self._new:
+                self._write()
+
+    def _write(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        keys = np.stack([np.frombuffer(key, np.uint8) for key in self._new])
+        values = np.stack([self._known[key] for key in self._new])
+        name = f"part-{blake2b(keys.tobytes(), digest_size=8).hexdigest()}.npz"
+        unfinished = self._folder / f"{name}.partial"
+        with unfinished.open("wb") as file:
+            np.savez(file, keys=keys, values=values)
+        unfinished.replace(self._folder / name)
+        self._new = []
+
+
+def key_of(pixels: NDArray[np.uint8]) -> bytes:
+    """Give the key of an image in the cache.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        The image as the backbone takes it.
+
+    Returns
+    -------
+    key : bytes
+        A hash.
+    """
+    return blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=_KEY_BYTES).digest()
+
+
+def embed_images(
+    backbone: Backbone,
+    images: ImageSequence,
+    *,
+    cache_dir: Path | None = None,
+    n_jobs: int | None = None,
+    verbose: bool = False,
+) -> NDArray[np.float32]:
+    """Compute the features of images; with crops, their means.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        What computes them.
+    images : ImageSequence
+        The images, not yet read.
+    cache_dir : Path, default=None
+        Folder that keeps features from one call to the next, for all backbones. None keeps none.
+    n_jobs : int, default=None
+        Number of threads that read images and run the network.
+    verbose : bool, default=False
+        Whether to show progress on standard error.
+
+    Returns
+    -------
+    features : ndarray of shape (n_samples, n_features), dtype float32
+        One row an image.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded; it names the path and its index.
+    """
+    from detectorkit.detectors._graph_detector import make_session  # noqa: PLC0415 - needs us
+
+    session = make_session(backbone.content, backbone.name)
+    folder = None if cache_dir is None else Path(cache_dir) / cache_name(backbone)
+    cache = None if folder is None else EmbeddingCache(folder)
+    function = partial(_embed, backbone=backbone, session=session, cache=cache)
+    preprocessing = backbone.network_input.preprocessing
+    batches = map_batches(function, images, preprocessing, n_jobs=n_jobs, batch_size=_BATCH)
+    shown = track("Computing features", batches, len(images), show=verbose)
+    try:
+        return concatenate_batches(iter(shown), len(images))
+    finally:
+        if cache is not None:
+            cache.flush()
+
+
+def cache_name(backbone: Backbone) -> str:
+    """Give the name of the folder of a backbone's features.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        The backbone.
+
+    Returns
+    -------
+    name : str
+        Another one, if the weights or the scaling are others.
+    """
+    made_of = blake2b(backbone.content, digest_size=8)
+    made_of.update(repr((backbone.network_input.mean, backbone.network_input.std)).encode())
+    return f"{backbone.name}-{made_of.hexdigest()}"
+
+
+def _embed(
+    batch: NDArray[Any], *, backbone: Backbone, session: Any, cache: EmbeddingCache | None
+) -> NDArray[np.float32]:
+    is_cropped = backbone.network_input.n_crops is not None
+    n_images = len(batch)
+    pixels = batch.reshape(-1, *batch.shape[2:]) if is_cropped else batch
+    keys = [] if cache is None else [key_of(image) for image in pixels]
+    known = [None if cache is None else cache.get(key) for key in keys] or [None] * len(pixels)
+    missing = [i for i, row in enumerate(known) if row is None]
+    rows = dict(enumerate(known))
+    name = session.get_inputs()[0].name
+    for part in iter_slices(len(missing), backbone.run_size or _RUN_SIZE):
+        index = missing[part]
+        levels = pixels[index] if pixels.dtype == np.uint8 else pixels[index] * np.float32(255)
+        scaled = backbone.network_input.scale(levels)
+        found = session.run(None, {name: scaled})[0].reshape(len(index), -1).astype(np.float32)
+        for i, row in zip(index, found, strict=True):
+            rows[i] = row
+            if cache is not None:
+                cache.put(keys[i], row)
+    features = np.stack([rows[i] for i in range(len(pixels))])
+    mean: NDArray[np.float32] = features.reshape(n_images, -1, features.shape[1]).mean(axis=1)
+    return mean

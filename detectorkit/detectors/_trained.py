@@ -1,0 +1,355 @@
+"""Detectors that are trained with torch and are ONNX graphs from then on."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length
+
+from detectorkit.base import Training
+from detectorkit.detectors._graph_detector import GraphDetector
+from detectorkit.graph.inputs import NetworkInput
+from detectorkit.images import ImageSequence, Preprocessing
+from detectorkit.training.augmentation import Augmentation
+from detectorkit.utils.extras import require_extra
+from detectorkit.utils.validation import check_choice, check_integer, check_real, parameter_error
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from detectorkit.training.loop import Schedule, TrainingSet
+
+__all__ = ["TorchDetector", "balanced_chances", "sample_pixels", "split_validation"]
+
+
+def split_validation(
+    training: Training,
+    origin: NDArray[Any] | None,
+    *,
+    share: float,
+    by_origin: bool,
+    random_state: np.random.RandomState,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Set a validation part aside.
+
+    Parameters
+    ----------
+    training : Training
+        What `fit` was given.
+    origin : ndarray of shape (n_samples,) or None
+        Where each image is from.
+    share : float
+        The share of the part; 0 sets nothing aside.
+    by_origin : bool
+        Whether it is a generator and sources that are left out whole, rather than single images.
+    random_state : RandomState
+        Shuffles.
+
+    Returns
+    -------
+    train, val : ndarray of int
+        Indices. The second is empty where there are too few images or groups to set any aside.
+    """
+    from detectorkit.evaluation.splitters import (  # noqa: PLC0415 - imports much
+        LeaveOneGeneratorOut,
+        StratifiedGroupShuffleSplit,
+    )
+
+    codes = training.codes
+    groups = np.arange(len(codes)) if training.groups is None else training.groups
+    if by_origin and origin is not None:
+        splitter = LeaveOneGeneratorOut(shuffle=True, random_state=random_state)
+        cuts = list(splitter.split(codes, codes, np.column_stack([origin, groups.astype(str)])))
+        train, val = cuts[random_state.randint(len(cuts))]
+        return np.asarray(train), np.asarray(val)
+    fewest = min(len(np.unique(groups[codes == code])) for code in (0, 1))
+    if share == 0 or fewest < 2:
+        return np.arange(len(codes)), np.arange(0)
+    share = max(share, 1 / fewest)
+    shuffle = StratifiedGroupShuffleSplit(1, test_size=share, random_state=random_state)
+    train, val = next(shuffle.split(codes, codes, groups))
+    return np.sort(train), np.sort(val)
+
+
+_N_CALIBRATION = 128  # images that the ranges of activations are measured on
+
+
+class TorchDetector(GraphDetector):
+    """Base of the detectors whose whole network is trained.
+
+    A subclass defines `_make_network` and the parameters that it needs beside the common ones.
+    """
+
+    image_size: tuple[int, int] | None
+    learning_rate: float
+    batch_size: int
+    max_epochs: int
+    patience: int
+    validation_fraction: float
+    validation: Literal["images", "origins"]
+    balance: Literal["origin"] | None
+    augmentation: Literal["default"] | Augmentation | None
+    n_crops: int | None
+    quantize: Literal["static", "dynamic"] | None
+    checkpoint: str | Path | None
+    device: str
+    random_state: int | np.random.RandomState | None
+    verbose: bool
+
+    @abstractmethod
+    def _make_network(self) -> tuple[nn.Module, NetworkInput]:
+        """Make the network, from scaled images to two logits, and say how images are prepared."""
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, origin: Any = None
+    ) -> Self:
+        """Train the network and export it.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+        y : array-like of shape (n_samples,)
+            The labels: 0 for real, 1 for generated.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Factors of the loss. None gives all the same.
+        groups : array-like of shape (n_samples,), default=None
+            Images of one group are on one side of the validation split: copies of a picture, or a
+            photograph and its reconstruction.
+        origin : array-like of shape (n_samples,), default=None
+            The generator of each generated image, the source of each photograph; see `balance` and
+            `validation`.
+
+        Returns
+        -------
+        self : object
+            The fitted detector.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        ImportError
+            If the extra "train" is not installed.
+        ValueError
+            If a parameter is wrong, X is not a set of images, or y does not have two classes.
+        """
+        settings = self._check_settings()
+        require_extra("train", "torch", "onnxscript", caller=f"To train, {type(self).__name__}")
+        import torch  # noqa: PLC0415 - an extra
+
+        from detectorkit.training.loop import fit_network, score_images  # noqa: PLC0415 - as above
+
+        random_state = check_random_state(self.random_state)
+        training = self._check_training(X, y, sample_weight, groups)
+        if origin is not None:
+            origin = np.asarray(origin).astype(str)
+            check_consistent_length(training.codes, origin)
+        schedule = self._schedule(random_state, settings)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(schedule.seed)
+            network, network_input = self._make_network()
+            data = self._prepare(training, origin, network_input, settings, random_state)
+            checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
+            history = fit_network(
+                network, data, schedule, checkpoint=checkpoint, verbose=self.verbose
+            )
+            held_out = data.val if len(data.val) else data.train
+            scores = score_images(network, data, held_out, schedule)
+        self.history_ = history
+        settings |= {"n_epochs": len(history), "n_validation": len(data.val)}
+        self._conclude(training, held_out, scores.astype(np.float64), **settings)
+        self._export(network, data, held_out)
+        return self
+
+    def _check_settings(self) -> dict[str, Any]:
+        """Check the parameters; give those that are worth keeping with the model."""
+        if self.n_crops not in {None, 1, 4, 5, 9, 16, 25}:
+            raise parameter_error(self, "n_crops", "None, 1, 4, 5, 9, 16 or 25")
+        check_choice(self, "quantize", (None, "static", "dynamic"))
+        check_choice(self, "validation", ("images", "origins"))
+        check_choice(self, "balance", (None, "origin"))
+        augmentation = self.augmentation
+        if augmentation not in {None, "default"} and not isinstance(augmentation, Augmentation):
+            raise parameter_error(self, "augmentation", "'default', None or an Augmentation")
+        fraction = check_real(self, "validation_fraction", above=-1e-9, below=1)
+        return {
+            "learning_rate": self._check_rate(),
+            "batch_size": check_integer(self, "batch_size", least=1),
+            "max_epochs": check_integer(self, "max_epochs", least=1),
+            "patience": check_integer(self, "patience", least=1),
+            "validation_fraction": max(fraction, 0.0),
+            "quantize": self.quantize,
+        }
+
+    def _check_rate(self) -> float:
+        return check_real(self, "learning_rate", above=0)
+
+    def _prepare(
+        self,
+        training: Training,
+        origin: NDArray[Any] | None,
+        network_input: NetworkInput,
+        settings: dict[str, Any],
+        random_state: np.random.RandomState,
+    ) -> TrainingSet:
+        from detectorkit.training.loop import TrainingSet  # noqa: PLC0415 - needs torch
+
+        train, val = split_validation(
+            training,
+            origin,
+            share=settings["validation_fraction"],
+            by_origin=self.validation == "origins",
+            random_state=random_state,
+        )
+        chances = None
+        if self.balance == "origin" and origin is not None:
+            chances = balanced_chances(training.codes[train], origin[train])
+        chosen = self.augmentation
+        return TrainingSet(
+            images=training.images,
+            codes=training.codes,
+            weight=np.ones(len(training.codes)) if training.weight is None else training.weight,
+            train=train,
+            val=val,
+            chances=chances,
+            network_input=network_input,
+            augmentation=Augmentation() if chosen == "default" else chosen,  # type: ignore[arg-type]
+        )
+
+    def _schedule(self, random_state: np.random.RandomState, settings: dict[str, Any]) -> Schedule:
+        import torch  # noqa: PLC0415 - an extra
+        from joblib import effective_n_jobs  # noqa: PLC0415 - late: it costs import time
+
+        from detectorkit.training.loop import Schedule  # noqa: PLC0415 - needs torch
+
+        device = self.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return Schedule(
+            learning_rate=settings["learning_rate"],
+            batch_size=self.batch_size,
+            max_epochs=self.max_epochs,
+            patience=self.patience,
+            device=device,
+            n_threads=effective_n_jobs(self.n_jobs),
+            seed=int(random_state.randint(2**31)),
+        )
+
+    def _export(self, network: nn.Module, data: TrainingSet, held_out: NDArray[np.intp]) -> None:
+        """Turn the network into ONNX, see that it says the same, and keep nothing else."""
+        from detectorkit.graph.networks import network_graph  # noqa: PLC0415 - imports onnx
+        from detectorkit.graph.record import ModelRecord  # noqa: PLC0415 - as above
+        from detectorkit.training.export import export_network, largest_difference  # noqa: PLC0415
+
+        network_input = data.network_input
+        shape = (network_input.n_channels, *network_input.image_size)
+        exported = export_network(network, shape)
+        pixels = sample_pixels(data.images, held_out[:16], network_input.preprocessing)
+        scaled = network_input.scale(pixels)
+        difference = largest_difference(network, exported, scaled)
+        self.training_summary_["export_difference"] = difference
+        record = ModelRecord(
+            detector=type(self).__name__,
+            preprocessing=network_input.preprocessing,
+            features=[],
+            classes=self.classes_.tolist(),
+            threshold=self.threshold_,
+            calibration=self.calibration_,
+            training=self.training_summary_,
+        )
+        model = network_graph(exported, network_input, record, output="logits")
+        self._adopt(model.SerializeToString(), type(self).__name__)
+        self._quantize(data.images, data.codes, data.train, held_out)
+
+    def _quantize(
+        self,
+        images: ImageSequence,
+        codes: NDArray[np.int64],
+        train: NDArray[np.intp],
+        held_out: NDArray[np.intp],
+    ) -> None:
+        """Store the network in 8 bits, if that is asked for, and say what it costs."""
+        how: Any = self.quantize
+        if how is None:
+            return
+        from onnx import load_model_from_string  # noqa: PLC0415 - costs import time
+
+        from detectorkit.graph.builder import revise_model  # noqa: PLC0415 - imports onnx
+        from detectorkit.graph.quantization import quantize_model  # noqa: PLC0415 - as above
+
+        some = train[:: max(1, len(train) // _N_CALIBRATION)]
+        pixels = sample_pixels(images, some, self.record_.preprocessing)
+        before, floats = self.onnx_model_, self._score(images.take(held_out))
+        self._adopt(quantize_model(before, how, pixels), type(self).__name__)
+        if how == "dynamic":
+            record = replace(self.record_, run_size=1)
+            model = revise_model(load_model_from_string(self.onnx_model_), record)
+            self._adopt(model.SerializeToString(), type(self).__name__)
+        quantized = self._score(images.take(held_out))
+        self.quantization_ = {
+            "method": how,
+            "n": len(held_out),
+            "accuracy_float": float(np.mean((floats > 0) == codes[held_out])),
+            "accuracy": float(np.mean((quantized > 0) == codes[held_out])),
+            "largest_score_change": float(np.abs(quantized - floats).max()),
+            "bytes_float": len(before),
+            "bytes": len(self.onnx_model_),
+        }
+        self.training_summary_["quantization"] = self.quantization_
+
+
+def sample_pixels(
+    images: ImageSequence, index: NDArray[np.intp], preprocessing: Preprocessing
+) -> NDArray[Any]:
+    """Read images as a graph takes them; of crops the first.
+
+    Parameters
+    ----------
+    images : ImageSequence
+        The images.
+    index : ndarray of int
+        Which of them.
+    preprocessing : Preprocessing
+        How they are read.
+
+    Returns
+    -------
+    pixels : ndarray of shape (n, height, width) or (n, height, width, 3)
+        One array.
+    """
+    found = [images.read(int(i), preprocessing) for i in index]
+    if preprocessing.n_crops is not None:
+        found = [crops[0] for crops in found]
+    return np.stack(found)
+
+
+def balanced_chances(codes: NDArray[np.int64], origin: NDArray[Any]) -> NDArray[np.float64]:
+    """Give both classes the same chance, and within each all origins.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n_samples,)
+        0 for real, 1 for generated.
+    origin : ndarray of shape (n_samples,)
+        Where each image is from.
+
+    Returns
+    -------
+    chances : ndarray of shape (n_samples,)
+        Of sum 1.
+    """
+    chances = np.zeros(len(codes))
+    for code in (0, 1):
+        names, counts = np.unique(origin[codes == code], return_counts=True)
+        for name, count in zip(names, counts, strict=True):
+            chances[(codes == code) & (origin == name)] = 0.5 / len(names) / count
+    return chances

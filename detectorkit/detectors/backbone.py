@@ -1,0 +1,385 @@
+"""Pretrained networks with a small head, or trained on."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length
+
+from detectorkit.detectors._trained import TorchDetector, balanced_chances, split_validation
+from detectorkit.graph.inputs import NetworkInput
+from detectorkit.training.augmentation import Augmentation
+from detectorkit.utils.validation import check_integer, check_pair, check_real
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from detectorkit.backbones import Backbone
+
+__all__ = ["BackboneDetector"]
+
+_HEAD_RATE = 1e-3
+_WHOLE_RATE = 1e-4
+
+
+class BackboneDetector(TorchDetector):
+    """Detect generated images by the features of a pretrained network.
+
+    By default the network stays as it is, and a small head learns from its features; torch is not
+    needed for that. With ``fine_tune=True`` all of it is trained.
+
+    Read more in the :ref:`User Guide <backbones>`.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    backbone : str or Path, default="efficientnet-lite0"
+        Name of a backbone, see ``detectorkit backbones list``, or path of an ONNX file that gives
+        features. With `fine_tune`, also a name on the model hub or a folder that transformers saved.
+    bottleneck : int or None, default=64
+        Units of the layer between features and output; None gives a linear classifier.
+    fine_tune : bool, default=False
+        Whether the backbone is trained too; needs the extra "train".
+    image_size : tuple of (int, int), default=None
+        Height and width that images are brought to, or of the crops. None takes the backbone's own;
+        only networks of convolutions can have another one.
+    n_crops : int, default=None
+        None resizes whole images. A number (1, 4, 5, 9, 16 or 25) takes so many crops at native
+        resolution. Of a fixed backbone the features are averaged in training, the scores in
+        predictions.
+    network_input : NetworkInput, default=None
+        How images are prepared, for an ONNX file that does not say it.
+    learning_rate : float, default=None
+        Of Adam. None takes 1e-3 for a head alone and 1e-4 for the whole network.
+    alpha : float, default=1e-4
+        Strength of the L2 penalty of a head alone.
+    dropout : float, default=0.2
+        Share of the activations that is dropped before each layer of the head, with `fine_tune`.
+    batch_size : int, default=32
+        Images in a step of training.
+    max_epochs : int, default=50
+        Passes over the training images, at most.
+    patience : int, default=6
+        Epochs without a smaller validation loss after which training stops. The weights of the
+        best epoch are kept.
+    validation_fraction : float, default=0.1
+        Share of the images that training does not see and that says when to stop; 0 trains for
+        `max_epochs`.
+    validation : {"images", "origins"}, default="images"
+        What is set aside: single images, or a generator and a real source as a whole. The second
+        needs `origin` in `fit`.
+    balance : {None, "origin"}, default=None
+        "origin" gives both classes the same weight, and within each all origins; it needs `origin`
+        in `fit`.
+    augmentation : "default", Augmentation or None, default="default"
+        How training images are changed at random, with `fine_tune`.
+    quantize : {None, "static", "dynamic"}, default=None
+        "static" stores weights and activations in 8 bits, best for convolutions; "dynamic" stores
+        weights only, best for transformers, and runs one image at a time. What it costs is in
+        `quantization_`.
+    cache_dir : str or Path, default=None
+        Folder that keeps features of a fixed backbone from one fit to the next. None keeps none.
+    checkpoint : str or Path, default=None
+        File for the state of the training after each epoch, with `fine_tune`. If it exists, `fit`
+        goes on from there.
+    device : str, default="auto"
+        "cpu", "cuda" or another device of torch to train on.
+    class_weight : dict or "balanced", default=None
+        Factors of the loss for each class; "balanced" gives both classes the same sum.
+    input_shape : tuple of int, default=None
+        The shape of one image, (height, width) or (height, width, n_channels), where X is a
+        2-D array of flattened images; one entry may be -1. None refuses 2-D arrays.
+    n_jobs : int, default=None
+        Number of threads that read images and run the network. None means 1 unless in a
+        `joblib.parallel_config` context; -1 means all processors.
+    random_state : int, RandomState instance or None, default=None
+        Draws the weights at the start, the validation part and the order of images.
+    verbose : bool, default=False
+        Whether `fit` shows its progress and the losses on standard error.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The labels; the second means "generated".
+    threshold_ : float
+        The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
+    calibration_ : SigmoidCalibration
+        How `predict_proba` makes probabilities of scores; fitted on the validation part.
+    onnx_model_ : bytes
+        Backbone and head as the content of one ONNX file.
+    history_ : list of dict
+        Losses of each epoch.
+    quantization_ : dict
+        Only with `quantize`: accuracy before and after on held-out images, and sizes in bytes.
+    record_ : ModelRecord
+        What the model says of itself.
+    training_summary_ : dict
+        Number of images in all and by class, the backbone and its licence, and settings; saved with
+        the model.
+    n_features_in_ : int
+        Number of columns of X; only where X was 2-D.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns of X; only where X was 2-D with names that are all strings.
+
+    See Also
+    --------
+    DeiTDetector : With a vision transformer.
+    ResNetDetector : A network from random weights.
+
+    Notes
+    -----
+    The head is scikit-learn's `MLPClassifier` on standardised features. A linear probe on a frozen
+    modern backbone is what generalises best in the field today (arXiv 2509.12995). What it sees
+    depends on the backbone: EfficientNet and DeiT are trained on ImageNet, CLIP on captions; CLIP is
+    not DeiT.
+
+    A backbone that was quantised dynamically, such as "clip-vit-b16", computes something else for
+    each batch. It is run one image at a time.
+
+    References
+    ----------
+    .. [1] U. Ojha, Y. Li, Y. J. Lee, "Towards universal fake image detectors that generalize across
+       generative models", CVPR 2023, :doi:`10.1109/CVPR52729.2023.02345`.
+    .. [2] M. Tan, Q. V. Le, "EfficientNet: rethinking model scaling for convolutional neural
+       networks", ICML 2019, :doi:`10.48550/arXiv.1905.11946`.
+
+    Examples
+    --------
+    >>> from detectorkit import BackboneDetector
+    >>> BackboneDetector("clip-vit-b16", bottleneck=None).backbone
+    'clip-vit-b16'
+    """
+
+    def __init__(
+        self,
+        backbone: str | os.PathLike[str] = "efficientnet-lite0",
+        *,
+        bottleneck: int | None = 64,
+        fine_tune: bool = False,
+        image_size: tuple[int, int] | None = None,
+        n_crops: int | None = None,
+        network_input: NetworkInput | None = None,
+        learning_rate: float | None = None,
+        alpha: float = 1e-4,
+        dropout: float = 0.2,
+        batch_size: int = 32,
+        max_epochs: int = 50,
+        patience: int = 6,
+        validation_fraction: float = 0.1,
+        validation: Literal["images", "origins"] = "images",
+        balance: Literal["origin"] | None = None,
+        augmentation: Literal["default"] | Augmentation | None = "default",
+        quantize: Literal["static", "dynamic"] | None = None,
+        cache_dir: str | Path | None = None,
+        checkpoint: str | Path | None = None,
+        device: str = "auto",
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        input_shape: tuple[int, ...] | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.backbone = backbone
+        self.bottleneck = bottleneck
+        self.fine_tune = fine_tune
+        self.image_size = image_size
+        self.n_crops = n_crops
+        self.network_input = network_input
+        self.learning_rate = learning_rate  # type: ignore[assignment] # None: by fine_tune
+        self.alpha = alpha
+        self.dropout = dropout
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.validation = validation
+        self.balance = balance
+        self.augmentation = augmentation
+        self.quantize = quantize
+        self.cache_dir = cache_dir
+        self.checkpoint = checkpoint
+        self.device = device
+        self.class_weight = class_weight
+        self.input_shape = input_shape
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, origin: Any = None
+    ) -> Self:
+        """Train the head, or all of the network.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
+            array needs `input_shape`.
+        y : array-like of shape (n_samples,)
+            The labels: 0 for real, 1 for generated.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Factors of the loss. None gives all the same.
+        groups : array-like of shape (n_samples,), default=None
+            Images of one group are on one side of the validation split: copies of a picture, or a
+            photograph and its reconstruction.
+        origin : array-like of shape (n_samples,), default=None
+            The generator of each generated image, the source of each photograph; see `balance` and
+            `validation`.
+
+        Returns
+        -------
+        self : object
+            The fitted detector.
+
+        Raises
+        ------
+        BackboneNotFoundError
+            If the backbone is not installed; the message says how it can be.
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        ImportError
+            If the extra "train" is needed and not installed.
+        ValueError
+            If a parameter is wrong, X is not a set of images, or y does not have two classes.
+        """
+        if self.fine_tune:
+            return super().fit(X, y, sample_weight, groups, origin)
+        settings = self._check_settings()
+        random_state = check_random_state(self.random_state)
+        training = self._check_training(X, y, sample_weight, groups)
+        if origin is not None:
+            origin = np.asarray(origin).astype(str)
+            check_consistent_length(training.codes, origin)
+        train, val = split_validation(
+            training,
+            origin,
+            share=settings["validation_fraction"],
+            by_origin=self.validation == "origins",
+            random_state=random_state,
+        )
+        self._fit_head(training, origin, train, val, random_state, settings)
+        return self
+
+    def _fit_head(
+        self,
+        training: Any,
+        origin: NDArray[Any] | None,
+        train: NDArray[np.intp],
+        val: NDArray[np.intp],
+        random_state: np.random.RandomState,
+        settings: dict[str, Any],
+    ) -> None:
+        """Train a head on the features of the fixed backbone; join both."""
+        from detectorkit.backbones import embed_images  # noqa: PLC0415 - late: imports onnx
+        from detectorkit.detectors._network_head import (  # noqa: PLC0415 - as above
+            HeadSettings,
+            fit_network_head,
+        )
+
+        backbone = self._find()
+        features = embed_images(
+            backbone,
+            training.images,
+            cache_dir=None if self.cache_dir is None else Path(self.cache_dir),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
+        weight = np.ones(len(features)) if training.weight is None else training.weight
+        if self.balance == "origin" and origin is not None:
+            weight = weight * balanced_chances(training.codes, origin) * len(features)
+        head = fit_network_head(
+            features,
+            training.codes,
+            weight,
+            train,
+            val,
+            HeadSettings(
+                self.bottleneck,
+                settings["learning_rate"],
+                check_real(self, "alpha", above=-1e-12),
+                self.batch_size,
+                self.max_epochs,
+                self.patience,
+                int(random_state.randint(2**31)),
+                self.verbose,
+            ),
+        )
+        self.history_ = head.history
+        held_out = val if len(val) else train
+        settings |= {
+            "backbone": backbone.name,
+            "backbone_licence": backbone.licence,
+            "backbone_sha256": backbone.sha256,
+            "n_epochs": len(head.history),
+            "n_validation": len(val),
+        }
+        self._conclude(training, held_out, head.score(features[held_out]), **settings)
+        self._join(backbone, head.layers)
+        self._quantize(training.images, training.codes, train, held_out)
+
+    def _join(self, backbone: Backbone, layers: Any) -> None:
+        """Make one graph of backbone and head."""
+        from onnx import load_model_from_string  # noqa: PLC0415 - costs import time
+
+        from detectorkit.graph.networks import network_graph  # noqa: PLC0415 - imports onnx
+        from detectorkit.graph.record import ModelRecord  # noqa: PLC0415 - with it
+
+        record = ModelRecord(
+            detector=type(self).__name__,
+            preprocessing=backbone.network_input.preprocessing,
+            features=[],
+            classes=self.classes_.tolist(),
+            threshold=self.threshold_,
+            calibration=self.calibration_,
+            training=self.training_summary_,
+            run_size=backbone.run_size,
+        )
+        model = network_graph(
+            load_model_from_string(backbone.content),
+            backbone.network_input,
+            record,
+            head=layers,
+            name=backbone.name,
+        )
+        self._adopt(model.SerializeToString(), type(self).__name__)
+
+    def _find(self) -> Backbone:
+        """Find the backbone, at the size and with the crops that are asked for."""
+        from detectorkit.backbones import find_backbone  # noqa: PLC0415 - late: imports onnx
+
+        size = None if self.image_size is None else check_pair(self, "image_size")
+        backbone = find_backbone(self.backbone, self.network_input, image_size=size)
+        return replace(
+            backbone, network_input=replace(backbone.network_input, n_crops=self.n_crops)
+        )
+
+    def _check_settings(self) -> dict[str, Any]:
+        if self.bottleneck is not None:
+            check_integer(self, "bottleneck", least=1)
+        check_real(self, "dropout", above=-1e-9, below=1)
+        settings = super()._check_settings()
+        return settings | {"fine_tune": bool(self.fine_tune), "bottleneck": self.bottleneck}
+
+    def _check_rate(self) -> float:
+        if self.learning_rate is None:
+            return _WHOLE_RATE if self.fine_tune else _HEAD_RATE
+        return super()._check_rate()
+
+    def _make_network(self) -> tuple[nn.Module, NetworkInput]:
+        from detectorkit.backbones.exporting import load_torch_backbone  # noqa: PLC0415 - an extra
+        from detectorkit.training.networks import attach_head  # noqa: PLC0415 - needs torch
+
+        found = load_torch_backbone(os.fspath(self.backbone))
+        taken = replace(self.network_input or found.network_input, n_crops=self.n_crops)
+        if self.image_size is not None:
+            taken = replace(taken, image_size=check_pair(self, "image_size"))
+        layers = () if self.bottleneck is None else (self.bottleneck,)
+        return attach_head(found.network, found.n_features, layers, self.dropout), taken

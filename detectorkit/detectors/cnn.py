@@ -1,0 +1,190 @@
+"""The modified convolutional network of the original study."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from detectorkit.detectors._trained import TorchDetector
+from detectorkit.graph.inputs import NetworkInput
+from detectorkit.training.augmentation import Augmentation
+from detectorkit.utils.validation import check_integer, check_pair, check_real, parameter_error
+
+if TYPE_CHECKING:
+    from torch import nn
+
+__all__ = ["CNNDetector"]
+
+_HALF = (0.5, 0.5, 0.5)  # pixels from -1 to 1
+
+
+class CNNDetector(TorchDetector):
+    """Detect generated images by the modified CNN.
+
+    Convolutions of 32 filters of 2x2, then 64 of 3x3, 128 of 4x4, 256 of 5x5 and 512 of 6x6, with
+    max-pooling after each, dense layers of 256, 128 and 64 units with dropout, and two outputs.
+
+    Read more in the :ref:`User Guide <networks>`.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    image_size : tuple of (int, int), default=(128, 128)
+        Height and width that images are brought to, or of the crops.
+    n_conv : int, default=5
+        Number of convolutions, 1 to 5. The study says five in one place and four in another.
+    dropout : float, default=0.5
+        Share of the activations that is dropped after each dense layer in training.
+    learning_rate : float, default=5e-4
+        Of Adam.
+    batch_size : int, default=32
+        Images in a step of training.
+    max_epochs : int, default=50
+        Passes over the training images, at most.
+    patience : int, default=6
+        Epochs without a smaller validation loss after which training stops. The weights of the
+        best epoch are kept.
+    validation_fraction : float, default=0.1
+        Share of the images that training does not see and that says when to stop; 0 trains for
+        `max_epochs`.
+    validation : {"images", "origins"}, default="images"
+        What is set aside: single images, or a generator and a real source as a whole. The second
+        needs `origin` in `fit`, and stops when the network gets worse on what it does not know.
+    balance : {None, "origin"}, default=None
+        "origin" draws both classes equally often, and within each all origins; it needs `origin`
+        in `fit`.
+    augmentation : "default", Augmentation or None, default="default"
+        How training images are changed at random; None leaves them as they are.
+    n_crops : int, default=None
+        None resizes whole images. A number (1, 4, 5, 9, 16 or 25) learns from crops at native
+        resolution, and predicts the mean score of so many.
+    quantize : {None, "static", "dynamic"}, default=None
+        "static" stores weights and activations in 8 bits, which makes convolutions two to three
+        times as fast and the file a quarter; "dynamic" stores weights only, and runs one image at a
+        time. What it costs is in `quantization_`.
+    checkpoint : str or Path, default=None
+        File for the state of the training after each epoch. If it exists, `fit` goes on from there.
+    device : str, default="auto"
+        "cpu", "cuda" or another device of torch to train on.
+    class_weight : dict or "balanced", default=None
+        Factors of the loss for each class; "balanced" gives both classes the same sum.
+    input_shape : tuple of int, default=None
+        The shape of one image, (height, width) or (height, width, n_channels), where X is a
+        2-D array of flattened images; one entry may be -1. None refuses 2-D arrays.
+    n_jobs : int, default=None
+        Number of threads that read images and, in predictions, run the network. None means 1
+        unless in a `joblib.parallel_config` context; -1 means all processors.
+    random_state : int, RandomState instance or None, default=None
+        Draws the weights at the start, the validation part, the order and the changes of images.
+    verbose : bool, default=False
+        Whether `fit` shows its progress and the losses on standard error.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (2,)
+        The labels; the second means "generated".
+    threshold_ : float
+        The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
+    calibration_ : SigmoidCalibration
+        How `predict_proba` makes probabilities of scores; fitted on the validation part.
+    onnx_model_ : bytes
+        The trained network as the content of an ONNX file.
+    history_ : list of dict
+        Losses and seconds of each epoch.
+    quantization_ : dict
+        Only with `quantize`: accuracy before and after on held-out images, and sizes in bytes.
+    record_ : ModelRecord
+        What the model says of itself.
+    training_summary_ : dict
+        Number of images in all and by class, and settings; saved with the model.
+    n_features_in_ : int
+        Number of columns of X; only where X was 2-D.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the columns of X; only where X was 2-D with names that are all strings.
+
+    See Also
+    --------
+    ResNetDetector : A deeper network.
+    BackboneDetector : A network that was trained on other images before.
+
+    Notes
+    -----
+    `fit` needs the extra "train"; predictions do not. Convolutions keep the size of their maps, and
+    pooling halves it. The loss is the binary cross-entropy of the softmax over both outputs; the
+    score is the difference of the logits. The study does not say its learning rate for this network.
+
+    With the same `random_state`, a training on the same machine gives the same network, also if it
+    was stopped and went on from its checkpoint.
+
+    Examples
+    --------
+    >>> from detectorkit import CNNDetector
+    >>> CNNDetector(n_conv=4, quantize="static").n_conv
+    4
+    """
+
+    def __init__(
+        self,
+        image_size: tuple[int, int] = (128, 128),
+        *,
+        n_conv: int = 5,
+        dropout: float = 0.5,
+        learning_rate: float = 5e-4,
+        batch_size: int = 32,
+        max_epochs: int = 50,
+        patience: int = 6,
+        validation_fraction: float = 0.1,
+        validation: Literal["images", "origins"] = "images",
+        balance: Literal["origin"] | None = None,
+        augmentation: Literal["default"] | Augmentation | None = "default",
+        n_crops: int | None = None,
+        quantize: Literal["static", "dynamic"] | None = None,
+        checkpoint: str | Path | None = None,
+        device: str = "auto",
+        class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        input_shape: tuple[int, ...] | None = None,
+        n_jobs: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.image_size = image_size
+        self.n_conv = n_conv
+        self.dropout = dropout
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.validation = validation
+        self.balance = balance
+        self.augmentation = augmentation
+        self.n_crops = n_crops
+        self.quantize = quantize
+        self.checkpoint = checkpoint
+        self.device = device
+        self.class_weight = class_weight
+        self.input_shape = input_shape
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _make_network(self) -> tuple[nn.Module, NetworkInput]:
+        from detectorkit.training.networks import ModifiedCNN  # noqa: PLC0415 - needs torch
+
+        size = check_pair(self, "image_size")
+        network_input = NetworkInput(size, _HALF, _HALF, n_crops=self.n_crops)
+        return ModifiedCNN(size, n_conv=self.n_conv, dropout=self.dropout), network_input
+
+    def _check_settings(self) -> dict[str, Any]:
+        n_conv = check_integer(self, "n_conv", least=1)
+        if n_conv > 5:
+            raise parameter_error(self, "n_conv", "a whole number from 1 to 5")
+        if min(check_pair(self, "image_size")) < 2**n_conv:
+            raise parameter_error(
+                self, "image_size", f"at least {2**n_conv} high and wide for {n_conv} convolutions"
+            )
+        check_real(self, "dropout", above=-1e-9, below=1)
+        return super()._check_settings() | {"n_conv": n_conv}

@@ -1,0 +1,123 @@
+"""What a network takes: the size, the colours and the scale of its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.decoding import ColorSpace
+from detectorkit.images import Preprocessing
+
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NetworkInput"]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class NetworkInput:
+    """How an image is prepared for a network.
+
+    Attributes
+    ----------
+    image_size : tuple of (int, int)
+        Height and width.
+    mean : tuple of float, default=IMAGENET_MEAN
+        Taken off each channel, where pixels are 0 to 1.
+    std : tuple of float, default=IMAGENET_STD
+        Each channel is divided by it then.
+    color_space : {"gray", "rgb"}, default="rgb"
+        Colours of the image; grey has one channel.
+    n_crops : int or None, default=None
+        None resizes whole images to `image_size`; a number takes so many crops at native
+        resolution, whose scores are averaged: see `detectorkit.images.cut_crops`.
+
+    Examples
+    --------
+    >>> from detectorkit.graph.inputs import NetworkInput
+    >>> NetworkInput((224, 224)).preprocessing.image_size
+    (224, 224)
+    """
+
+    image_size: tuple[int, int]
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    color_space: ColorSpace = "rgb"
+    n_crops: int | None = None
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How images are read."""
+        return Preprocessing(self.image_size, self.color_space, n_crops=self.n_crops)
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels of an image."""
+        return 3 if self.color_space == "rgb" else 1
+
+    @property
+    def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Factor and offset of each channel, from levels of 0 to 255."""
+        mean, std = np.array(self.mean), np.array(self.std)
+        return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
+
+    def scale(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Bring images to the form that the network takes.
+
+        Parameters
+        ----------
+        pixels : ndarray of shape (n, height, width) or (n, height, width, 3)
+            Levels from 0 to 255, of the right size.
+
+        Returns
+        -------
+        scaled : ndarray of shape (n, n_channels, height, width), dtype float32
+            What goes in.
+        """
+        factor, offset = self.scaling
+        if pixels.ndim == 3:
+            pixels = pixels[..., np.newaxis]
+        scaled = pixels.astype(np.float32) * factor + offset
+        return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
+
+    def to_record(self) -> dict[str, Any]:
+        """Give the form that is saved with a backbone.
+
+        Returns
+        -------
+        record : dict
+            For JSON.
+        """
+        return {
+            "image_size": list(self.image_size),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "color_space": self.color_space,
+            "n_crops": self.n_crops,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> NetworkInput:
+        """Read what `to_record` gave.
+
+        Parameters
+        ----------
+        record : dict
+            From JSON.
+
+        Returns
+        -------
+        network_input : NetworkInput
+            The same.
+        """
+        height, width = record["image_size"]
+        return cls(
+            (int(height), int(width)),
+            tuple(map(float, record["mean"])),
+            tuple(map(float, record["std"])),
+            record["color_space"],
+            record["n_crops"],
+        )

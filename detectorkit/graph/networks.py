@@ -1,0 +1,332 @@
+"""Networks inside graphs: scaling in front, a score behind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, version_converter
+
+from detectorkit.exceptions import ModelFileError
+from detectorkit.graph.builder import GraphBuilder
+from detectorkit.graph.calibration import SigmoidCalibration
+from detectorkit.graph.inputs import NetworkInput
+from detectorkit.graph.record import ModelRecord
+
+__all__ = [
+    "DenseLayer",
+    "Output",
+    "add_network",
+    "adopt_classifier",
+    "network_graph",
+    "read_network",
+]
+
+Output = Literal["auto", "logit", "logits", "probability", "probabilities"]
+DenseLayer = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Weights of shape (n_inputs, n_outputs) and offsets."""
+
+_OLDEST_OPSET: Final = 13  # the nodes added here are written for it
+_TARGET_OPSET: Final = 17
+_EPS: Final = 1e-7  # probabilities are kept this far from 0 and 1
+
+
+def read_network(source: Path | bytes) -> onnx.ModelProto:
+    """Read an ONNX file, with the weights that lie beside it.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The file, or its content.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        With all weights inside, of an opset that nodes can be added to.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no ONNX model, or its weights lie outside its folder.
+    OSError
+        If the file cannot be read.
+    """
+    name = str(source) if isinstance(source, Path) else "model"
+    content = source.read_bytes() if isinstance(source, Path) else source
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf's exceptions have no public base class
+        raise ModelFileError(f"{name} is no ONNX model: {error}") from error
+    places = [
+        entry.value
+        for tensor in model.graph.initializer
+        for entry in tensor.external_data
+        if entry.key == "location"
+    ]
+    if places:
+        folder = source.parent.resolve() if isinstance(source, Path) else None
+        for place in places:
+            if folder is None or not (folder / place).resolve().is_relative_to(folder):
+                raise ModelFileError(
+                    f"{name} keeps weights in {place!r}, outside its own folder. Save it with "
+                    "its weights inside."
+                )
+        onnx.load_external_data_for_model(model, str(folder))
+    opset = next((one.version for one in model.opset_import if not one.domain), _TARGET_OPSET)
+    if opset < _OLDEST_OPSET:
+        try:
+            model = version_converter.convert_version(model, _TARGET_OPSET)
+        except Exception as error:
+            raise ModelFileError(
+                f"{name} has opset {opset}, and it cannot be converted to {_TARGET_OPSET}: "
+                f"{error}. Export it anew with opset {_OLDEST_OPSET} or newer."
+            ) from error
+    return model
+
+
+def adopt_classifier(
+    source: Path | bytes, network_input: NetworkInput, *, output: Output, generated_index: int
+) -> bytes:
+    """Make a detector of a binary classifier from elsewhere, and try it.
+
+    Parameters
+    ----------
+    source : Path or bytes
+        The ONNX file, or its content.
+    network_input : NetworkInput
+        How images are prepared for it.
+    output : {"auto", "logit", "logits", "probability", "probabilities"}
+        As in `network_graph`.
+    generated_index : int
+        As in `network_graph`.
+
+    Returns
+    -------
+    content : bytes
+        A detector's ONNX file.
+
+    Raises
+    ------
+    ModelFileError
+        If the model has another form, or gives no finite score.
+    """
+    name = str(source) if isinstance(source, Path) else "model"
+    network = read_network(source)
+    sizes = [dim.dim_value for dim in network.graph.input[0].type.tensor_type.shape.dim]
+    if sizes and sizes[0] > 1:
+        raise ModelFileError(
+            f"{name} takes exactly {sizes[0]} images at a time. Export it with a dynamic first "
+            "dimension, or for one image."
+        )
+    record = ModelRecord(
+        detector="OnnxDetector",
+        preprocessing=network_input.preprocessing,
+        features=[],
+        classes=[0, 1],
+        threshold=0.0,
+        calibration=SigmoidCalibration(1.0),
+        run_size=1 if sizes and sizes[0] == 1 else None,
+    )
+    model = network_graph(
+        network, network_input, record, output=output, generated_index=generated_index, name=name
+    )
+    content: bytes = model.SerializeToString()
+    _probe(content, record, name)
+    return content
+
+
+def _probe(content: bytes, record: ModelRecord, name: str) -> None:
+    """Run a graph on a few images; they need not mean anything."""
+    from detectorkit.detectors._graph_detector import make_session  # noqa: PLC0415 - needs us
+
+    n = record.run_size or 3
+    shape = (n, *record.preprocessing.array_shape)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    session = make_session(content, name)
+    try:
+        scores = session.run(["score"], {"pixels": pixels})[0]
+    except Exception as error:  # onnxruntime's exceptions have no public base class
+        raise ModelFileError(
+            f"{name} fails on {n} images: {error}. Is its first dimension dynamic?"
+        ) from error
+    if scores.shape != (n,) or not np.isfinite(scores).all():
+        raise ModelFileError(f"{name} gives {scores} for {n} images; {n} finite scores were expected.")
+
+
+def add_network(
+    graph: GraphBuilder, network: onnx.ModelProto, network_input: NetworkInput, name: str = "model"
+) -> tuple[str, ...]:
+    """Add a network that sees the graph's "pixels".
+
+    Parameters
+    ----------
+    graph : GraphBuilder
+        Where to.
+    network : onnx.ModelProto
+        Of one input, (n, channels, height, width) or (n, height, width, channels).
+    network_input : NetworkInput
+        How the pixels are scaled for it.
+    name : str, default="model"
+        What error messages call it.
+
+    Returns
+    -------
+    outputs : tuple of str
+        Names of its outputs in the graph.
+
+    Raises
+    ------
+    ModelFileError
+        If its input has another form.
+    """
+    known = {tensor.name for tensor in network.graph.initializer}
+    inputs = [one for one in network.graph.input if one.name not in known]
+    if len(inputs) != 1:
+        raise ModelFileError(f"{name} has {len(inputs)} inputs; one was expected, the images.")
+    is_last = _channels_last(inputs[0], network_input, name)
+    factor, offset = network_input.scaling
+    images = graph.add("Cast", "pixels", to=TensorProto.FLOAT)
+    if network_input.n_channels == 1:
+        images = graph.add("Unsqueeze", images, graph.constant(np.array([3])))
+    images = graph.add("Mul", images, graph.constant(factor))
+    images = graph.add("Add", images, graph.constant(offset))
+    if not is_last:
+        images = graph.add("Transpose", images, perm=[0, 3, 1, 2])
+    if inputs[0].type.tensor_type.elem_type == TensorProto.FLOAT16:
+        images = graph.add("Cast", images, to=TensorProto.FLOAT16)
+    return graph.include(network, {inputs[0].name: images}, prefix="network/")
+
+
+def _channels_last(value: Any, network_input: NetworkInput, name: str) -> bool:
+    """Check the form of a network's input; say where its channels are."""
+    sizes = [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]
+    if len(sizes) != 4:
+        raise ModelFileError(
+            f"{name} takes an input of {len(sizes)} dimensions; 4 were expected, (n, channels, "
+            "height, width) or (n, height, width, channels)."
+        )
+    if value.type.tensor_type.elem_type not in {TensorProto.FLOAT, TensorProto.FLOAT16}:
+        raise ModelFileError(f"{name} takes images that are no floats; export it with floats.")
+    channels = network_input.n_channels
+    is_last = sizes[1] != channels and sizes[3] == channels
+    expected = (
+        (*network_input.image_size, channels) if is_last else (channels, *network_input.image_size)
+    )
+    if any(size not in {None, wanted} for size, wanted in zip(sizes[1:], expected, strict=True)):
+        raise ModelFileError(
+            f"{name} takes images of shape {tuple(sizes[1:])}, but its preprocessing makes "
+            f"{expected}. Change image_size or color_space of the preprocessing."
+        )
+    return is_last
+
+
+def network_graph(
+    network: onnx.ModelProto,
+    network_input: NetworkInput,
+    record: ModelRecord,
+    *,
+    output: Output = "auto",
+    generated_index: int = 1,
+    head: Sequence[DenseLayer] | None = None,
+    name: str = "model",
+) -> onnx.ModelProto:
+    """Build the graph of a detector that is a network.
+
+    Parameters
+    ----------
+    network : onnx.ModelProto
+        From scaled images to logits, probabilities or features.
+    network_input : NetworkInput
+        How pixels are scaled.
+    record : ModelRecord
+        What is written beside it.
+    output : {"auto", "logit", "logits", "probability", "probabilities"}, default="auto"
+        What the network gives, if there is no head. "auto" reads it from the number of outputs and
+        from the last node.
+    generated_index : int, default=1
+        Which of two outputs is that of generated images; of one output, whether it rises (1) or
+        falls (0) with them.
+    head : sequence of (ndarray, ndarray), default=None
+        Dense layers behind the features, with ReLU between them; the last gives one score.
+    name : str, default="model"
+        What error messages call the network.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        From "pixels" to "score" and "probability".
+
+    Raises
+    ------
+    ModelFileError
+        If input or output have an unknown form.
+    """
+    graph = GraphBuilder()
+    outputs = add_network(graph, network, network_input, name)
+    if head is None:
+        score = _add_score(graph, network, outputs[0], output, generated_index, name)
+    else:
+        score = _add_layers(graph, outputs[0], head)
+    column = graph.constant(np.array([-1]))
+    graph.add("Reshape", score, column, name="score")
+    graph.calibrate("score", record.calibration)
+    return graph.to_model(record)
+
+
+def _add_layers(graph: GraphBuilder, features: str, layers: Sequence[DenseLayer]) -> str:
+    for number, (weights, offsets) in enumerate(layers, 1):
+        product = graph.add("MatMul", features, graph.constant(weights.astype(np.float32)))
+        features = graph.add("Add", product, graph.constant(offsets.astype(np.float32)))
+        if number < len(layers):
+            features = graph.add("Relu", features)
+    return features
+
+
+def _add_score(
+    graph: GraphBuilder,
+    network: onnx.ModelProto,
+    tensor: str,
+    output: Output,
+    generated_index: int,
+    name: str,
+) -> str:
+    """Make one score of what a classifier gives: the logit of "generated"."""
+    if output == "auto":
+        output, tensor = _find_output(graph, network, tensor, name)
+    if network.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT16:
+        tensor = graph.add("Cast", tensor, to=TensorProto.FLOAT)
+    if output in {"probability", "probabilities"}:
+        limits = [graph.constant(np.float32(p)) for p in (_EPS, 1 - _EPS)]
+        kept = graph.add("Clip", tensor, *limits)
+        if output == "probability":
+            rest = graph.add("Sub", graph.constant(np.float32(1)), kept)
+            tensor = graph.add("Log", graph.add("Div", kept, rest))
+        else:
+            tensor = graph.add("Log", kept)
+    sign = 1 if generated_index == 1 else -1
+    if output in {"logits", "probabilities"}:
+        return graph.add("MatMul", tensor, graph.constant(np.array([[-sign], [sign]], np.float32)))
+    return graph.add("Mul", tensor, graph.constant(np.float32(sign)))
+
+
+def _find_output(
+    graph: GraphBuilder, network: onnx.ModelProto, tensor: str, name: str
+) -> tuple[Output, str]:
+    """Say what a classifier gives; logits are taken before a last sigmoid or softmax."""
+    sizes = [dim.dim_value for dim in network.graph.output[0].type.tensor_type.shape.dim]
+    width = 1 if len(sizes) == 1 else sizes[-1]
+    if len(sizes) not in {1, 2} or width not in {1, 2}:
+        raise ModelFileError(
+            f"{name} gives an output of shape {sizes}; (n,), (n, 1) or (n, 2) were expected. A "
+            "network of features needs a head: see BackboneDetector. If the shape is not written "
+            "in the file, say what it gives by output='logit', 'logits', 'probability' or "
+            "'probabilities'."
+        )
+    last = next(node for node in reversed(graph.nodes) if tensor in node.output)
+    if last.op_type in {"Sigmoid", "Softmax"}:
+        tensor = last.input[0]
+    return ("logit" if width == 1 else "logits"), tensor

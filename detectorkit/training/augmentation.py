@@ -1,0 +1,135 @@
+"""Random changes of training images, drawn alike for both classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.decoding import decode_image
+from detectorkit.encoding import encode_image
+from detectorkit.images import enlarge_to_cover
+
+__all__ = ["Augmentation"]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How training images are changed at random, whatever their label.
+
+    What an image on the web goes through must not tell the classes apart: so both are encoded,
+    blurred and resampled with the same probabilities.
+
+    Attributes
+    ----------
+    flip : float, default=0.5
+        Probability of a mirror image.
+    geometric : float, default=0.3
+        Probability of a rotation and a scaling. It is interpolated, which weakens fine traces.
+    rotation : float, default=10.0
+        The largest angle, in degrees.
+    scale : tuple of (float, float), default=(0.8, 1.25)
+        Smallest and largest factor of the size.
+    resample : float, default=0.3
+        Probability of making the image smaller and enlarging it again.
+    smallest : float, default=0.5
+        The smallest factor of that.
+    blur : float, default=0.15
+        Probability of a Gaussian blur.
+    sigma : tuple of (float, float), default=(0.3, 1.2)
+        Its standard deviation, in pixels.
+    noise : float, default=0.15
+        Probability of Gaussian noise.
+    deviation : float, default=4.0
+        The largest standard deviation of the noise, in levels of 0 to 255.
+    jpeg : float, default=0.5
+        Probability of a JPEG encode.
+    quality : tuple of (int, int), default=(60, 95)
+        Lowest and highest quality of that.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.training import Augmentation
+    >>> image = np.zeros((80, 60, 3), np.uint8)
+    >>> Augmentation().apply(image, (32, 32), np.random.default_rng(0)).shape
+    (32, 32, 3)
+    """
+
+    flip: float = 0.5
+    geometric: float = 0.3
+    rotation: float = 10.0
+    scale: tuple[float, float] = (0.8, 1.25)
+    resample: float = 0.3
+    smallest: float = 0.5
+    blur: float = 0.15
+    sigma: tuple[float, float] = (0.3, 1.2)
+    noise: float = 0.15
+    deviation: float = 4.0
+    jpeg: float = 0.5
+    quality: tuple[int, int] = (60, 95)
+
+    def apply(
+        self, image: NDArray[np.uint8], size: tuple[int, int], random: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Change an image and cut it to a size.
+
+        Parameters
+        ----------
+        image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+            The image. Where it is larger than `size`, the cut lies anywhere.
+        size : tuple of (int, int)
+            Height and width of the result.
+        random : Generator
+            What is drawn from.
+
+        Returns
+        -------
+        changed : ndarray of shape (*size) or (*size, 3), dtype uint8
+            The changed image.
+        """
+        image = self._cut(enlarge_to_cover(image, size), size, random)
+        if random.random() < self.flip:
+            image = image[:, ::-1]
+        if random.random() < self.resample:
+            image = self._resampled(image, random)
+        if random.random() < self.blur:
+            image = cv2.GaussianBlur(image, (0, 0), random.uniform(*self.sigma))
+        if random.random() < self.noise:
+            noise = random.standard_normal(image.shape, np.float32)
+            noise *= random.uniform(0, self.deviation)
+            image = np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+        if random.random() < self.jpeg:
+            quality = int(random.integers(*self.quality, endpoint=True))
+            data = encode_image(np.ascontiguousarray(image), "JPEG", quality=quality)
+            image = decode_image(data, color_space="rgb" if image.ndim == 3 else "gray")
+        return np.ascontiguousarray(image)
+
+    def _cut(
+        self, image: NDArray[np.uint8], size: tuple[int, int], random: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        """Cut a window of the size from anywhere, or from a turned and scaled image."""
+        height, width = size
+        spare = (image.shape[0] - height, image.shape[1] - width)
+        top, left = (random.integers(n, endpoint=True) for n in spare)
+        if random.random() >= self.geometric:
+            return image[top : top + height, left : left + width]
+        angle = random.uniform(-self.rotation, self.rotation)
+        factor = float(np.exp(random.uniform(*np.log(self.scale))))
+        centre = (left + (width - 1) / 2, top + (height - 1) / 2)
+        matrix = cv2.getRotationMatrix2D(centre, angle, factor)
+        matrix[:, 2] -= (left, top)
+        return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+
+    def _resampled(
+        self, image: NDArray[np.uint8], random: np.random.Generator
+    ) -> NDArray[np.uint8]:
+        height, width = image.shape[:2]
+        factor = random.uniform(self.smallest, 1)
+        small = (max(round(width * factor), 1), max(round(height * factor), 1))
+        ways = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC)
+        down, up = ways[random.integers(3)], ways[1 + random.integers(2)]
+        shrunk = cv2.resize(image, small, interpolation=down)
+        return cv2.resize(shrunk, (width, height), interpolation=up)

@@ -1,0 +1,101 @@
+"""From torch to ONNX, and the proof that both say the same."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+__all__ = ["MAX_DIFFERENCE", "export_network", "largest_difference"]
+
+MAX_DIFFERENCE = 1e-4
+"""How far an export may be from torch, as a share of the largest output or in absolute terms."""
+
+_OPSET = 18
+
+
+def export_network(network: nn.Module, shape: tuple[int, int, int]) -> onnx.ModelProto:
+    """Export a network as an ONNX graph for any number of images.
+
+    Parameters
+    ----------
+    network : Module
+        From images to one tensor.
+    shape : tuple of (int, int, int)
+        Channels, height and width of an image.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        From "images", of shape (n, *shape), to "output".
+    """
+    network = network.eval().to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    probe = (torch.zeros(2, *shape),)
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    before = logger.level
+    logger.setLevel(logging.ERROR)  # it misses torchvision, which nothing here needs
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch about itself
+            exported = torch.onnx.export(
+                network,
+                probe,
+                dynamo=True,
+                opset_version=_OPSET,
+                dynamic_shapes=({0: torch.export.Dim("n", min=1, max=4096)},),
+                input_names=["images"],
+                output_names=["output"],
+                verbose=False,
+            )
+    finally:
+        logger.setLevel(before)
+    model: onnx.ModelProto = exported.model_proto
+    return model
+
+
+def largest_difference(
+    network: nn.Module, model: onnx.ModelProto, scaled: NDArray[np.float32]
+) -> float:
+    """Compare an export with its origin.
+
+    Parameters
+    ----------
+    network : Module
+        What was exported.
+    model : onnx.ModelProto
+        What `export_network` gave.
+    scaled : ndarray of shape (n, n_channels, height, width), dtype float32
+        Images as the network takes them.
+
+    Returns
+    -------
+    difference : float
+        The largest between the outputs, divided by the largest output or by 1.
+
+    Raises
+    ------
+    RuntimeError
+        If it is above `MAX_DIFFERENCE`.
+    """
+    import onnxruntime  # noqa: PLC0415 - late: it costs import time
+
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(scaled)).numpy()
+    found = session.run(None, {session.get_inputs()[0].name: scaled})[0]
+    scale = max(1.0, float(np.abs(expected).max()))
+    difference = float(np.abs(found - expected).max()) / scale
+    if not difference <= MAX_DIFFERENCE:
+        raise RuntimeError(
+            f"The exported network differs from torch by {difference:.2g} of its largest output; "
+            f"at most {MAX_DIFFERENCE:g} is allowed. Please report this with the versions of torch "
+            "and onnxruntime."
+        )
+    return difference

@@ -1,0 +1,376 @@
+"""The training loop of all networks: Adam on the binary cross-entropy, with early stopping.
+
+A run can be stopped and goes on from its checkpoint, to the same result: whatever is random in an
+epoch is drawn from the seed and the number of the epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detectorkit.graph.inputs import NetworkInput
+from detectorkit.images import ImageSequence, iter_slices
+from detectorkit.training.augmentation import Augmentation
+from detectorkit.utils.progress import progress_bar
+
+__all__ = ["Schedule", "TrainingSet", "fit_network", "score_images"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a network learns.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Of Adam.
+    batch_size : int
+        Images in a step.
+    max_epochs : int
+        Passes over as many images as there are, at most.
+    patience : int
+        Epochs without a smaller validation loss after which training stops.
+    device : str
+        "cpu", "cuda" or another device of torch.
+    n_threads : int
+        Threads that read and change images while the network learns.
+    seed : int
+        Everything is drawn from it.
+    """
+
+    learning_rate: float
+    batch_size: int
+    max_epochs: int
+    patience: int
+    device: str
+    n_threads: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The images of a training, and what is known of each.
+
+    Attributes
+    ----------
+    images : ImageSequence
+        The images, not yet read.
+    codes : ndarray of shape (n_samples,)
+        0 for real, 1 for generated.
+    weight : ndarray of shape (n_samples,)
+        Factors of the loss.
+    train, val : ndarray of int
+        Indices of the images to learn from, and of those that say when to stop.
+    chances : ndarray of shape (n_train,) or None
+        How likely each training image is drawn. None takes each once in every epoch.
+    network_input : NetworkInput
+        How images are prepared.
+    augmentation : Augmentation or None
+        How training images are changed.
+    """
+
+    images: ImageSequence
+    codes: NDArray[np.int64]
+    weight: NDArray[np.float64]
+    train: NDArray[np.intp]
+    val: NDArray[np.intp]
+    chances: NDArray[np.float64] | None
+    network_input: NetworkInput
+    augmentation: Augmentation | None
+
+    def draw(self, schedule: Schedule, epoch: int) -> list[NDArray[np.intp]]:
+        """Draw the batches of an epoch.
+
+        Parameters
+        ----------
+        schedule : Schedule
+            Says how large they are.
+        epoch : int
+            The number of the epoch.
+
+        Returns
+        -------
+        batches : list of ndarray of int
+            Indices of images.
+        """
+        random = np.random.default_rng([schedule.seed, epoch])
+        if self.chances is None:
+            order = random.permutation(self.train)
+        else:
+            order = random.choice(self.train, len(self.train), p=self.chances)
+        return [order[part] for part in iter_slices(len(order), schedule.batch_size)]
+
+    def read(self, index: int, random: np.random.Generator) -> NDArray[np.uint8]:
+        """Read a training image, changed at random.
+
+        Parameters
+        ----------
+        index : int
+            Which one.
+        random : Generator
+            What is drawn from.
+
+        Returns
+        -------
+        image : ndarray of shape (height, width) or (height, width, 3)
+            Of the size that the network takes.
+        """
+        wanted = self.network_input.preprocessing
+        if self.augmentation is None:
+            image = self.images.read(index, wanted)
+            return image if wanted.n_crops is None else image[random.integers(len(image))]
+        size = None if wanted.n_crops is not None else wanted.image_size
+        whole = type(wanted)(size, wanted.color_space)
+        image = self.images.read(index, whole)
+        if image.dtype != np.uint8:  # rows of a table
+            return image
+        return self.augmentation.apply(image, self.network_input.image_size, random)
+
+    def fingerprint(self) -> str:
+        """Give a number that other images, labels or settings would not have.
+
+        Returns
+        -------
+        fingerprint : str
+            A hash; of the images it knows the number only.
+        """
+        known = hashlib.sha256(repr((self.network_input, self.augmentation)).encode())
+        for array in (self.codes, self.weight, self.train, self.val, self.chances):
+            known.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+        return known.hexdigest()
+
+
+@dataclass
+class _State:
+    """Where a training is."""
+
+    epoch: int = 0
+    best_loss: float = float("inf")
+    best_epoch: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def fit_network(
+    network: nn.Module,
+    data: TrainingSet,
+    schedule: Schedule,
+    *,
+    checkpoint: Path | None = None,
+    verbose: bool = False,
+) -> list[dict[str, float]]:
+    """Train a network of two logits; it ends with the weights of its best epoch.
+
+    Parameters
+    ----------
+    network : Module
+        From scaled images to logits of shape (n, 2); changed in place.
+    data : TrainingSet
+        What it learns from.
+    schedule : Schedule
+        How it learns.
+    checkpoint : Path, default=None
+        File that holds the state after each epoch. If it exists, training goes on from there.
+    verbose : bool, default=False
+        Whether to show progress and losses on standard error.
+
+    Returns
+    -------
+    history : list of dict
+        Of each epoch "loss", "val_loss", "val_accuracy" and "seconds".
+
+    Raises
+    ------
+    ValueError
+        If the checkpoint belongs to another training.
+    """
+    device = torch.device(schedule.device)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    trained = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=schedule.learning_rate)
+    state = _State()
+    identity = f"{data.fingerprint()}, {schedule.learning_rate}, {schedule.seed}"
+    if checkpoint is not None and checkpoint.exists():
+        state = _resume(checkpoint, identity, network, optimizer, device)
+        if verbose:
+            print(f"Going on after epoch {state.epoch} from {checkpoint}.", file=sys.stderr)
+    while state.epoch < schedule.max_epochs and not _is_over(state, schedule, data):
+        _run_epoch(network, optimizer, data, schedule, state, verbose=verbose)
+        if checkpoint is not None:
+            _store(checkpoint, identity, network, optimizer, state)
+    network.load_state_dict(state.best)
+    network.eval()
+    return state.history
+
+
+def _is_over(state: _State, schedule: Schedule, data: TrainingSet) -> bool:
+    return len(data.val) > 0 and state.epoch - state.best_epoch >= schedule.patience
+
+
+def _run_epoch(
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: TrainingSet,
+    schedule: Schedule,
+    state: _State,
+    *,
+    verbose: bool,
+) -> None:
+    """Learn from each batch once, measure on the validation part, keep the best."""
+    start = time.perf_counter()
+    epoch = state.epoch
+    torch.manual_seed(schedule.seed * 10007 + epoch)  # of dropout
+    network.train()
+    batches = data.draw(schedule, epoch)
+    losses = []
+    title = f"Epoch {epoch + 1}/{schedule.max_epochs}"
+    with progress_bar(title, len(data.train), show=verbose and sys.stderr.isatty()) as advance:
+        for index, pixels in _read_ahead(data, batches, schedule, epoch):
+            scaled = torch.from_numpy(data.network_input.scale(pixels)).to(schedule.device)
+            loss = _loss(network(scaled.contiguous(memory_format=torch.channels_last)), data, index)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+            advance(len(index))
+    entry = {"loss": float(np.mean(losses))}
+    if len(data.val):
+        logits = torch.from_numpy(score_images(network, data, data.val, schedule))
+        entry["val_loss"] = float(_loss(logits, data, data.val))
+        entry["val_accuracy"] = float(np.mean((logits.numpy() > 0) == data.codes[data.val]))
+    entry["seconds"] = time.perf_counter() - start
+    state.epoch += 1
+    state.history.append(entry)
+    reached = entry.get("val_loss", -float(state.epoch))  # without validation, the last is kept
+    if reached < state.best_loss or not state.best:
+        state.best_loss, state.best_epoch = reached, state.epoch
+        state.best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+    if verbose:
+        figures = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in entry.items())
+        print(f"{title}: {figures}", file=sys.stderr, flush=True)
+
+
+def _loss(logits: Tensor, data: TrainingSet, index: NDArray[np.intp]) -> Tensor:
+    """Binary cross-entropy, weighted; of two logits, or of their difference."""
+    score = logits[:, 1] - logits[:, 0] if logits.ndim == 2 else logits
+    target = torch.from_numpy(data.codes[index]).to(score)
+    weight = torch.from_numpy(data.weight[index]).to(score)
+    losses = functional.binary_cross_entropy_with_logits(score, target, reduction="none")
+    return (losses * weight).sum() / weight.sum().clamp_min(1e-12)
+
+
+def _read_ahead(
+    data: TrainingSet, batches: list[NDArray[np.intp]], schedule: Schedule, epoch: int
+) -> Iterator[tuple[NDArray[np.intp], NDArray[Any]]]:
+    """Give batches of images, while threads prepare the next one."""
+
+    def read(position: int, index: int) -> NDArray[np.uint8]:
+        return data.read(index, np.random.default_rng([schedule.seed, epoch, position]))
+
+    with ThreadPoolExecutor(schedule.n_threads) as pool:
+        position = 0
+        waiting: list[tuple[NDArray[np.intp], list[Any]]] = []
+        for batch in batches:
+            jobs = [pool.submit(read, position + k, int(i)) for k, i in enumerate(batch)]
+            position += len(batch)
+            waiting.append((batch, jobs))
+            if len(waiting) == 2:
+                yield _gather(waiting.pop(0))
+        while waiting:
+            yield _gather(waiting.pop(0))
+
+
+def _gather(batch: tuple[NDArray[np.intp], list[Any]]) -> tuple[NDArray[np.intp], NDArray[Any]]:
+    index, jobs = batch
+    return index, np.stack([job.result() for job in jobs])
+
+
+def score_images(
+    network: nn.Module, data: TrainingSet, index: NDArray[np.intp], schedule: Schedule
+) -> NDArray[np.float32]:
+    """Score images as they are read for a prediction.
+
+    Parameters
+    ----------
+    network : Module
+        From scaled images to logits of shape (n, 2).
+    data : TrainingSet
+        The images.
+    index : ndarray of int
+        Which of them.
+    schedule : Schedule
+        Says on which device, and how many at a time.
+
+    Returns
+    -------
+    scores : ndarray of shape (n,), dtype float32
+        The logit of "generated" minus that of "real"; with crops, their mean.
+    """
+    network.eval()
+    preprocessing = data.network_input.preprocessing
+    rows = []
+    read: Callable[[int], Any] = lambda i: data.images.read(int(i), preprocessing)  # noqa: E731
+    with ThreadPoolExecutor(schedule.n_threads) as pool, torch.inference_mode():
+        for part in iter_slices(len(index), schedule.batch_size):
+            images = list(pool.map(read, index[part]))
+            if preprocessing.n_crops is None:
+                images = [image[np.newaxis] for image in images]
+            scaled = torch.from_numpy(data.network_input.scale(np.concatenate(images)))
+            logits = network(
+                scaled.to(schedule.device).contiguous(memory_format=torch.channels_last)
+            ).cpu()
+            scores = (logits[:, 1] - logits[:, 0]).numpy()
+            ends = np.cumsum([len(image) for image in images])[:-1]
+            rows += [float(np.mean(part)) for part in np.split(scores, ends)]
+    return np.array(rows, np.float32)
+
+
+def _store(
+    path: Path, identity: str, network: nn.Module, optimizer: torch.optim.Optimizer, state: _State
+) -> None:
+    content = {
+        "identity": identity,
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "best": state.best,
+        "state": json.dumps(
+            [state.epoch, state.best_loss, state.best_epoch, state.history],
+        ),
+    }
+    partial = path.with_name(path.name + ".partial")
+    torch.save(content, partial)
+    partial.replace(path)
+
+
+def _resume(
+    path: Path,
+    identity: str,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+) -> _State:
+    content = torch.load(path, map_location=device, weights_only=True)
+    if content["identity"] != identity:
+        raise ValueError(
+            f"checkpoint={str(path)!r} belongs to a training with other images or settings. "
+            "Name another file, or delete this one."
+        )
+    network.load_state_dict(content["network"])
+    optimizer.load_state_dict(content["optimizer"])
+    epoch, best_loss, best_epoch, history = json.loads(content["state"])
+    best = {key: value.cpu() for key, value in content["best"].items()}
+    return _State(epoch, best_loss, best_epoch, best, history)

@@ -1,0 +1,303 @@
+"""The networks that are trained here, as torch modules from scaled pixels to two logits or features.
+
+All take float32 tensors of shape (n, 3, height, width) and are made of layers that ONNX has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["EfficientNetLite0", "ModifiedCNN", "ResNet18", "attach_head"]
+
+CNN_FILTERS: Final = ((32, 2), (64, 3), (128, 4), (256, 5), (512, 6))
+"""Number and width of the filters of each convolution of the modified CNN."""
+
+CNN_DENSE: Final = (256, 128, 64)
+
+
+class ModifiedCNN(nn.Module):
+    """Convolutions of growing width, each with max-pooling, and three dense layers.
+
+    Parameters
+    ----------
+    image_size : tuple of (int, int)
+        Height and width of the images.
+    n_conv : int, default=5
+        Number of convolutions, from 1 to 5.
+    dropout : float, default=0.5
+        Share of the activations that is dropped after each dense layer in training.
+    """
+
+    def __init__(
+        self, image_size: tuple[int, int], *, n_conv: int = 5, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        height, width, channels = *image_size, 3
+        for filters, size in CNN_FILTERS[:n_conv]:
+            # Width kept as in Keras's "same": even filters see one pixel more below and right.
+            before, after = (size - 1) // 2, size // 2
+            layers += [
+                nn.ZeroPad2d((before, after, before, after)),
+                nn.Conv2d(channels, filters, size),
+                nn.ReLU(),
+                nn.MaxPool2d(2),
+            ]
+            height, width, channels = height // 2, width // 2, filters
+        self.features = nn.Sequential(*layers, nn.Flatten())
+        dense: list[nn.Module] = []
+        length = channels * height * width
+        for units in CNN_DENSE:
+            dense += [nn.Linear(length, units), nn.ReLU(), nn.Dropout(dropout)]
+            length = units
+        self.head = nn.Sequential(*dense, nn.Linear(length, 2))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give the logits of both classes.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, 3, height, width)
+            Scaled pixels.
+
+        Returns
+        -------
+        logits : Tensor of shape (n, 2)
+            Of "real" and "generated".
+        """
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+class _BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions around a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Module = nn.Identity()
+        if stride > 1 or inputs != outputs:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = functional.relu(self.bn1(self.conv1(x)))
+        return functional.relu(self.bn2(self.conv2(out)) + self.downsample(x))
+
+
+class ResNet18(nn.Module):
+    """The residual network of 18 layers, without its classification layer.
+
+    The names of its parameters are torchvision's, so that such a state dictionary loads.
+    """
+
+    n_features = 512
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        widths = (64, 64, 128, 256, 512)
+        for number, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False), 1):
+            stride = 1 if number == 1 else 2
+            blocks = [_BasicBlock(inputs, outputs, stride), _BasicBlock(outputs, outputs, 1)]
+            setattr(self, f"layer{number}", nn.Sequential(*blocks))
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give the features.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, 3, height, width)
+            Scaled pixels.
+
+        Returns
+        -------
+        features : Tensor of shape (n, 512)
+            Means over the last map.
+        """
+        x = self.maxpool(functional.relu(self.bn1(self.conv1(images))))
+        for number in range(1, 5):
+            x = getattr(self, f"layer{number}")(x)
+        return x.mean(dim=(2, 3))
+
+
+# Expansion, kernel, stride, width and number of blocks of each stage.
+_LITE0_STAGES: Final = (
+    (1, 3, 1, 16, 1),
+    (6, 3, 2, 24, 2),
+    (6, 5, 2, 40, 2),
+    (6, 3, 2, 80, 3),
+    (6, 5, 1, 112, 3),
+    (6, 5, 2, 192, 4),
+    (6, 3, 1, 320, 1),
+)
+_LITE0_EPS: Final = 1e-3  # of its batch normalisation, as in TensorFlow
+
+
+class _SameConv2d(nn.Conv2d):
+    """A convolution padded as TensorFlow's "SAME", for images whose size is even at each step."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        size, stride = self.kernel_size[0], self.stride[0]
+        total = [max(size - (n % stride or stride), 0) for n in x.shape[-2:]]
+        top, left = (t // 2 for t in total)
+        padded = functional.pad(x, (left, total[1] - left, top, total[0] - top))
+        return functional.conv2d(padded, self.weight, self.bias, self.stride, 0, 1, self.groups)
+
+
+class _InvertedBottleneck(nn.Module):
+    """Expand, filter each channel, project; with a shortcut where the shape is kept."""
+
+    def __init__(self, inputs: int, outputs: int, expansion: int, size: int, stride: int) -> None:
+        super().__init__()
+        middle = inputs * expansion
+        self.expands = expansion > 1
+        if self.expands:
+            self._expand_conv = nn.Conv2d(inputs, middle, 1, bias=False)
+            self._bn0 = nn.BatchNorm2d(middle, _LITE0_EPS)
+        self._depthwise_conv = _SameConv2d(middle, middle, size, stride, groups=middle, bias=False)
+        self._bn1 = nn.BatchNorm2d(middle, _LITE0_EPS)
+        self._project_conv = nn.Conv2d(middle, outputs, 1, bias=False)
+        self._bn2 = nn.BatchNorm2d(outputs, _LITE0_EPS)
+        self.has_shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = functional.relu6(self._bn0(self._expand_conv(x))) if self.expands else x
+        out = functional.relu6(self._bn1(self._depthwise_conv(out)))
+        out = self._bn2(self._project_conv(out))
+        return out + x if self.has_shortcut else out
+
+
+class EfficientNetLite0(nn.Module):
+    """EfficientNet-Lite0 without its classification layer.
+
+    The names of its parameters are those of the published checkpoint.
+
+    Parameters
+    ----------
+    n_blocks : int, default=16
+        Number of blocks that are kept. With all 16, the features are those before the
+        classification layer; with fewer, means and standard deviations over the last map.
+    """
+
+    def __init__(self, n_blocks: int = 16) -> None:
+        super().__init__()
+        self._conv_stem = _SameConv2d(3, 32, 3, 2, bias=False)
+        self._bn0 = nn.BatchNorm2d(32, _LITE0_EPS)
+        blocks, inputs = [], 32
+        for expansion, size, stride, outputs, repeats in _LITE0_STAGES:
+            for repeat in range(repeats):
+                first = stride if repeat == 0 else 1
+                blocks.append(_InvertedBottleneck(inputs, outputs, expansion, size, first))
+                inputs = outputs
+        self._blocks = nn.ModuleList(blocks[:n_blocks])
+        self.is_whole = n_blocks >= len(blocks)
+        self.n_features = 1280
+        if self.is_whole:
+            self._conv_head = nn.Conv2d(inputs, 1280, 1, bias=False)
+            self._bn1 = nn.BatchNorm2d(1280, _LITE0_EPS)
+        else:
+            self.n_features = 2 * blocks[n_blocks - 1]._project_conv.out_channels
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give the features.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, 3, height, width)
+            Scaled pixels.
+
+        Returns
+        -------
+        features : Tensor of shape (n, n_features)
+            Means, and for a part of the network also standard deviations, over the last map.
+        """
+        x = functional.relu6(self._bn0(self._conv_stem(images)))
+        for block in self._blocks:
+            x = block(x)
+        if self.is_whole:
+            return functional.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
+        mean = x.mean(dim=(2, 3))
+        spread = ((x - mean[:, :, None, None]) ** 2).mean(dim=(2, 3))
+        return torch.cat([mean, (spread + 1e-6).sqrt()], dim=1)
+
+
+def attach_head(
+    backbone: nn.Module, n_features: int, bottleneck: Sequence[int], dropout: float
+) -> nn.Module:
+    """Put a bottleneck and a layer of two logits behind a network of features.
+
+    Parameters
+    ----------
+    backbone : Module
+        From images to features.
+    n_features : int
+        Number of its features.
+    bottleneck : sequence of int
+        Units of the dense layers between; none gives a linear classifier.
+    dropout : float
+        Share of the activations that is dropped before each of the layers in training.
+
+    Returns
+    -------
+    network : Module
+        From images to logits.
+    """
+    layers: list[nn.Module] = []
+    for units in bottleneck:
+        layers += [nn.Dropout(dropout), nn.Linear(n_features, units), nn.ReLU()]
+        n_features = units
+    return nn.Sequential(backbone, *layers, nn.Dropout(dropout), nn.Linear(n_features, 2))
+
+
+class TransformersBackbone(nn.Module):
+    """A vision model of transformers, without its classification layer.
+
+    Parameters
+    ----------
+    model : PreTrainedModel
+        What ``AutoModel`` loads.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        config: Any = model.config
+        self.has_token = config.model_type in {"deit", "vit", "dinov2", "beit"}
+        if self.has_token and hasattr(model, "pooler"):
+            model.pooler = None  # its weights are not in checkpoints
+        self.model = model
+        self.n_features = config.hidden_size if self.has_token else config.hidden_sizes[-1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give the features.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, 3, height, width)
+            Scaled pixels.
+
+        Returns
+        -------
+        features : Tensor of shape (n, n_features)
+            The class token of a transformer, or means over the last map of another network.
+        """
+        found = self.model(pixel_values=images)
+        if self.has_token:
+            token: Tensor = found.last_hidden_state[:, 0]
+            return token
+        pooled: Tensor = found.pooler_output.flatten(1)
+        return pooled
