@@ -10,7 +10,9 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def figure(estimate: dict) -> str:
-    """Give a value with its interval."""
+    """Give a value with its interval, where it has one."""
     if estimate["value"] is None:
         return ""
+    if estimate["low"] is None:
+        return f"{estimate['value']:.3f}"
     return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from markdown_text import table
 
@@ -49,9 +50,52 @@ both columns agree.)
 {memory}
 """
 
+NETWORKS = """
+## Networks
+
+`{script}`: milliseconds an image, medians of {repeats} turns on {n_cores} cores of {processor}
+({versions}). Weights are random; "torch" is eager mode in `inference_mode`, on images that are scaled
+already. The rest is `OnnxDetector.decision_function` on arrays of 8-bit pixels, so their scaling is in
+its time.
+
+{times}
+
+Ratios are times as fast as torch in its usual memory layout. `quantize="dynamic"` leaves convolutions as
+they are. {eight_bits}
+
+{sizes}
+
+Differences are the largest between scores of the graph in floats and of torch, as a share of the largest
+score, over 32 images. Training is a step of 32 images: scaling, forward, backward and Adam.
+"""
+
+START = """
+## From nothing to a verdict
+
+`{script}`: whole processes in {environment}, {repeats} turns on {n_cores} cores of {processor}
+({versions}). Files were in the system's memory, except perhaps in the first run. The image is a
+{format} file of {height} x {width} pixels, quality {quality}, {bytes} bytes.
+
+{times}
+
+{rest}
+"""
+
+EIGHT_BITS = ("int8_static", "int8_dynamic")
+
 
 def performance_page() -> str:
-    """Give the page."""
+    """Give the page; what was not measured yet is left out."""
+    parts = [ratios_part()]
+    for name, part in (("speed_networks", networks_part), ("speed_start", start_part)):
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            parts.append(part(json.loads(path.read_text())))
+    return "".join(parts)
+
+
+def ratios_part() -> str:
+    """Give the part on HoG, the linear machine, the whole job and memory."""
     result = json.loads((RESULTS / "speed.json").read_text())
     hog, svm, job = result["hog"], result["svm"], result["whole_job"]
     us = hog["us_per_image"]
@@ -98,7 +142,7 @@ def performance_page() -> str:
     memory_rows = [[f"`{name}`", *(f"{p[n]:.0f} MB" for n in counts)] for name, p in peaks.items()]
     return PERFORMANCE.format(
         script=result["script"],
-        versions=", ".join(f"{name} {version}" for name, version in result["versions"].items()),
+        versions=name_versions(result),
         hog=table(["", "us an image", "against scikit-image"], hog_rows),
         max_difference=hog["max_difference"],
         two_files=hog["ratio_two_threads_files"],
@@ -118,3 +162,138 @@ def performance_page() -> str:
         job=table(["", "usual", "detectorkit", "ratio"], job_rows),
         memory=table(["peak of the process", *(f"{n} paths" for n in counts)], memory_rows),
     )
+
+
+def name_versions(result: dict[str, Any]) -> str:
+    """Name the packages that took part."""
+    return ", ".join(f"{name} {version}" for name, version in result["versions"].items())
+
+
+def networks_part(result: dict[str, Any]) -> str:
+    """Give the part on networks."""
+    networks, machine = result["networks"], result["machine"]
+    columns = ("torch", "torch_channels_last", "fp32", *EIGHT_BITS)
+    times = [
+        [
+            name,
+            batch,
+            threads,
+            *(
+                f"{ms[key]:.1f}"
+                if key.startswith("torch")
+                else f"{ms[key]:.1f} ({ms['torch'] / ms[key]:.2f}x)"
+                for key in columns
+            ),
+        ]
+        for name, network in networks.items()
+        for threads, found in network["ms_per_image"].items()
+        for batch, ms in found.items()
+        if batch != "training"
+    ]
+    sizes = [
+        [
+            name,
+            "{} x {}".format(*network["image_size"]),
+            *(f"{network['bytes'][key] / 1e6:.1f}" for key in ("fp32", *EIGHT_BITS)),
+            f"{network['export_difference']:.1e}",
+            *(f"{found['training']['step']:.0f}" for found in network["ms_per_image"].values()),
+        ]
+        for name, network in networks.items()
+    ]
+    engines = ["torch eager", "torch, channels last", "fp32", "int8 static", "int8 dynamic"]
+    training = [f"training, {number_of_threads(n)}" for n in result["threads"]]
+    size_head = ["", "image", "fp32, MB", "int8 static, MB", "int8 dynamic, MB", "difference"]
+    return NETWORKS.format(
+        script=result["script"],
+        repeats=result["repeats"],
+        n_cores=machine["n_cores"],
+        processor=machine["processor"],
+        versions=name_versions(result),
+        times=table(["", "images at once", "threads", *engines], times),
+        eight_bits=eight_bits(result),
+        sizes=table([*size_head, *training], sizes),
+    )
+
+
+def number_of_threads(n: int) -> str:
+    """Give a number of threads in words."""
+    return "one thread" if n == 1 else f"{n} threads"
+
+
+def eight_bits(result: dict[str, Any]) -> str:
+    """Say what 8 bits bring, and why it may be less than hoped for."""
+    machine = result["machine"]
+    gains = {}
+    for name, network in result["networks"].items():
+        ms = network["ms_per_image"]["1"]["32"]
+        gains[name] = max(ms["fp32"] / ms[kind] for kind in EIGHT_BITS)
+    figures = ", ".join(f"{name} {gain:.1f}" for name, gain in gains.items())
+    text = f"Against fp32, the better kind of 8 bits is so many times as fast, with 32 images and one thread: {figures}."
+    few = [name for name, gain in gains.items() if gain < 3]
+    if few:
+        text += f" That is less than three times for {', '.join(few)}."
+    if few and not machine["vnni"]:
+        has = "AVX-512" if machine["avx512"] else "AVX2" if machine["avx2"] else "neither AVX2"
+        lacks = "nor VNNI" if has.startswith("neither") else "but no VNNI"
+        text += (
+            f" The processor has {has} {lacks}, the instructions that multiply and add 8-bit numbers in one "
+            "step."
+        )
+    return text
+
+
+def start_part(result: dict[str, Any]) -> str:
+    """Give the part on installation and cold start."""
+    seconds, machine, file = result["seconds"], result["machine"], result["file"]
+    rows = [
+        [label, *(f"{seconds[key][which]:.3f}" for which in ("first", "min", "median"))]
+        for label, key in (
+            ("`python -c pass`", "python"),
+            ('`python -c "import detectorkit"`', "import"),
+            ("`python -m detectorkit predict IMAGE`", "predict"),
+        )
+        if key in seconds
+    ]
+    return START.format(
+        environment="a fresh environment"
+        if "install" in result
+        else "an environment of long standing",
+        script=result["script"],
+        repeats=result["repeats"],
+        n_cores=machine["n_cores"],
+        processor=machine["processor"],
+        versions=name_versions(result),
+        format=file["format"],
+        height=file["pixels"][0],
+        width=file["pixels"][1],
+        quality=file["quality"],
+        bytes=file["bytes"],
+        times=table(["seconds", "first run", "least", "median"], rows),
+        rest="\n\n".join(start_sentences(result)),
+    )
+
+
+def start_sentences(result: dict[str, Any]) -> list[str]:
+    """Say what the table of times does not."""
+    text = f"Importing takes {result['import_without_python']:.3f} s, the interpreter's own start taken off."
+    model = result["model"]
+    if model:
+        text += f" The detector is `{model['name']}`, of {model['bytes'] / 1e6:.1f} MB."
+    else:
+        text += f" {result['note'][0].upper()}{result['note'][1:]}."
+    sentences = [text]
+    if "install" in result:
+        install = result["install"]
+        text = (
+            f"`{install['command']}` downloads {install['download_mb']:.0f} MB and takes "
+            f"{install['seconds']:.0f} s with all wheels at hand; {install['n_packages']} packages are "
+            f"{install['mb']:.0f} MB then."
+        )
+        if "seconds_from_pip_install_to_first_verdict" in result:
+            total = result["seconds_from_pip_install_to_first_verdict"]
+            text += (
+                f" **From there to the first verdict: {total:.0f} s in all**, without the download."
+            )
+        largest = [[name, f"{mb:.1f}"] for name, mb in install["mb_of_largest"].items()]
+        sentences += [text, table(["the largest packages", "MB"], largest)]
+    return sentences

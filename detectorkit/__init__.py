@@ -13,19 +13,24 @@ from detectorkit._version import __version__
 if TYPE_CHECKING:
     from detectorkit.detectors.backbone import BackboneDetector
     from detectorkit.detectors.cnn import CNNDetector
+    from detectorkit.detectors.deit import DeiTDetector
     from detectorkit.detectors.forensic import ForensicDetector
     from detectorkit.detectors.hog_svm import HoGSVMDetector
     from detectorkit.detectors.onnx import OnnxDetector, load_detector
-    from detectorkit.exceptions import ImageReadError, ModelFileError
+    from detectorkit.detectors.resnet import ResNetDetector
+    from detectorkit.exceptions import BackboneNotFoundError, ImageReadError, ModelFileError
 
 __all__ = [
     "BackboneDetector",
+    "BackboneNotFoundError",
     "CNNDetector",
+    "DeiTDetector",
     "ForensicDetector",
     "HoGSVMDetector",
     "ImageReadError",
     "ModelFileError",
     "OnnxDetector",
+    "ResNetDetector",
     "__version__",
     "load_detector",
 ]
@@ -33,10 +38,13 @@ __all__ = [
 _HOME_OF = {
     "BackboneDetector": "detectorkit.detectors.backbone",
     "CNNDetector": "detectorkit.detectors.cnn",
+    "DeiTDetector": "detectorkit.detectors.deit",
     "ForensicDetector": "detectorkit.detectors.forensic",
     "HoGSVMDetector": "detectorkit.detectors.hog_svm",
     "OnnxDetector": "detectorkit.detectors.onnx",
+    "ResNetDetector": "detectorkit.detectors.resnet",
     "load_detector": "detectorkit.detectors.onnx",
+    "BackboneNotFoundError": "detectorkit.exceptions",
     "ImageReadError": "detectorkit.exceptions",
     "ModelFileError": "detectorkit.exceptions",
 }

@@ -9,6 +9,7 @@ else; how a file is decoded, in `detectorkit.decoding`.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -27,6 +28,7 @@ from detectorkit.decoding import (
 __all__ = [
     "ImageSequence",
     "Preprocessing",
+    "as_levels",
     "check_images",
     "concatenate_batches",
     "cut_crops",
@@ -77,7 +79,7 @@ class Preprocessing:
         record : dict
             What another program needs to prepare an image in the same way.
         """
-        record = {
+        record: dict[str, Any] = {
             "image_size": self.image_size,
             "color_space": self.color_space,
             "resize": "area where it shrinks, linear where it enlarges",
@@ -382,6 +384,22 @@ def _checked_array(image: NDArray[Any], index: int, *, check_range: bool) -> Ima
     return image
 
 
+def as_levels(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Bring pixels to the scale of 8 bits.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Of dtype uint8, or floats where white is 1.
+
+    Returns
+    -------
+    levels : ndarray
+        Where white is 255; floats are not rounded.
+    """
+    return pixels if pixels.dtype == np.uint8 else pixels * np.float32(255)
+
+
 def enlarge_to_cover(image: Image, size: tuple[int, int]) -> Image:
     """Enlarge an image, keeping its aspect, until a window fits into it.
 
@@ -430,7 +448,9 @@ def cut_crops(image: Image, size: tuple[int, int], n_crops: int) -> Image:
     if n_crops == 5:
         corners.append((0.5, 0.5))
     places = dict.fromkeys(tuple((spare * corner).astype(int).tolist()) for corner in corners)
-    return np.stack([image[top : top + size[0], left : left + size[1]] for top, left in places])
+    crops: Any = [image[top : top + size[0], left : left + size[1]] for top, left in places]
+    stacked: Image = np.stack(crops)
+    return stacked
 
 
 def iter_slices(n: int, size: int = BATCH_SIZE) -> Iterator[slice]:
@@ -482,6 +502,11 @@ def map_batches(
     result : ndarray
         The results of consecutive images.
     """
+    if n_jobs in {None, 1} and "joblib" not in sys.modules:
+        # There is no `parallel_config` that could say more, so joblib need not be imported.
+        for part in iter_slices(len(images), batch_size):
+            yield from _process_batch(function, images[part], preprocessing)
+        return
     from joblib import Parallel, delayed  # noqa: PLC0415 - late: joblib costs import time
 
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")

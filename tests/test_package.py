@@ -30,14 +30,19 @@ IGNORED = {
 
 def modules():
     for module in pkgutil.walk_packages(detectorkit.__path__, "detectorkit."):
-        if not module.name.endswith("__main__"):
+        if module.name.endswith("__main__"):
+            continue
+        try:
             yield importlib.import_module(module.name)
+        except ModuleNotFoundError as error:
+            if error.name != "torch":  # an extra
+                raise
 
 
 def public_objects():
     for module in modules():
         for name in getattr(module, "__all__", ()):
-            thing = getattr(module, name)
+            thing = vars(module).get(name)  # not what is imported when it is first used
             if inspect.isfunction(thing) or inspect.isclass(thing):
                 if thing.__module__ != module.__name__:
                     continue
@@ -89,7 +94,9 @@ def test_nothing_is_unpickled_by_the_library():
     for path in SOURCES:
         if path.name != "estimator_checks.py":
             assert not re.search(
-                r"import pickle|pickle\.load|joblib\.load|\beval\(", path.read_text()
+                r"import pickle|pickle\.load|joblib\.load|(?<!\.)\beval\("
+                r"|torch\.load\((?!.*weights_only=True)",
+                path.read_text(),
             ), path
 
 

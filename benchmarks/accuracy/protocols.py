@@ -33,7 +33,13 @@ from typing import Any, ClassVar
 import numpy as np
 from joblib import Parallel, delayed
 
-from detectorkit import ForensicDetector, HoGSVMDetector
+from detectorkit import (
+    BackboneDetector,
+    CNNDetector,
+    ForensicDetector,
+    HoGSVMDetector,
+    ResNetDetector,
+)
 from detectorkit.datasets import (
     TREATMENTS,
     align_image,
@@ -55,6 +61,7 @@ from detectorkit.evaluation import (
 from detectorkit.images import ImageSequence, iter_slices
 
 RESULTS = Path(__file__).parents[1] / "results"
+CACHE = Path(__file__).parents[1] / "cache"  # of features of backbones; not committed
 
 # The settings that cross-validation chose for aligned images; see choose_hog_svm.py.
 FINE = {
@@ -83,12 +90,25 @@ class RememberingForensic(ForensicDetector):
             yield features if score is None else score(features)
 
 
+COMMON: dict[str, Any] = {"n_jobs": -1, "random_state": 0}
+FROZEN: dict[str, Any] = {**COMMON, "balance": "origin", "cache_dir": CACHE}
+# Few epochs, and a small ResNet: on two cores, all protocols would take days.
+TRAINED: dict[str, Any] = {**COMMON, "balance": "origin", "patience": 3, "verbose": True}
+
 DETECTORS: dict[str, Callable[[], Any]] = {
+    "clip": lambda: BackboneDetector("clip-vit-b16", **FROZEN),
+    "efficientnet-frozen": lambda: BackboneDetector(**FROZEN),
+    "efficientnet-tuned": lambda: BackboneDetector(
+        fine_tune=True, image_size=(160, 160), learning_rate=3e-4, max_epochs=6, **TRAINED
+    ),
+    "cnn": lambda: CNNDetector(max_epochs=12, **TRAINED),
+    "resnet": lambda: ResNetDetector((128, 128), max_epochs=10, **TRAINED),
     "forensic": lambda: RememberingForensic(n_jobs=-1, random_state=0),
     "hog-svm": lambda: HoGSVMDetector(n_jobs=-1, random_state=0),
     "hog-svm-fine": lambda: HoGSVMDetector(**FINE, n_jobs=-1, random_state=0),
 }
 
+UNIMPORTANT = {"n_jobs", "verbose", "cache_dir", "checkpoint"}  # to what is measured
 PAIRED_SOURCE = "zoya2244"  # FFHQ and StyleGAN through the same hands
 KNOWN = ("stylegan", "stylegan2", "stylegan2-like", "ffhq", "celeba", "utkface")
 MIN_GROUP_SIZE = 48  # of a generator that is left out; the five of "dreambooth" are an anecdote
@@ -174,7 +194,7 @@ def describe(name: str, detector: Any, data: Data, command: str) -> dict[str, An
         "detector": {
             "name": name,
             "class": public_name(detector),
-            "parameters": {k: v for k, v in parameters.items() if k not in {"n_jobs", "verbose"}},
+            "parameters": {k: v for k, v in parameters.items() if k not in UNIMPORTANT},
         },
         "data": {
             "manifest_sha256": data.sha256,

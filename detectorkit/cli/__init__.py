@@ -2,6 +2,7 @@
 
 A sub-command is a module with `add_arguments(parser)` and `run(arguments)`, which returns the
 exit status: 0 done, 1 some images failed (they are named on standard error), 2 unusable input.
+Only the module of the command that is asked for is imported.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from detectorkit._version import __version__
+from detectorkit.exceptions import BackboneNotFoundError
 
 __all__ = ["main"]
 
@@ -25,6 +27,7 @@ COMMANDS = {
     "evaluate": "measure a saved detector on labelled images",
     "report": "write all that is known of a saved detector to one HTML page",
     "predict": "say of each image whether it is real or generated",
+    "backbones": "list, export and add the pretrained networks that detectors build on",
 }
 
 
@@ -44,30 +47,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     # OpenCV logs every broken file in its own words; ours are printed instead.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    arguments = _parse(sys.argv[1:] if argv is None else list(argv))
+    try:
+        return int(arguments.run(arguments))
+    except BrokenPipeError:  # the reader, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except (BackboneNotFoundError, ImportError, OSError, RuntimeError, ValueError) as error:
+        print(f"detectorkit {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\ndetectorkit {arguments.command}: stopped.", file=sys.stderr)
+        return 130
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="detectorkit", description="Tell real photographs from AI-generated images."
     )
     parser.add_argument("--version", action="version", version=f"detectorkit {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, summary in COMMANDS.items():
-        module = importlib.import_module(f"detectorkit.cli.{name}")
         command = commands.add_parser(
-            name,
-            help=summary,
-            description=module.__doc__,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter
         )
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
-    try:
-        return int(arguments.run(arguments))
-    except BrokenPipeError:  # the reader, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except (OSError, ValueError) as error:
-        print(f"detectorkit {arguments.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\ndetectorkit {arguments.command}: stopped.", file=sys.stderr)
-        return 130
+        if name in words:
+            module = importlib.import_module(f"detectorkit.cli.{name}")
+            command.description = module.__doc__
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+    arguments, rest = parser.parse_known_args(words)
+    if rest and ("images" not in arguments or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:  # argparse takes images from one place only, and leaves those behind an option
+        arguments.images += rest
+    return arguments

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "add_data",
     "add_jobs",
+    "add_model",
     "check_output",
     "get_column",
     "print_metrics",
@@ -53,6 +54,19 @@ def add_jobs(parser: ArgumentParser) -> None:
     """
     parser.add_argument(
         "--jobs", type=int, default=-1, metavar="N", help="number of threads (default: all cores)"
+    )
+
+
+def add_model(parser: ArgumentParser) -> None:
+    """Add the argument ``model``.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The sub-command's parser.
+    """
+    parser.add_argument(
+        "model", help="ONNX file that `detectorkit train` wrote, or name of a shipped detector"
     )
 
 

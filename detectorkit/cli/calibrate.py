@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from detectorkit.cli._common import add_data, add_jobs, check_output, process_paths
+from detectorkit.cli._common import add_data, add_jobs, add_model, check_output, process_paths
 
 __all__ = ["add_arguments", "run"]
 
@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser : ArgumentParser
         The sub-command's parser.
     """
-    parser.add_argument("model", help="ONNX file that `detectorkit train` wrote")
+    add_model(parser)
     add_data(parser)
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     what = parser.add_mutually_exclusive_group(required=True)

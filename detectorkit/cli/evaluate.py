@@ -13,7 +13,7 @@ from argparse import ArgumentParser, Namespace
 
 import numpy as np
 
-from detectorkit.cli._common import add_data, add_jobs, get_column, process_paths
+from detectorkit.cli._common import add_data, add_jobs, add_model, get_column, process_paths
 
 __all__ = ["add_arguments", "run"]
 
@@ -26,7 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser : ArgumentParser
         The sub-command's parser.
     """
-    parser.add_argument("model", help="ONNX file that `detectorkit train` wrote")
+    add_model(parser)
     add_data(parser)
     parser.add_argument(
         "--groups",

@@ -2,17 +2,31 @@
 
 Prints a line for each image: verdict, probability of being generated, path. The probability
 holds for images like those that the model was trained on, and for nothing else.
+
+The model may be an ONNX file that `detectorkit train` wrote or the name of a detector that comes
+with the library. It is given by -m, or as the first argument if that ends in .onnx or is such a
+name and no file. Otherwise the default detector is used, and standard error says which that is.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from detectorkit.cli._common import add_jobs, process_paths
 
 __all__ = ["add_arguments", "run"]
+
+
+class _Request(NamedTuple):
+    """What is asked for: a model, by file and by name, and images."""
+
+    path: Path
+    name: str
+    images: list[str]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -23,8 +37,21 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser : ArgumentParser
         The sub-command's parser.
     """
-    parser.add_argument("model", help="ONNX file that `detectorkit train` wrote")
+    parser.usage = "%(prog)s [-h] [-m MODEL] [--fpr PERCENT] [--json] [--jobs N] [MODEL] IMAGE ..."
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file, or folder of them")
+    parser.add_argument(
+        "-m",
+        "--model",
+        help="ONNX file or name of a shipped detector; all other arguments are images then",
+    )
+    parser.add_argument(
+        "--fpr",
+        type=int,
+        choices=(1, 5, 10),
+        metavar="PERCENT",
+        help="use the model's threshold for 1, 5 or 10 per cent of false positives among the "
+        "photographs that it was measured on (default: its own threshold)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     add_jobs(parser)
 
@@ -42,22 +69,32 @@ def run(arguments: Namespace) -> int:
     status : int
         0, or 1 if some images failed.
     """
-    from detectorkit import load_detector
+    from detectorkit.graph.runner import GraphRunner, threads_of_run
+    from detectorkit.images import check_images
 
-    detector = load_detector(arguments.model, n_jobs=arguments.jobs)
-    paths = _expand(arguments.images)
-    scores, read, failures = process_paths(detector.decision_function, paths, "Predicting")
-    probabilities = detector.calibration_.predict(scores)
+    asked = _understand(arguments)
+    paths = _expand(asked.images)
+    n_threads = threads_of_run(len(paths), arguments.jobs)
+    runner = GraphRunner.from_file(asked.path, n_threads=n_threads)
+    threshold = _threshold(runner.record, arguments.fpr, asked.name)
+
+    def score_paths(chunk: Any) -> Any:
+        return runner.score(check_images(chunk), n_jobs=arguments.jobs)
+
+    scores, read, failures = process_paths(score_paths, paths, "Predicting")
+    probabilities = runner.record.calibration.predict(scores)
     for index, score, probability in zip(read, scores, probabilities, strict=True):
-        is_generated = bool(score > detector.threshold_)
+        is_generated = bool(score > threshold)
         verdict = "generated" if is_generated else "real"
         if arguments.json:
             row = {
                 "path": paths[index],
                 "verdict": verdict,
-                "label": detector.classes_[int(is_generated)].item(),
+                "label": runner.record.classes[int(is_generated)],
                 "probability": float(probability),
                 "score": float(score),
+                "threshold": threshold,
+                "model": asked.name,
             }
             print(json.dumps(row))
         else:
@@ -68,8 +105,43 @@ def run(arguments: Namespace) -> int:
     return 1 if failures else 0
 
 
+def _understand(arguments: Namespace) -> _Request:
+    """Tell the model from the images."""
+    from detectorkit.models import card_path, default_detector, find_detector, shipped_detectors
+
+    images: list[str] = arguments.images
+    name: str | None = arguments.model
+    first = Path(images[0])
+    if name is None and not first.is_dir():
+        is_shipped = images[0] in shipped_detectors() and not first.exists()
+        if is_shipped or first.suffix.lower() == ".onnx":
+            name, *images = images
+            if not images:
+                raise ValueError(f"there are no images, only the model {name}.")
+    path = find_detector(name)
+    if name is None:
+        name = default_detector()
+        if not arguments.json:
+            limits = f"what it was trained on and where it fails is written in {card_path(name)}"
+            print(f"Default model {name}: {limits}", file=sys.stderr)
+    return _Request(path, name, images)
+
+
+def _threshold(record: Any, fpr: int | None, name: str) -> float:
+    """Give the model's own threshold, or that for a share of false positives."""
+    if fpr is None:
+        return float(record.threshold)
+    known = record.training.get("thresholds", {})
+    if f"fpr_{fpr}" not in known:
+        raise ValueError(
+            f"--fpr {fpr}: the model {name} has no threshold for that. Set one with `detectorkit "
+            f"calibrate --fpr {fpr / 100:g}` on photographs like yours."
+        )
+    return float(known[f"fpr_{fpr}"])
+
+
 def _expand(images: list[str]) -> list[str]:
-    from detectorkit.datasets import find_images
+    from detectorkit.finding import find_images
 
     paths: list[str] = []
     for image in images:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.cli._common import add_data, add_jobs, process_paths
+from detectorkit.cli._common import add_data, add_jobs, add_model, process_paths
 
 if TYPE_CHECKING:
     from detectorkit.report.report import Report
@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser : ArgumentParser
         The sub-command's parser.
     """
-    parser.add_argument("model", help="ONNX file that `detectorkit train` wrote")
+    add_model(parser)
     add_data(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="PAGE", help="HTML file to write, as report.html"

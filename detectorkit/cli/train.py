@@ -2,6 +2,12 @@
 
 The images are shuffled and split 90/10, stratified, with copies of one picture kept together;
 the detector is fitted on the larger part and measured on the smaller one.
+
+The models: hog-svm, HoG with a linear machine; forensic, a stack of classical features; cnn and
+resnet, networks from random weights; transfer and deit, a pretrained network with a small head (or
+trained on, with --set fine_tune=True). cnn, resnet, and all that is trained on need the extra
+"train"; transfer exports EfficientNet-Lite0 with it once, and deit needs its backbone: see
+`detectorkit backbones list`.
 """
 
 from __future__ import annotations
@@ -26,7 +32,14 @@ from detectorkit.cli._common import (
 
 __all__ = ["add_arguments", "run"]
 
-_DETECTORS = {"hog-svm": "HoGSVMDetector", "forensic": "ForensicDetector"}
+_DETECTORS = {
+    "hog-svm": "HoGSVMDetector",
+    "forensic": "ForensicDetector",
+    "cnn": "CNNDetector",
+    "resnet": "ResNetDetector",
+    "transfer": "BackboneDetector",
+    "deit": "DeiTDetector",
+}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,7 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--model",
         choices=_DETECTORS,
         default="hog-svm",
-        help="HoG with a linear machine, or a stack of classical features (default: hog-svm)",
+        help="what to train, see above (default: hog-svm)",
     )
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     parser.add_argument(
@@ -53,6 +66,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=_setting,
         metavar="NAME=VALUE",
         help="a parameter of the detector, such as C=0.01 or 'pixels_per_cell=(4, 4)'; repeatable",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="file for the state of a network's training after each epoch; if it exists, training "
+        "goes on from there",
     )
     parser.add_argument(
         "--groups", metavar="COLUMN", help="column of the manifest that must not straddle the parts"
@@ -77,15 +96,14 @@ def run(arguments: Namespace) -> int:
     status : int
         0, or 1 if some images failed.
     """
-    import detectorkit
+    from sklearn.utils.validation import has_fit_parameter
+
     from detectorkit.datasets import load_images, perceptual_hash
     from detectorkit.evaluation import binary_metrics
 
     output = check_output(arguments.output)
-    detector = getattr(detectorkit, _DETECTORS[arguments.model])(
-        n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
-    )
-    detector.set_params(**dict(arguments.set))
+    detector = _make_detector(arguments)
+    _check_ready(detector, arguments.model)
     found = load_images(arguments.data)
     column = get_column(found, "--groups", arguments.groups)
     hash_paths = partial(perceptual_hash, n_jobs=arguments.jobs)
@@ -94,7 +112,9 @@ def run(arguments: Namespace) -> int:
     train, test, groups = _split(found, read, together, arguments.random_state)
 
     start = time.monotonic()
-    detector.fit([found.data[i] for i in train], found.target[train], groups=groups)
+    columns = {"groups": groups, "origin": found.origin[train]}
+    taken = {name: column for name, column in columns.items() if has_fit_parameter(detector, name)}
+    detector.fit([found.data[i] for i in train], found.target[train], **taken)
     seconds = time.monotonic() - start
     for label, key in enumerate(("sources", "generators")):
         used = found.origin[train[found.target[train] == label]]
@@ -121,6 +141,40 @@ def run(arguments: Namespace) -> int:
             "those with `detectorkit evaluate`."
         )
     return 1 if failures else 0
+
+
+def _make_detector(arguments: Namespace) -> Any:
+    """Make the detector that is asked for, not yet fitted."""
+    import detectorkit
+
+    detector = getattr(detectorkit, _DETECTORS[arguments.model])(
+        n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
+    )
+    detector.set_params(**dict(arguments.set))
+    if arguments.checkpoint is not None:
+        parameters = detector.get_params()
+        if "checkpoint" not in parameters or not parameters.get("fine_tune", True):
+            raise ValueError(
+                f"--checkpoint: {arguments.model} has none. Only networks that are trained as a "
+                "whole go on from one: cnn, resnet, and others with --set fine_tune=True."
+            )
+        detector.set_params(checkpoint=check_output(arguments.checkpoint))
+    return detector
+
+
+def _check_ready(detector: Any, model: str) -> None:
+    """Make sure that what the training needs is there, before all images are read."""
+    from detectorkit.backbones import find_backbone
+    from detectorkit.utils.extras import require_extra
+
+    parameters = detector.get_params()
+    if "max_epochs" not in parameters:
+        return  # no network
+    if parameters.get("fine_tune", True):
+        require_extra("train", "torch", "onnxscript", caller=f"To train, {model}")
+    else:
+        size = parameters["image_size"]
+        find_backbone(parameters["backbone"], parameters["network_input"], image_size=size)
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -4,8 +4,9 @@ from detectorkit.datasets.aligning import TREATMENTS, align, align_image
 from detectorkit.datasets.auditing.audit import Audit, audit
 from detectorkit.datasets.duplicates import near_duplicate_groups, perceptual_hash
 from detectorkit.datasets.fixtures import make_upsampling_images
-from detectorkit.datasets.loading import find_images, load_images
+from detectorkit.datasets.loading import load_images
 from detectorkit.datasets.splitting import train_val_test_split
+from detectorkit.finding import find_images
 
 __all__ = [
     "TREATMENTS",

@@ -9,12 +9,9 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-__all__ = ["IMAGE_SUFFIXES", "find_images", "load_images"]
+from detectorkit.finding import find_images
 
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
-)
-"""Files of a folder that are taken for images, by the end of their name."""
+__all__ = ["load_images"]
 
 _LABELS = {"0": 0, "real": 0, "1": 1, "generated": 1}
 
@@ -74,34 +71,6 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
     if not place.exists():
         raise FileNotFoundError(f"There is no folder or CSV file {place}.")
     return _from_folder(place) if place.is_dir() else _from_manifest(place)
-
-
-def find_images(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the image files in a folder and the folders below it.
-
-    Links to folders are followed; a folder that is reached twice counts once.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Where to look.
-
-    Returns
-    -------
-    paths : list of Path
-        Sorted; files of other names are passed over.
-    """
-    paths: list[Path] = []
-    seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()  # which of two ways to a folder counts must not depend on the file system
-        if os.path.realpath(place) in seen:
-            folders.clear()
-            continue
-        seen.add(os.path.realpath(place))
-        found = (Path(place, name) for name in files)
-        paths += [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(paths)
 
 
 def _from_folder(folder: Path) -> Bunch:

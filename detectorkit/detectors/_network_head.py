@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.graph.networks import DenseLayer
+from detectorkit.utils.progress import report_epoch
 
 __all__ = ["HeadSettings", "TrainedHead", "fit_network_head"]
 
@@ -114,6 +114,7 @@ def fit_network_head(
         Of the best epoch.
     """
     from sklearn.neural_network import MLPClassifier  # noqa: PLC0415 - late: it costs import time
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415 - with it
 
     mean = np.average(features[train], axis=0, weights=weight[train])
     spread = np.sqrt(np.average((features[train] - mean) ** 2, axis=0, weights=weight[train]))
@@ -130,9 +131,8 @@ def fit_network_head(
     history: list[dict[str, float]] = []
     shown = weight[train] / weight[train].mean()
     for epoch in range(1, settings.max_epochs + 1):
-        machine.partial_fit(
-            scaled[train], codes[train], classes=[0, 1], sample_weight=shown
-        )
+        with threadpool_limits(1):  # a product of a few rows is too small to be shared
+            machine.partial_fit(scaled[train], codes[train], classes=[0, 1], sample_weight=shown)
         entry = {"loss": float(machine.loss_)}
         if len(val):
             entry |= _measure(machine, scaled[val], codes[val], weight[val])
@@ -142,8 +142,7 @@ def fit_network_head(
             best_loss, best_epoch = reached, epoch
             best = [(w.copy(), b.copy()) for w, b in _layers(machine)]
         if settings.verbose:
-            figures = ", ".join(f"{key.replace('_', ' ')} {v:.4g}" for key, v in entry.items())
-            print(f"Epoch {epoch}/{settings.max_epochs}: {figures}", file=sys.stderr)
+            report_epoch(f"Epoch {epoch}/{settings.max_epochs}", entry)
         if len(val) and epoch - best_epoch >= settings.patience:
             break
     (first, offset), *others = best or []
@@ -159,7 +158,7 @@ def _layers(machine: Any) -> list[tuple[NDArray[Any], NDArray[Any]]]:
 def _measure(
     machine: Any, features: NDArray[Any], codes: NDArray[np.int64], weight: NDArray[np.float64]
 ) -> dict[str, float]:
-    chance = np.clip(machine.predict_proba(features)[:, 1], 1e-12, 1 - 1e-12)
+    chance = np.clip(machine.predict_proba(features)[:, 1].astype(np.float64), 1e-7, 1 - 1e-7)
     losses = -np.where(codes == 1, np.log(chance), np.log1p(-chance))
     right = (chance > 0.5) == codes
     return {

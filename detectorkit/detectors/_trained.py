@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_consistent_length
 from detectorkit.base import Training
 from detectorkit.detectors._graph_detector import GraphDetector
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.images import ImageSequence, Preprocessing
+from detectorkit.images import ImageSequence, Preprocessing, as_levels
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.utils.extras import require_extra
 from detectorkit.utils.validation import check_choice, check_integer, check_real, parameter_error
@@ -56,13 +56,16 @@ def split_validation(
     train, val : ndarray of int
         Indices. The second is empty where there are too few images or groups to set any aside.
     """
-    from detectorkit.evaluation.splitters import (  # noqa: PLC0415 - imports much
+    from detectorkit.evaluation._groups import number_pictures  # noqa: PLC0415 - imports much
+    from detectorkit.evaluation.splitters import (  # noqa: PLC0415 - as above
         LeaveOneGeneratorOut,
         StratifiedGroupShuffleSplit,
     )
 
     codes = training.codes
-    groups = np.arange(len(codes)) if training.groups is None else training.groups
+    groups = np.arange(len(codes))
+    if training.groups is not None:
+        groups = number_pictures(training.groups.astype(str))
     if by_origin and origin is not None:
         splitter = LeaveOneGeneratorOut(shuffle=True, random_state=random_state)
         cuts = list(splitter.split(codes, codes, np.column_stack([origin, groups.astype(str)])))
@@ -87,7 +90,7 @@ class TorchDetector(GraphDetector):
     """
 
     image_size: tuple[int, int] | None
-    learning_rate: float
+    learning_rate: float | None
     batch_size: int
     max_epochs: int
     patience: int
@@ -150,9 +153,7 @@ class TorchDetector(GraphDetector):
 
         random_state = check_random_state(self.random_state)
         training = self._check_training(X, y, sample_weight, groups)
-        if origin is not None:
-            origin = np.asarray(origin).astype(str)
-            check_consistent_length(training.codes, origin)
+        origin = self._check_origin(origin, training)
         schedule = self._schedule(random_state, settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(schedule.seed)
@@ -172,23 +173,36 @@ class TorchDetector(GraphDetector):
 
     def _check_settings(self) -> dict[str, Any]:
         """Check the parameters; give those that are worth keeping with the model."""
-        if self.n_crops not in {None, 1, 4, 5, 9, 16, 25}:
-            raise parameter_error(self, "n_crops", "None, 1, 4, 5, 9, 16 or 25")
+        check_choice(self, "n_crops", (None, 1, 4, 5, 9, 16, 25))
         check_choice(self, "quantize", (None, "static", "dynamic"))
         check_choice(self, "validation", ("images", "origins"))
         check_choice(self, "balance", (None, "origin"))
-        augmentation = self.augmentation
-        if augmentation not in {None, "default"} and not isinstance(augmentation, Augmentation):
+        chosen = self.augmentation
+        if chosen != "default" and not isinstance(chosen, Augmentation | None):
             raise parameter_error(self, "augmentation", "'default', None or an Augmentation")
         fraction = check_real(self, "validation_fraction", above=-1e-9, below=1)
         return {
             "learning_rate": self._check_rate(),
-            "batch_size": check_integer(self, "batch_size", least=1),
+            "batch_size": check_integer(self, "batch_size", least=2),
             "max_epochs": check_integer(self, "max_epochs", least=1),
             "patience": check_integer(self, "patience", least=1),
             "validation_fraction": max(fraction, 0.0),
             "quantize": self.quantize,
         }
+
+    def _check_origin(self, origin: Any, training: Training) -> NDArray[Any] | None:
+        """Check where the images are from; without that, some settings mean nothing."""
+        if origin is not None:
+            origin = np.asarray(origin).astype(str)
+            check_consistent_length(training.codes, origin)
+            return origin
+        for name, value in (("validation", "origins"), ("balance", "origin")):
+            if getattr(self, name) == value:
+                raise ValueError(
+                    f"{type(self).__name__}: {name}={value!r} needs `origin` in fit: the generator "
+                    "of each generated image, the source of each photograph."
+                )
+        return None
 
     def _check_rate(self) -> float:
         return check_real(self, "learning_rate", above=0)
@@ -222,7 +236,7 @@ class TorchDetector(GraphDetector):
             val=val,
             chances=chances,
             network_input=network_input,
-            augmentation=Augmentation() if chosen == "default" else chosen,  # type: ignore[arg-type]
+            augmentation=Augmentation() if chosen == "default" else chosen,
         )
 
     def _schedule(self, random_state: np.random.RandomState, settings: dict[str, Any]) -> Schedule:
@@ -287,7 +301,8 @@ class TorchDetector(GraphDetector):
         from detectorkit.graph.quantization import quantize_model  # noqa: PLC0415 - as above
 
         some = train[:: max(1, len(train) // _N_CALIBRATION)]
-        pixels = sample_pixels(images, some, self.record_.preprocessing)
+        levels = sample_pixels(images, some, self.record_.preprocessing)
+        pixels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         before, floats = self.onnx_model_, self._score(images.take(held_out))
         self._adopt(quantize_model(before, how, pixels), type(self).__name__)
         if how == "dynamic":
@@ -324,12 +339,12 @@ def sample_pixels(
     Returns
     -------
     pixels : ndarray of shape (n, height, width) or (n, height, width, 3)
-        One array.
+        Levels from 0 to 255, as one array.
     """
     found = [images.read(int(i), preprocessing) for i in index]
     if preprocessing.n_crops is not None:
         found = [crops[0] for crops in found]
-    return np.stack(found)
+    return as_levels(np.stack(found))
 
 
 def balanced_chances(codes: NDArray[np.int64], origin: NDArray[Any]) -> NDArray[np.float64]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.detectors._trained import TorchDetector, balanced_chances, split_validation
 from detectorkit.graph.inputs import NetworkInput
@@ -42,7 +41,8 @@ class BackboneDetector(TorchDetector):
     ----------
     backbone : str or Path, default="efficientnet-lite0"
         Name of a backbone, see ``detectorkit backbones list``, or path of an ONNX file that gives
-        features. With `fine_tune`, also a name on the model hub or a folder that transformers saved.
+        features. With `fine_tune`, also a name on the model hub or a folder that transformers
+        saved.
     bottleneck : int or None, default=64
         Units of the layer between features and output; None gives a linear classifier.
     fine_tune : bool, default=False
@@ -137,8 +137,8 @@ class BackboneDetector(TorchDetector):
     -----
     The head is scikit-learn's `MLPClassifier` on standardised features. A linear probe on a frozen
     modern backbone is what generalises best in the field today (arXiv 2509.12995). What it sees
-    depends on the backbone: EfficientNet and DeiT are trained on ImageNet, CLIP on captions; CLIP is
-    not DeiT.
+    depends on the backbone: EfficientNet and DeiT are trained on ImageNet, CLIP on captions; CLIP
+    is not DeiT.
 
     A backbone that was quantised dynamically, such as "clip-vit-b16", computes something else for
     each batch. It is run one image at a time.
@@ -192,7 +192,7 @@ class BackboneDetector(TorchDetector):
         self.image_size = image_size
         self.n_crops = n_crops
         self.network_input = network_input
-        self.learning_rate = learning_rate  # type: ignore[assignment] # None: by fine_tune
+        self.learning_rate = learning_rate
         self.alpha = alpha
         self.dropout = dropout
         self.batch_size = batch_size
@@ -255,9 +255,7 @@ class BackboneDetector(TorchDetector):
         settings = self._check_settings()
         random_state = check_random_state(self.random_state)
         training = self._check_training(X, y, sample_weight, groups)
-        if origin is not None:
-            origin = np.asarray(origin).astype(str)
-            check_consistent_length(training.codes, origin)
+        origin = self._check_origin(origin, training)
         train, val = split_validation(
             training,
             origin,

@@ -114,7 +114,7 @@ class CNNDetector(TorchDetector):
     -----
     `fit` needs the extra "train"; predictions do not. Convolutions keep the size of their maps, and
     pooling halves it. The loss is the binary cross-entropy of the softmax over both outputs; the
-    score is the difference of the logits. The study does not say its learning rate for this network.
+    score is the difference of the logits. The study does not say what learning rate it used here.
 
     With the same `random_state`, a training on the same machine gives the same network, also if it
     was stopped and went on from its checkpoint.

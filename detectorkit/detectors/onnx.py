@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.detectors._graph_detector import GraphDetector
+from detectorkit.models import find_detector
 from detectorkit.utils.validation import check_choice
 
 if TYPE_CHECKING:
@@ -171,16 +172,15 @@ class OnnxDetector(GraphDetector):
         return self
 
     def _load(self) -> None:
-        is_content = isinstance(self.model, bytes)
-        name = "model" if is_content else os.fspath(self.model)
+        source = self.model if isinstance(self.model, bytes) else Path(self.model)
+        name = "model" if isinstance(source, bytes) else str(source)
         if self.preprocessing is None:
-            content = self.model if is_content else Path(self.model).read_bytes()
-            self._adopt(content, name)
+            self._adopt(source if isinstance(source, bytes) else source.read_bytes(), name)
             return
         from detectorkit.graph.networks import adopt_classifier  # noqa: PLC0415 - imports onnx
 
         classifier = adopt_classifier(
-            self.model if is_content else Path(self.model),
+            source,
             self.preprocessing,
             output=check_choice(self, "output", _OUTPUTS),
             generated_index=check_choice(self, "generated_index", (0, 1)),
@@ -188,15 +188,21 @@ class OnnxDetector(GraphDetector):
         self._adopt(classifier, name)
 
 
-def load_detector(path: str | os.PathLike[str], *, n_jobs: int | None = None) -> OnnxDetector:
-    """Read a saved detector, ready to predict.
+def load_detector(
+    model: str | os.PathLike[str] | None = None, *, n_jobs: int | None = None
+) -> OnnxDetector:
+    """Read a saved or a shipped detector, ready to predict.
 
     Nothing is unpickled: the file is an ONNX graph with a JSON record.
 
     Parameters
     ----------
-    path : str or Path
-        A file that a detector's `save` or ``detectorkit train`` wrote.
+    model : str or Path, default=None
+        A file that a detector's `save` or ``detectorkit train`` wrote, or the name of a detector
+        that comes with the library: "hog-svm", "forensic", "cnn" or "transfer", as far as they are
+        in `detectorkit.models.shipped_detectors`. A file of that name wins. None takes "transfer",
+        or where that is missing the first that is there: see
+        `detectorkit.models.default_detector`.
     n_jobs : int, default=None
         Number of threads for predictions; -1 means all processors.
 
@@ -211,6 +217,8 @@ def load_detector(path: str | os.PathLike[str], *, n_jobs: int | None = None) ->
         If the file is no detector.
     OSError
         If it cannot be read.
+    ValueError
+        If `model` is neither a path nor the name of a shipped detector.
 
     Examples
     --------
@@ -219,4 +227,4 @@ def load_detector(path: str | os.PathLike[str], *, n_jobs: int | None = None) ->
     Traceback (most recent call last):
     FileNotFoundError: [Errno 2] No such file or directory: 'missing.onnx'
     """
-    return OnnxDetector.from_file(path, n_jobs=n_jobs)
+    return OnnxDetector.from_file(find_detector(model), n_jobs=n_jobs)

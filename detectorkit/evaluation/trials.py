@@ -120,7 +120,8 @@ def run_trial(
     trial : Trial
         Which of them do what.
     picture : array-like of shape (n_samples,), default=None
-        Passed to `fit` as ``groups`` where the detector takes them; "" is a picture of its own.
+        Passed to `fit` as ``groups`` where the detector takes them, as is ``origin``; "" is a
+        picture of its own.
     n_resamples : int, default=1000
         Number of bootstrap samples for the intervals.
 
@@ -131,9 +132,14 @@ def run_trial(
     """
     y, origin, picture = check_columns(y, origin, picture)
     fitted = clone(detector)
-    groups = {"groups": picture[trial.train]} if has_fit_parameter(fitted, "groups") else {}
+    columns = {"groups": picture, "origin": origin}
+    taken = {
+        name: column[trial.train]
+        for name, column in columns.items()
+        if has_fit_parameter(fitted, name)
+    }
     start = time.perf_counter()
-    fitted.fit(take_items(X, trial.train), y[trial.train], **groups)
+    fitted.fit(take_items(X, trial.train), y[trial.train], **taken)
     seconds = time.perf_counter() - start
 
     def measure(index: NDArray[np.intp]) -> Evaluation:

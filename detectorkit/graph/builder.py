@@ -235,7 +235,9 @@ class GraphBuilder:
         model = helper.make_model(
             graph,
             opset_imports=opsets,
-            ir_version=max(_IR_VERSION, helper.find_min_ir_version_for(opsets, ignore_unknown=True)),
+            ir_version=max(
+                _IR_VERSION, helper.find_min_ir_version_for(opsets, ignore_unknown=True)
+            ),
             producer_name="detectorkit",
             producer_version=__version__,
         )

@@ -50,9 +50,10 @@ class SigmoidCalibration:
         probabilities : ndarray of shape (n_samples,)
             Those of "generated".
         """
-        from scipy.special import expit  # noqa: PLC0415 - late: scipy costs import time
-
-        probabilities: NDArray[np.float64] = expit(self.slope * (scores - self.offset))
+        # As scipy's `expit`, which would cost import time; it never overflows either.
+        logits = self.slope * (scores - self.offset)
+        small = np.exp(-np.abs(logits))
+        probabilities: NDArray[np.float64] = np.where(logits >= 0, 1, small) / (1 + small)
         return probabilities
 
     def to_record(self) -> dict[str, Any]:

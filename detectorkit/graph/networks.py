@@ -16,6 +16,7 @@ from detectorkit.graph.builder import GraphBuilder
 from detectorkit.graph.calibration import SigmoidCalibration
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.record import ModelRecord
+from detectorkit.graph.runner import make_session
 
 __all__ = [
     "DenseLayer",
@@ -32,6 +33,7 @@ DenseLayer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 _OLDEST_OPSET: Final = 13  # the nodes added here are written for it
 _TARGET_OPSET: Final = 17
+_SHAPING: Final = {"Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"}
 _EPS: Final = 1e-7  # probabilities are kept this far from 0 and 1
 
 
@@ -75,7 +77,10 @@ def read_network(source: Path | bytes) -> onnx.ModelProto:
                     f"{name} keeps weights in {place!r}, outside its own folder. Save it with "
                     "its weights inside."
                 )
-        onnx.load_external_data_for_model(model, str(folder))
+        try:
+            onnx.load_external_data_for_model(model, str(folder))
+        except (OSError, onnx.checker.ValidationError) as error:
+            raise ModelFileError(f"{name}: its weights cannot be read: {error}") from error
     opset = next((one.version for one in model.opset_import if not one.domain), _TARGET_OPSET)
     if opset < _OLDEST_OPSET:
         try:
@@ -116,7 +121,7 @@ def adopt_classifier(
     """
     name = str(source) if isinstance(source, Path) else "model"
     network = read_network(source)
-    sizes = [dim.dim_value for dim in network.graph.input[0].type.tensor_type.shape.dim]
+    sizes = [dim.dim_value for dim in _find_input(network, name).type.tensor_type.shape.dim]
     if sizes and sizes[0] > 1:
         raise ModelFileError(
             f"{name} takes exactly {sizes[0]} images at a time. Export it with a dynamic first "
@@ -141,8 +146,6 @@ def adopt_classifier(
 
 def _probe(content: bytes, record: ModelRecord, name: str) -> None:
     """Run a graph on a few images; they need not mean anything."""
-    from detectorkit.detectors._graph_detector import make_session  # noqa: PLC0415 - needs us
-
     n = record.run_size or 3
     shape = (n, *record.preprocessing.array_shape)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -154,7 +157,9 @@ def _probe(content: bytes, record: ModelRecord, name: str) -> None:
             f"{name} fails on {n} images: {error}. Is its first dimension dynamic?"
         ) from error
     if scores.shape != (n,) or not np.isfinite(scores).all():
-        raise ModelFileError(f"{name} gives {scores} for {n} images; {n} finite scores were expected.")
+        raise ModelFileError(
+            f"{name} gives {scores} for {n} images; {n} finite scores were expected."
+        )
 
 
 def add_network(
@@ -183,11 +188,8 @@ def add_network(
     ModelFileError
         If its input has another form.
     """
-    known = {tensor.name for tensor in network.graph.initializer}
-    inputs = [one for one in network.graph.input if one.name not in known]
-    if len(inputs) != 1:
-        raise ModelFileError(f"{name} has {len(inputs)} inputs; one was expected, the images.")
-    is_last = _channels_last(inputs[0], network_input, name)
+    value = _find_input(network, name)
+    is_last = _channels_last(value, network_input, name)
     factor, offset = network_input.scaling
     images = graph.add("Cast", "pixels", to=TensorProto.FLOAT)
     if network_input.n_channels == 1:
@@ -196,9 +198,17 @@ def add_network(
     images = graph.add("Add", images, graph.constant(offset))
     if not is_last:
         images = graph.add("Transpose", images, perm=[0, 3, 1, 2])
-    if inputs[0].type.tensor_type.elem_type == TensorProto.FLOAT16:
+    if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
         images = graph.add("Cast", images, to=TensorProto.FLOAT16)
-    return graph.include(network, {inputs[0].name: images}, prefix="network/")
+    return graph.include(network, {value.name: images}, prefix="network/")
+
+
+def _find_input(network: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
+    known = {tensor.name for tensor in network.graph.initializer}
+    inputs = [one for one in network.graph.input if one.name not in known]
+    if len(inputs) != 1:
+        raise ModelFileError(f"{name} has {len(inputs)} inputs; one was expected, the images.")
+    return inputs[0]
 
 
 def _channels_last(value: Any, network_input: NetworkInput, name: str) -> bool:
@@ -297,7 +307,7 @@ def _add_score(
     """Make one score of what a classifier gives: the logit of "generated"."""
     if output == "auto":
         output, tensor = _find_output(graph, network, tensor, name)
-    if network.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT16:
+    if network.graph.output[0].type.tensor_type.elem_type != TensorProto.FLOAT:
         tensor = graph.add("Cast", tensor, to=TensorProto.FLOAT)
     if output in {"probability", "probabilities"}:
         limits = [graph.constant(np.float32(p)) for p in (_EPS, 1 - _EPS)]
@@ -316,7 +326,7 @@ def _add_score(
 def _find_output(
     graph: GraphBuilder, network: onnx.ModelProto, tensor: str, name: str
 ) -> tuple[Output, str]:
-    """Say what a classifier gives; logits are taken before a last sigmoid or softmax."""
+    """Say what a classifier gives; of a last sigmoid or softmax the logits are taken."""
     sizes = [dim.dim_value for dim in network.graph.output[0].type.tensor_type.shape.dim]
     width = 1 if len(sizes) == 1 else sizes[-1]
     if len(sizes) not in {1, 2} or width not in {1, 2}:
@@ -326,7 +336,12 @@ def _find_output(
             "in the file, say what it gives by output='logit', 'logits', 'probability' or "
             "'probabilities'."
         )
-    last = next(node for node in reversed(graph.nodes) if tensor in node.output)
-    if last.op_type in {"Sigmoid", "Softmax"}:
-        tensor = last.input[0]
-    return ("logit" if width == 1 else "logits"), tensor
+    makers = {made: node for node in graph.nodes for made in node.output}
+    last = before = makers.get(tensor)
+    while before is not None and before.op_type in _SHAPING:
+        before = makers.get(before.input[0])
+    if last is None or before is None or before.op_type not in {"Sigmoid", "Softmax"}:
+        return ("logit" if width == 1 else "logits"), tensor
+    if last is before:
+        return ("logit" if width == 1 else "logits"), last.input[0]
+    return ("probability" if width == 1 else "probabilities"), tensor

@@ -1,4 +1,4 @@
-"""Training networks with torch (extra "train"); the result is ONNX, and prediction needs no torch."""
+"""Training networks with torch (extra "train"); the result is ONNX, which needs no torch."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -90,26 +91,26 @@ class Augmentation:
         changed : ndarray of shape (*size) or (*size, 3), dtype uint8
             The changed image.
         """
-        image = self._cut(enlarge_to_cover(image, size), size, random)
+        changed = self._cut(enlarge_to_cover(image, size), size, random)
         if random.random() < self.flip:
-            image = image[:, ::-1]
+            changed = changed[:, ::-1]
         if random.random() < self.resample:
-            image = self._resampled(image, random)
+            changed = self._resampled(changed, random)
         if random.random() < self.blur:
-            image = cv2.GaussianBlur(image, (0, 0), random.uniform(*self.sigma))
+            changed = cv2.GaussianBlur(changed, (0, 0), random.uniform(*self.sigma))
         if random.random() < self.noise:
-            noise = random.standard_normal(image.shape, np.float32)
+            noise = random.standard_normal(changed.shape, np.float32)
             noise *= random.uniform(0, self.deviation)
-            image = np.clip(np.rint(image + noise), 0, 255).astype(np.uint8)
+            changed = np.clip(np.rint(changed + noise), 0, 255).astype(np.uint8)
         if random.random() < self.jpeg:
             quality = int(random.integers(*self.quality, endpoint=True))
-            data = encode_image(np.ascontiguousarray(image), "JPEG", quality=quality)
-            image = decode_image(data, color_space="rgb" if image.ndim == 3 else "gray")
-        return np.ascontiguousarray(image)
+            data = encode_image(np.ascontiguousarray(changed), "JPEG", quality=quality)
+            changed = decode_image(data, color_space="rgb" if changed.ndim == 3 else "gray")
+        return np.ascontiguousarray(changed)
 
     def _cut(
-        self, image: NDArray[np.uint8], size: tuple[int, int], random: np.random.Generator
-    ) -> NDArray[np.uint8]:
+        self, image: NDArray[Any], size: tuple[int, int], random: np.random.Generator
+    ) -> NDArray[Any]:
         """Cut a window of the size from anywhere, or from a turned and scaled image."""
         height, width = size
         spare = (image.shape[0] - height, image.shape[1] - width)
@@ -123,9 +124,8 @@ class Augmentation:
         matrix[:, 2] -= (left, top)
         return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
-    def _resampled(
-        self, image: NDArray[np.uint8], random: np.random.Generator
-    ) -> NDArray[np.uint8]:
+    def _resampled(self, image: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
+        """Make an image smaller and enlarge it again, in ways that are drawn."""
         height, width = image.shape[:2]
         factor = random.uniform(self.smallest, 1)
         small = (max(round(width * factor), 1), max(round(height * factor), 1))

@@ -34,7 +34,7 @@ def export_network(network: nn.Module, shape: tuple[int, int, int]) -> onnx.Mode
     model : onnx.ModelProto
         From "images", of shape (n, *shape), to "output".
     """
-    network = network.eval().to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = network.eval().to("cpu", memory_format=torch.contiguous_format)
     probe = (torch.zeros(2, *shape),)
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     before = logger.level

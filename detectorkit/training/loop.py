@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.images import ImageSequence, iter_slices
+from detectorkit.images import ImageSequence, Preprocessing, as_levels, iter_slices
 from detectorkit.training.augmentation import Augmentation
-from detectorkit.utils.progress import progress_bar
+from detectorkit.utils.progress import progress_bar, report_epoch
 
 __all__ = ["Schedule", "TrainingSet", "fit_network", "score_images"]
+
+_N_PROBES = 16  # images by which a checkpoint knows its training again
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,17 @@ class TrainingSet:
         Returns
         -------
         batches : list of ndarray of int
-            Indices of images.
+            Indices of images; two at least, as batch normalisation needs.
         """
         random = np.random.default_rng([schedule.seed, epoch])
         if self.chances is None:
             order = random.permutation(self.train)
         else:
             order = random.choice(self.train, len(self.train), p=self.chances)
-        return [order[part] for part in iter_slices(len(order), schedule.batch_size)]
+        cuts = np.arange(schedule.batch_size, len(order) - 1, schedule.batch_size)
+        return np.split(order, cuts)
 
-    def read(self, index: int, random: np.random.Generator) -> NDArray[np.uint8]:
+    def read(self, index: int, random: np.random.Generator) -> NDArray[Any]:
         """Read a training image, changed at random.
 
         Parameters
@@ -127,18 +130,16 @@ class TrainingSet:
         Returns
         -------
         image : ndarray of shape (height, width) or (height, width, 3)
-            Of the size that the network takes.
+            Levels from 0 to 255, of the size that the network takes.
         """
         wanted = self.network_input.preprocessing
-        if self.augmentation is None:
-            image = self.images.read(index, wanted)
-            return image if wanted.n_crops is None else image[random.integers(len(image))]
-        size = None if wanted.n_crops is not None else wanted.image_size
-        whole = type(wanted)(size, wanted.color_space)
-        image = self.images.read(index, whole)
-        if image.dtype != np.uint8:  # rows of a table
-            return image
-        return self.augmentation.apply(image, self.network_input.image_size, random)
+        if self.augmentation is not None:
+            size = None if wanted.n_crops is not None else wanted.image_size
+            image: Any = self.images.read(index, Preprocessing(size, wanted.color_space))
+            if image.dtype == np.uint8:  # rows of other numbers are left as they are
+                return self.augmentation.apply(image, self.network_input.image_size, random)
+        image = as_levels(self.images.read(index, wanted))
+        return image if wanted.n_crops is None else image[random.integers(len(image))]
 
     def fingerprint(self) -> str:
         """Give a number that other images, labels or settings would not have.
@@ -146,9 +147,11 @@ class TrainingSet:
         Returns
         -------
         fingerprint : str
-            A hash; of the images it knows the number only.
+            A hash; of the images it sees a few.
         """
         known = hashlib.sha256(repr((self.network_input, self.augmentation)).encode())
+        for index in np.linspace(0, len(self.images) - 1, _N_PROBES).astype(int):
+            known.update(self.images.read(int(index), self.network_input.preprocessing).tobytes())
         for array in (self.codes, self.weight, self.train, self.val, self.chances):
             known.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
         return known.hexdigest()
@@ -199,15 +202,15 @@ def fit_network(
         If the checkpoint belongs to another training.
     """
     device = torch.device(schedule.device)
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(device, memory_format=torch.channels_last)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=schedule.learning_rate)
     state = _State()
-    identity = f"{data.fingerprint()}, {schedule.learning_rate}, {schedule.seed}"
+    identity = "" if checkpoint is None else _identify(network, data, schedule)
     if checkpoint is not None and checkpoint.exists():
         state = _resume(checkpoint, identity, network, optimizer, device)
         if verbose:
-            print(f"Going on after epoch {state.epoch} from {checkpoint}.", file=sys.stderr)
+            sys.stderr.write(f"Going on after epoch {state.epoch} from {checkpoint}.\n")
     while state.epoch < schedule.max_epochs and not _is_over(state, schedule, data):
         _run_epoch(network, optimizer, data, schedule, state, verbose=verbose)
         if checkpoint is not None:
@@ -215,6 +218,12 @@ def fit_network(
     network.load_state_dict(state.best)
     network.eval()
     return state.history
+
+
+def _identify(network: nn.Module, data: TrainingSet, schedule: Schedule) -> str:
+    """Give a text that another training would not have; it may be longer or more patient."""
+    settings = (schedule.learning_rate, schedule.batch_size, schedule.seed, network)
+    return f"{data.fingerprint()}, {hashlib.sha256(repr(settings).encode()).hexdigest()}"
 
 
 def _is_over(state: _State, schedule: Schedule, data: TrainingSet) -> bool:
@@ -260,8 +269,7 @@ def _run_epoch(
         state.best_loss, state.best_epoch = reached, state.epoch
         state.best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
     if verbose:
-        figures = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in entry.items())
-        print(f"{title}: {figures}", file=sys.stderr, flush=True)
+        report_epoch(title, entry)
 
 
 def _loss(logits: Tensor, data: TrainingSet, index: NDArray[np.intp]) -> Tensor:
@@ -278,7 +286,7 @@ def _read_ahead(
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[Any]]]:
     """Give batches of images, while threads prepare the next one."""
 
-    def read(position: int, index: int) -> NDArray[np.uint8]:
+    def read(position: int, index: int) -> NDArray[Any]:
         return data.read(index, np.random.default_rng([schedule.seed, epoch, position]))
 
     with ThreadPoolExecutor(schedule.n_threads) as pool:
@@ -323,7 +331,10 @@ def score_images(
     network.eval()
     preprocessing = data.network_input.preprocessing
     rows = []
-    read: Callable[[int], Any] = lambda i: data.images.read(int(i), preprocessing)  # noqa: E731
+
+    def read(i: int) -> NDArray[Any]:
+        return as_levels(data.images.read(int(i), preprocessing))
+
     with ThreadPoolExecutor(schedule.n_threads) as pool, torch.inference_mode():
         for part in iter_slices(len(index), schedule.batch_size):
             images = list(pool.map(read, index[part]))

@@ -1,4 +1,4 @@
-"""The networks that are trained here, as torch modules from scaled pixels to two logits or features.
+"""The networks that are trained here: torch modules from scaled pixels to logits or features.
 
 All take float32 tensors of shape (n, 3, height, width) and are made of layers that ONNX has.
 """
@@ -6,13 +6,23 @@ All take float32 tensors of shape (n, 3, height, width) and are made of layers t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["EfficientNetLite0", "ModifiedCNN", "ResNet18", "attach_head"]
+__all__ = [
+    "EfficientNetLite0",
+    "ModifiedCNN",
+    "ResNet18",
+    "TransformersBackbone",
+    "attach_head",
+    "load_weights",
+]
 
 CNN_FILTERS: Final = ((32, 2), (64, 3), (128, 4), (256, 5), (512, 6))
 """Number and width of the filters of each convolution of the modified CNN."""
@@ -108,7 +118,7 @@ class ResNet18(nn.Module):
         self.bn1 = nn.BatchNorm2d(64)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         widths = (64, 64, 128, 256, 512)
-        for number, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False), 1):
+        for number, (inputs, outputs) in enumerate(pairwise(widths), 1):
             stride = 1 if number == 1 else 2
             blocks = [_BasicBlock(inputs, outputs, stride), _BasicBlock(outputs, outputs, 1)]
             setattr(self, f"layer{number}", nn.Sequential(*blocks))
@@ -145,6 +155,7 @@ _LITE0_STAGES: Final = (
     (6, 5, 2, 192, 4),
     (6, 3, 1, 320, 1),
 )
+_SPREAD_EPS: Final = 1e-6  # keeps the gradient of a root finite
 _LITE0_EPS: Final = 1e-3  # of its batch normalisation, as in TensorFlow
 
 
@@ -183,35 +194,33 @@ class _InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 without its classification layer.
+    """EfficientNet-Lite0 as features of all its levels, without its classification layer.
 
     The names of its parameters are those of the published checkpoint.
 
-    Parameters
-    ----------
-    n_blocks : int, default=16
-        Number of blocks that are kept. With all 16, the features are those before the
-        classification layer; with fewer, means and standard deviations over the last map.
+    Notes
+    -----
+    The features before the classification layer say what is in a picture. How it was made shows on
+    the levels below, so the means and standard deviations of these are taken too.
     """
 
-    def __init__(self, n_blocks: int = 16) -> None:
+    n_features = 1280 + 2 * sum(width for *_, width, _ in _LITE0_STAGES[:-1])
+
+    def __init__(self) -> None:
         super().__init__()
         self._conv_stem = _SameConv2d(3, 32, 3, 2, bias=False)
         self._bn0 = nn.BatchNorm2d(32, _LITE0_EPS)
-        blocks, inputs = [], 32
+        self._blocks = nn.ModuleList()
+        inputs = 32
         for expansion, size, stride, outputs, repeats in _LITE0_STAGES:
             for repeat in range(repeats):
                 first = stride if repeat == 0 else 1
-                blocks.append(_InvertedBottleneck(inputs, outputs, expansion, size, first))
+                self._blocks.append(_InvertedBottleneck(inputs, outputs, expansion, size, first))
                 inputs = outputs
-        self._blocks = nn.ModuleList(blocks[:n_blocks])
-        self.is_whole = n_blocks >= len(blocks)
-        self.n_features = 1280
-        if self.is_whole:
-            self._conv_head = nn.Conv2d(inputs, 1280, 1, bias=False)
-            self._bn1 = nn.BatchNorm2d(1280, _LITE0_EPS)
-        else:
-            self.n_features = 2 * blocks[n_blocks - 1]._project_conv.out_channels
+        self._conv_head = nn.Conv2d(inputs, 1280, 1, bias=False)
+        self._bn1 = nn.BatchNorm2d(1280, _LITE0_EPS)
+        repeats_of_stages = [repeats for *_, repeats in _LITE0_STAGES]
+        self._ends = {int(end) - 1 for end in np.cumsum(repeats_of_stages[:-1])}
 
     def forward(self, images: Tensor) -> Tensor:
         """Give the features.
@@ -223,17 +232,20 @@ class EfficientNetLite0(nn.Module):
 
         Returns
         -------
-        features : Tensor of shape (n, n_features)
-            Means, and for a part of the network also standard deviations, over the last map.
+        features : Tensor of shape (n, 2208)
+            Means and standard deviations at the end of each stage but the last, then the 1280
+            means over the last map.
         """
         x = functional.relu6(self._bn0(self._conv_stem(images)))
-        for block in self._blocks:
+        levels: list[Tensor] = []
+        for index, block in enumerate(self._blocks):
             x = block(x)
-        if self.is_whole:
-            return functional.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
-        mean = x.mean(dim=(2, 3))
-        spread = ((x - mean[:, :, None, None]) ** 2).mean(dim=(2, 3))
-        return torch.cat([mean, (spread + 1e-6).sqrt()], dim=1)
+            if index in self._ends:
+                mean = x.mean(dim=(2, 3), keepdim=True)
+                spread = ((x - mean) ** 2).mean(dim=(2, 3))
+                levels += [mean.flatten(1), (spread + _SPREAD_EPS).sqrt()]
+        last = functional.relu6(self._bn1(self._conv_head(x))).mean(dim=(2, 3))
+        return torch.cat([*levels, last], dim=1)
 
 
 def attach_head(
@@ -257,7 +269,7 @@ def attach_head(
     network : Module
         From images to logits.
     """
-    layers: list[nn.Module] = []
+    layers: list[nn.Module] = [nn.BatchNorm1d(n_features)]  # features of all scales alike
     for units in bottleneck:
         layers += [nn.Dropout(dropout), nn.Linear(n_features, units), nn.ReLU()]
         n_features = units
@@ -301,3 +313,35 @@ class TransformersBackbone(nn.Module):
             return token
         pooled: Tensor = found.pooler_output.flatten(1)
         return pooled
+
+
+def load_weights(network: nn.Module, path: Path, *, ignored: tuple[str, ...] = ()) -> None:
+    """Load a state dictionary from a file; nothing is unpickled but tensors.
+
+    Parameters
+    ----------
+    network : Module
+        Where to; changed in place.
+    path : Path
+        A file that torch or safetensors saved.
+    ignored : tuple of str, default=()
+        What names begin with that may be in the file and are not wanted.
+
+    Raises
+    ------
+    ValueError
+        If the file holds other tensors.
+    OSError
+        If it cannot be read.
+    """
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file  # noqa: PLC0415 - only for such files
+
+        state = load_file(path)
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = {key: value for key, value in state.items() if not key.startswith(ignored)}
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not hold the weights of this network: {error}") from error

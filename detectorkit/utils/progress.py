@@ -1,14 +1,14 @@
-"""A progress bar for long work, on standard error."""
+"""What long work says of its progress, on standard error."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["progress_bar", "track"]
+__all__ = ["progress_bar", "report_epoch", "track"]
 
 Part = TypeVar("Part", bound=Sized)
 
@@ -57,6 +57,21 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
         start = "\r" if on_terminal else ""
         end = " " * _WIDTH if on_terminal else ""
         sys.stderr.write(f"{start}{what}: {done} in {seconds:.1f} s{end}\n")
+
+
+def report_epoch(title: str, figures: Mapping[str, float]) -> None:
+    """Write the figures of an epoch of training in a line.
+
+    Parameters
+    ----------
+    title : str
+        Which epoch.
+    figures : mapping of str to float
+        Losses and the like.
+    """
+    text = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in figures.items())
+    sys.stderr.write(f"{title}: {text}\n")
+    sys.stderr.flush()
 
 
 def track(what: str, parts: Iterable[Part], total: int, *, show: bool) -> Iterator[Part]:

@@ -3,12 +3,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from detectorkit import load_detector
-from detectorkit.cli import main
+from detectorkit import BackboneDetector, load_detector
+from detectorkit.cli import COMMANDS, main
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +74,97 @@ def test_predict_as_json_agrees_with_the_library(model, folder, capsys):
     assert [row["path"] for row in rows] == paths
     assert np.allclose([row["probability"] for row in rows], expected, atol=1e-6)
     assert all((row["verdict"] == "generated") == (row["label"] == 1) for row in rows)
+
+
+@pytest.fixture
+def shipped(model, tmp_path, monkeypatch):
+    """An installation with two detectors; the default one has thresholds in its record."""
+    place = tmp_path / "models"
+    place.mkdir()
+    detector = load_detector(model)
+    detector.save(place / "cnn.onnx")
+    thresholds = {"fpr_1": 1e6, "fpr_5": -1e6}
+    training = detector.record_.training | {"thresholds": thresholds}
+    detector.record_ = replace(detector.record_, training=training)
+    detector.save(place / "transfer.onnx")
+    (place / "transfer.md").write_text("# transfer")
+    monkeypatch.setattr("detectorkit.models._FOLDER", place)
+    return place
+
+
+def test_predict_needs_no_model(shipped, folder, capsys):
+    paths = sorted(str(path) for path in folder.rglob("*.png"))[:2]
+    assert main(["predict", *paths]) == 0
+    captured = capsys.readouterr()
+    assert len(captured.out.splitlines()) == 2
+    (said,) = captured.err.splitlines()
+    assert said.startswith("Default model transfer: ")
+    assert said.endswith(str(shipped / "transfer.md"))
+    assert main(["predict", "--json", *paths]) == 0
+    captured = capsys.readouterr()
+    assert {json.loads(line)["model"] for line in captured.out.splitlines()} == {"transfer"}
+    assert captured.err == ""
+
+
+def test_the_model_is_named_by_an_option_or_by_the_first_argument(
+    shipped, model, folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    path = str(next(folder.rglob("*.png")))
+    unusual = shutil.copy(model, tmp_path / "model.v2")
+    ways = {
+        "cnn": [["cnn", path], ["-m", "cnn", path], [path, "-m", "cnn"]],
+        str(model): [[str(model), path], [str(model), "--jobs", "1", path]],
+        str(unusual): [["-m", str(unusual), path]],
+    }
+    for name, commands in ways.items():
+        for command in commands:
+            assert main(["predict", "--json", *command]) == 0
+            rows = [json.loads(line) for line in lines_of(capsys)]
+            assert [(row["model"], row["path"]) for row in rows] == [(name, path)]
+    shutil.copy(path, "cnn")  # a file of that name is an image
+    shutil.copy(path, "transfer")  # and no model
+    assert main(["predict", "--json", "cnn", path]) == 0
+    rows = [json.loads(line) for line in lines_of(capsys)]
+    assert [(row["model"], row["path"]) for row in rows] == [
+        ("transfer", "cnn"),
+        ("transfer", path),
+    ]
+
+
+def test_predict_uses_the_threshold_for_a_false_positive_rate(shipped, folder, capsys):
+    path = str(next(folder.rglob("*.png")))
+    assert main(["predict", "--fpr", "1", "--json", path]) == 0
+    (row,) = (json.loads(line) for line in lines_of(capsys))
+    assert (row["verdict"], row["threshold"]) == ("real", 1e6)
+    assert main(["predict", "--fpr", "5", path]) == 0
+    assert lines_of(capsys)[0].startswith("generated")
+    assert main(["predict", "--fpr", "10", path]) == 2
+    assert "transfer has no threshold for that" in capsys.readouterr().err
+    assert main(["predict", "cnn", "--fpr", "5", path]) == 2
+    assert "calibrate --fpr 0.05" in capsys.readouterr().err
+
+
+def test_predict_without_images_or_models_says_so(shipped, capsys):
+    assert main(["predict", "cnn"]) == 2
+    assert "there are no images, only the model cnn" in capsys.readouterr().err
+    assert main(["predict", "-m", "nonsense", "a.png"]) == 2
+    assert "shipped detectors (cnn, transfer)" in capsys.readouterr().err
+    for path in shipped.iterdir():
+        path.unlink()
+    assert main(["predict", "a.png"]) == 2
+    assert "no detector is shipped" in capsys.readouterr().err
+
+
+def test_a_verdict_on_one_image_imports_no_heavy_module(model, folder):
+    path = str(next(folder.rglob("*.png")))
+    code = (
+        "import sys; from detectorkit.cli import main\n"
+        f"main(['predict', {str(model)!r}, {path!r}])\n"
+        "print([m for m in ('sklearn', 'scipy', 'onnx', 'pandas', 'torch') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("[]")
 
 
 def test_broken_images_are_named_and_the_others_done(model, folder, tmp_path, capsys):
@@ -185,16 +277,31 @@ def test_a_reader_that_closes_the_pipe_is_no_error(model, folder):
         ["train", ".", "-o", "no/such/folder/m.onnx"],
         ["train", ".", "-o", "m.onnx", "--set", "C=-1"],
         ["train", ".", "-o", "m.onnx", "--set", "nonsense=1"],
+        ["train", ".", "-o", "m.onnx", "--checkpoint", "state.pt"],
+        ["train", ".", "-o", "m.onnx", "-m", "transfer", "--checkpoint", "state.pt"],
+        ["train", ".", "-o", "m.onnx", "-m", "cnn", "--checkpoint", "no/such/folder/state.pt"],
+        ["train", ".", "-o", "m.onnx", "-m", "deit"],
     ],
 )
 def test_unusable_input_is_status_2_and_says_why(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DETECTORKIT_HOME", str(tmp_path))
     assert main(arguments) == 2
     assert f"detectorkit {arguments[0]}: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["dance"], ["train", "."], ["train", ".", "-o", "m", "--set", "C"]]
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["train", "."],
+        ["train", ".", "-o", "m", "--set", "C"],
+        ["train", ".", "-o", "m", "more"],
+        ["predict"],
+        ["predict", "--fpr", "7", "a.png"],
+        ["predict", "a.png", "--nonsense", "b.png"],
+    ],
 )
 def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as info:
@@ -220,10 +327,18 @@ def test_help_and_version_are_quick_and_import_no_heavy_module():
         "import sys; from detectorkit.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('sklearn', 'scipy', 'onnx', 'torch') if m in sys.modules])"
+        "print([m for m in ('numpy', 'sklearn', 'scipy', 'onnx', 'torch') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("[]")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as info:
+        main([command, "--help"])
+    assert info.value.code == 0
+    assert capsys.readouterr().out.startswith(f"usage: detectorkit {command}")
 
 
 def test_a_stack_of_features_is_trained_saved_and_reported(folder, tmp_path, capsys):
@@ -237,3 +352,71 @@ def test_a_stack_of_features_is_trained_saved_and_reported(folder, tmp_path, cap
     report = tmp_path / "report.html"
     assert main(["report", str(model), str(folder), "-o", str(report), "--no-images"]) == 0
     assert '"name": "block_dct"' in report.with_suffix(".md").read_text()
+
+
+def test_a_head_on_a_backbone_is_trained_with_origins(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DETECTORKIT_HOME", str(tmp_path / "home"))
+    backbone = install_tiny_backbone()
+    model = tmp_path / "transfer.onnx"
+    seen = []
+    fit = BackboneDetector.fit
+
+    def remember(self, X, y, sample_weight=None, groups=None, origin=None):
+        seen.append((groups, origin))
+        return fit(self, X, y, sample_weight, groups, origin)
+
+    monkeypatch.setattr(BackboneDetector, "fit", remember)
+    settings = ["--set", f"backbone={backbone}", "--set", "max_epochs=3", "--set", "balance=origin"]
+    assert main(["train", str(folder), "-m", "transfer", "-o", str(model), *settings]) == 0
+    ((groups, origin),) = seen
+    assert len(groups) == len(origin)
+    assert {"camera", "nearest"} <= set(origin)
+    assert load_detector(model).record_.training["backbone"] == "tiny"
+    assert main(["predict", str(model), str(folder)]) == 0
+
+
+def install_tiny_backbone():
+    """Means of the colours, as a backbone."""
+    from onnx import TensorProto, helper
+
+    from detectorkit.backbones import write_backbone
+    from detectorkit.graph.inputs import NetworkInput
+
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [
+            helper.make_node("GlobalAveragePool", ["images"], ["means"]),
+            helper.make_node("Flatten", ["means"], ["features"]),
+        ],
+        "tiny",
+        [value("images", TensorProto.FLOAT, ["n", 3, 16, 16])],
+        [value("features", TensorProto.FLOAT, ["n", 3])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    write_backbone(
+        model, "tiny", NetworkInput((16, 16)), licence="MIT", source="here", checksum="ab"
+    )
+    return "tiny"
+
+
+@pytest.mark.parametrize("model", ["cnn", "resnet"])
+def test_networks_need_the_extra(model, folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if it were not installed
+    assert main(["train", str(folder), "-m", model, "-o", str(tmp_path / "m.onnx")]) == 2
+    err = capsys.readouterr().err
+    assert f"{model} needs torch" in err
+    assert "detectorkit[train]" in err
+
+
+def test_a_network_is_trained_and_goes_on_from_its_checkpoint(folder, tmp_path, capsys):
+    pytest.importorskip("torch")
+    pytest.importorskip("onnxscript")
+    model, state = tmp_path / "cnn.onnx", tmp_path / "state.pt"
+    command = ["train", str(folder), "-m", "cnn", "-o", str(model), "--checkpoint", str(state)]
+    command += ["--set", "image_size=(32, 32)", "--set", "max_epochs=1", "--json"]
+    assert main(command) == 0
+    assert state.exists()
+    first = model.read_bytes()
+    assert main(command) == 0
+    assert "Going on after epoch 1" in capsys.readouterr().err
+    assert model.read_bytes() == first

@@ -1,0 +1,236 @@
+"""Run saved graphs on images: the only place where sessions are made and run.
+
+Nothing of scikit-learn is needed here, so that a verdict on one image does not wait for it. Only
+graphs that begin with features bring it along.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.exceptions import ModelFileError
+from detectorkit.graph.record import RECORD_KEY, ModelRecord
+from detectorkit.images import (
+    ImageSequence,
+    as_levels,
+    concatenate_batches,
+    iter_slices,
+    map_batches,
+)
+
+__all__ = ["GraphRunner", "make_session", "threads_of_run"]
+
+_RUN_SIZE: Final = 4  # images in one run of a graph; what it computes between fits into a cache
+_NETWORK_BATCH: Final = 8  # a network takes long enough for each to keep all cores busy to the end
+
+
+class GraphRunner:
+    """A graph with its record, ready to score images.
+
+    Parameters
+    ----------
+    content : bytes
+        The content of an ONNX file.
+    name : str, default="model"
+        What error messages call it.
+    n_threads : int, default=1
+        Threads that work on one run together in the session that is made now; other sessions are
+        made when `score` wants them.
+
+    Attributes
+    ----------
+    content : bytes
+        The same.
+    record : ModelRecord
+        What the model says of itself.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no ONNX model, or has no record of this library.
+
+    Notes
+    -----
+    A session cannot be pickled, so a copy makes its own when it first needs one.
+    """
+
+    def __init__(self, content: bytes, name: str = "model", *, n_threads: int = 1) -> None:
+        session = make_session(content, name, n_threads=n_threads)
+        text = session.get_modelmeta().custom_metadata_map.get(RECORD_KEY)
+        if text is None:
+            raise ModelFileError(
+                f"{name} has no detectorkit record, so how to prepare images for it is unknown. "
+                "Use a file that `save` or `detectorkit train` wrote, or say how by "
+                "`preprocessing`."
+            )
+        self.content = content
+        self.record = ModelRecord.from_json(text)
+        self._sessions = {(n_threads, np.dtype(np.uint8)): session}
+        self._stack: Any = None  # what computes features, where the graph begins with these
+        if session.get_inputs()[0].name == "features":
+            from detectorkit.features.stack import FeatureStack  # noqa: PLC0415 - few graphs need it
+
+            self._stack = FeatureStack.from_record(self.record.features)
+        elif self.record.preprocessing.image_size is None:
+            raise ModelFileError(f"{name}: the record is damaged; it lacks the size of the pixels.")
+
+    @classmethod
+    def from_file(cls, path: str | PathLike[str], *, n_threads: int = 1) -> Self:
+        """Read a saved detector.
+
+        Parameters
+        ----------
+        path : str or Path
+            The ONNX file.
+        n_threads : int, default=1
+            As in the constructor.
+
+        Returns
+        -------
+        runner : GraphRunner
+            Ready to score.
+
+        Raises
+        ------
+        ModelFileError
+            If the file is no detector.
+        OSError
+            If it cannot be read.
+        """
+        return cls(Path(path).read_bytes(), fspath(path), n_threads=n_threads)
+
+    def score(self, images: ImageSequence, *, n_jobs: int | None = None) -> NDArray[np.float64]:
+        """Score images.
+
+        Parameters
+        ----------
+        images : ImageSequence
+            The images, not yet read.
+        n_jobs : int, default=None
+            Number of threads. Many images are shared among them; of a few, a network has them work
+            on each together. None means 1, or what `joblib.parallel_config` says; -1 means all
+            processors.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Higher means "generated".
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        """
+        is_network = self._stack is None and not self.record.features
+        n_threads = threads_of_run(len(images), n_jobs) if is_network else 1
+        if n_threads > 1:
+            n_jobs = 1
+        size = {"batch_size": _NETWORK_BATCH} if is_network else {}
+        function = partial(self._run, n_threads=n_threads)
+        batches = map_batches(function, images, self.record.preprocessing, n_jobs=n_jobs, **size)
+        return concatenate_batches(batches, len(images)).astype(np.float64)
+
+    def _run(self, batch: NDArray[Any], *, n_threads: int) -> NDArray[np.float32]:
+        """Score images that were read together."""
+        if self._stack is not None:
+            session = self._get_session(n_threads, np.dtype(np.uint8))
+            rows = self._stack.describe(batch, session.get_inputs()[0].shape[1])
+            scores: NDArray[np.float32] = session.run(["score"], {"features": rows})[0]
+            return scores
+        n_images, pixels = len(batch), batch
+        if self.record.preprocessing.n_crops is not None:
+            pixels = batch.reshape(-1, *batch.shape[2:])
+        session = self._get_session(n_threads, pixels.dtype)
+        pixels = as_levels(pixels)
+        parts = [
+            session.run(["score"], {"pixels": pixels[part]})[0]
+            for part in iter_slices(len(pixels), self.record.run_size or _RUN_SIZE)
+        ]
+        mean: NDArray[np.float32] = np.concatenate(parts).reshape(n_images, -1).mean(axis=1)
+        return mean
+
+    def _get_session(self, n_threads: int, dtype: np.dtype[Any]) -> Any:
+        key = (n_threads, dtype)
+        if key not in self._sessions:
+            content = self.content if dtype == np.uint8 else _with_float_pixels(self.content)
+            self._sessions[key] = make_session(content, "model", n_threads=n_threads)
+        return self._sessions[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_sessions": {}}
+
+
+def threads_of_run(n_images: int, n_jobs: int | None) -> int:
+    """Give the number of threads that work on one run of a network together.
+
+    Parameters
+    ----------
+    n_images : int
+        Images to score.
+    n_jobs : int or None
+        Threads in all, as in `GraphRunner.score`.
+
+    Returns
+    -------
+    n_threads : int
+        1, where there are enough images to share them among the threads.
+    """
+    nobody_says_more = n_jobs is None and "joblib" not in sys.modules  # no `parallel_config`
+    if n_images > _NETWORK_BATCH or nobody_says_more:
+        return 1
+    from joblib import effective_n_jobs  # noqa: PLC0415 - late: joblib costs import time
+
+    n_threads: int = effective_n_jobs(n_jobs)
+    return n_threads
+
+
+def _with_float_pixels(content: bytes) -> bytes:
+    """Let a graph take floats, for rows of numbers that are no levels any more."""
+    from onnx import TensorProto, load_model_from_string  # noqa: PLC0415 - costs import time
+
+    model = load_model_from_string(content)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    changed: bytes = model.SerializeToString()
+    return changed
+
+
+def make_session(content: bytes, name: str, *, n_threads: int = 1) -> Any:
+    """Prepare a graph for running.
+
+    Parameters
+    ----------
+    content : bytes
+        The content of an ONNX file.
+    name : str
+        What error messages call it.
+    n_threads : int, default=1
+        Threads that work on one run together.
+
+    Returns
+    -------
+    session : onnxruntime.InferenceSession
+        On the CPU.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no ONNX model, or onnxruntime cannot run it.
+    """
+    import onnxruntime  # noqa: PLC0415 - late: it costs import time
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what is wrong is said by the exception
+    options.intra_op_num_threads = n_threads
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        # onnxruntime's exceptions have no public base class.
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ModelFileError(f"{name} is no ONNX model that can be run: {reason}") from error

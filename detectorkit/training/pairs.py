@@ -1,0 +1,235 @@
+"""Pairs of a photograph and its own reconstruction by a learned decoder.
+
+Both show the same picture, so a detector that learns from pairs cannot learn the collection.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from detectorkit.images import ImageSequence, check_images
+from detectorkit.utils.progress import track
+
+__all__ = ["Pairs", "TinyAutoencoder", "make_pairs"]
+
+_WIDTH = 64
+_LATENT = 32
+_STRIDE = 8  # pixels of an image to one of its code
+
+
+class _Block(nn.Module):
+    """Three convolutions around a shortcut; at the lowest resolution with a view of the whole."""
+
+    def __init__(self, *, pools: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(_WIDTH, _WIDTH, 3, padding=1),
+        )
+        self.pool: nn.Module | None = None
+        if pools:
+            self.pool = nn.Sequential(
+                nn.Conv2d(_WIDTH, 4 * _WIDTH, 1, bias=False),
+                nn.GroupNorm(4, 4 * _WIDTH),
+                nn.ReLU(),
+                nn.Conv2d(4 * _WIDTH, _WIDTH, 1, bias=False),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pool is not None:
+            x = x + self.pool(x)
+        return functional.relu(self.conv(x) + x)
+
+
+class _SoftLimit(nn.Module):
+    """Keep codes within -3 and 3."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x / 3) * 3
+
+
+def _convolution(stride: int = 1) -> nn.Module:
+    return nn.Conv2d(_WIDTH, _WIDTH, 3, stride, 1, bias=False)
+
+
+def _make_encoder() -> nn.Module:
+    layers: list[nn.Module] = [nn.Conv2d(3, _WIDTH, 3, padding=1), _Block()]
+    for step in range(3):
+        layers += [_convolution(stride=2), *(_Block(pools=step == 2) for _ in range(3))]
+    return nn.Sequential(*layers, nn.Conv2d(_WIDTH, _LATENT, 3, padding=1))
+
+
+def _make_decoder() -> nn.Module:
+    layers: list[nn.Module] = [_SoftLimit(), nn.Conv2d(_LATENT, _WIDTH, 3, padding=1), nn.ReLU()]
+    for step in range(3):
+        layers += [*(_Block(pools=step == 0) for _ in range(3)), nn.Upsample(scale_factor=2)]
+        layers.append(_convolution())
+    return nn.Sequential(*layers, _Block(), nn.Conv2d(_WIDTH, 3, 3, padding=1))
+
+
+class TinyAutoencoder:
+    """The autoencoder TAEF2, a small stand-in for that of a current latent-diffusion model.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Where its weights are: ``taef2_encoder.safetensors`` and ``taef2_decoder.safetensors``.
+    device : str, default="cpu"
+        The device of torch that it runs on.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the weights are not there.
+
+    Notes
+    -----
+    TAEF2 is by Ollin Boer Bohan, under the MIT licence; its weights do not come with this library.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], *, device: str = "cpu") -> None:
+        from safetensors.torch import load_file  # noqa: PLC0415 - of the same extra
+
+        self.device = device
+        self._parts = []
+        for name, network in (("encoder", _make_encoder()), ("decoder", _make_decoder())):
+            state = load_file(Path(folder) / f"taef2_{name}.safetensors")
+            network.load_state_dict({key: value.float() for key, value in state.items()})
+            self._parts.append(network.eval().to(device, memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+    def reconstruct(
+        self,
+        image: NDArray[np.uint8],
+        *,
+        noise: float = 0.0,
+        random_state: np.random.RandomState | None = None,
+    ) -> NDArray[np.uint8]:
+        """Send an image through encoder and decoder.
+
+        Parameters
+        ----------
+        image : ndarray of shape (height, width, 3), dtype uint8
+            RGB, of any size.
+        noise : float, default=0.0
+            Standard deviation of Gaussian noise that is added to the code, whose own is about 1.
+        random_state : RandomState, default=None
+            Draws the noise.
+
+        Returns
+        -------
+        image : ndarray of shape (height, width, 3), dtype uint8
+            The same picture with the traces of the decoder.
+        """
+        height, width = image.shape[:2]
+        below, right = -height % _STRIDE, -width % _STRIDE
+        padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101)
+        x = torch.from_numpy(padded).permute(2, 0, 1)[None].float().div(255).to(self.device)
+        encoder, decoder = self._parts
+        with torch.inference_mode():
+            code = encoder(x.contiguous(memory_format=torch.channels_last))
+            if noise > 0:
+                random = random_state or np.random.RandomState()  # noqa: NPY002 - as scikit-learn
+                drawn = random.normal(scale=noise, size=tuple(code.shape))
+                code = code + torch.from_numpy(drawn).to(code)
+            found = decoder(code)[0].clamp(0, 1).mul(255).round().byte()
+        whole: NDArray[np.uint8] = found.permute(1, 2, 0).cpu().numpy()
+        return np.ascontiguousarray(whole[:height, :width])
+
+
+class Pairs(NamedTuple):
+    """Photographs with their reconstructions, ready for `fit`.
+
+    Attributes
+    ----------
+    X : list of ndarray
+        The images.
+    y : ndarray of shape (n_samples,)
+        0 for photographs and resampled ones, 1 for reconstructions.
+    groups : ndarray of shape (n_samples,)
+        The number of the photograph that each was made of.
+    """
+
+    X: list[NDArray[np.uint8]]
+    y: NDArray[np.int64]
+    groups: NDArray[np.int64]
+
+
+def make_pairs(
+    X: Any,
+    autoencoder: TinyAutoencoder,
+    *,
+    resampled: bool = True,
+    noise: float = 0.0,
+    random_state: int | None = None,
+    verbose: bool = False,
+) -> Pairs:
+    """Make generated twins of photographs.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The photographs: one array, or a sequence of arrays (of any sizes) or of paths.
+    autoencoder : TinyAutoencoder
+        What they are sent through.
+    resampled : bool, default=True
+        Whether each photograph is also made smaller and enlarged again, as a further *real* image:
+        else plain resampling would tell the classes apart.
+    noise : float, default=0.0
+        The largest standard deviation of noise in the code.
+    random_state : int, default=None
+        Draws the noise and the factors of size.
+    verbose : bool, default=False
+        Whether to show progress on standard error.
+
+    Returns
+    -------
+    pairs : Pairs
+        Two or three images for each photograph. Pass its groups to `fit`.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded.
+    """
+    images = check_images(X, caller="make_pairs")
+    random = np.random.RandomState(random_state)  # noqa: NPY002 - as scikit-learn
+    found: list[NDArray[np.uint8]] = []
+    labels: list[int] = []
+    parts = (images[i : i + 1] for i in range(len(images)))
+    for part in track("Reconstructing", parts, len(images), show=verbose):
+        image = _as_levels(part)
+        twin = autoencoder.reconstruct(
+            image, noise=random.uniform(0, noise), random_state=random
+        )
+        found += [image, twin]
+        labels += [0, 1]
+        if resampled:
+            found.append(_resample(image, random.uniform(0.4, 0.9)))
+            labels.append(0)
+    size = 3 if resampled else 2
+    return Pairs(found, np.array(labels), np.repeat(np.arange(len(images)), size))
+
+
+def _as_levels(part: ImageSequence) -> NDArray[np.uint8]:
+    image: NDArray[np.uint8] = part[0]
+    return image
+
+
+def _resample(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    small = (max(round(width * factor), 1), max(round(height * factor), 1))
+    shrunk = cv2.resize(image, small, interpolation=cv2.INTER_CUBIC)
+    return np.asarray(cv2.resize(shrunk, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)

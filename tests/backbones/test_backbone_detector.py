@@ -1,0 +1,154 @@
+"""A frozen backbone with a head, from images to a saved file; all of it without torch."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from detectorkit import BackboneDetector, BackboneNotFoundError, load_detector
+from detectorkit.backbones import embed_images, find_backbone, write_backbone
+from detectorkit.detectors import backbone as module
+from detectorkit.images import check_images
+
+SETTINGS = {"bottleneck": 4, "max_epochs": 20, "learning_rate": 0.02, "random_state": 0}
+
+
+@pytest.fixture(params=["tiny", "mixing"])
+def name(request, taken):
+    run_size = 1 if request.param == "mixing" else None
+    model = request.getfixturevalue(request.param)
+    write_backbone(
+        model, request.param, taken, licence="MIT", source="", checksum="ab", run_size=run_size
+    )
+    return request.param
+
+
+@pytest.fixture
+def dataset():
+    """Images, of which the generated ones are bluer."""
+    random = np.random.default_rng(0)
+    y = random.integers(0, 2, 90)
+    X = random.integers(0, 190, (90, 12, 10, 3))
+    X[..., 2] += 64 * y[:, np.newaxis, np.newaxis]
+    return X.astype(np.uint8), y
+
+
+@pytest.fixture
+def heads(monkeypatch):
+    """The heads that are trained, as they were before they became part of a graph."""
+    from detectorkit.detectors import _network_head
+
+    trained, fit = [], _network_head.fit_network_head
+
+    def remember(*arguments):
+        trained.append(fit(*arguments))
+        return trained[-1]
+
+    monkeypatch.setattr(_network_head, "fit_network_head", remember)
+    return trained
+
+
+@pytest.mark.parametrize("bottleneck", [4, None])
+@pytest.mark.parametrize("n_crops", [None, 4])
+def test_one_graph_says_what_backbone_and_head_say(name, dataset, heads, bottleneck, n_crops):
+    X, y = dataset
+    detector = BackboneDetector(name, **SETTINGS | {"bottleneck": bottleneck, "n_crops": n_crops})
+    detector.fit(X, y)
+    scores = detector.decision_function(X)
+    (head,) = heads
+    if n_crops is None:
+        expected = head.score(embed_images(find_backbone(name), check_images(X)))
+    else:  # in predictions the scores are averaged, not the features
+        corners = [X[:, a : a + 8, b : b + 8] for a in (0, 4) for b in (0, 2)]
+        found = [embed_images(find_backbone(name), check_images(c)) for c in corners]
+        expected = np.mean([head.score(features) for features in found], axis=0)
+    assert_allclose(scores, expected, atol=1e-4)
+    assert np.mean(detector.predict(X) == y) > 0.75
+
+
+def test_what_else_is_predicted_does_not_matter(name, dataset):
+    X, y = dataset
+    detector = BackboneDetector(name, **SETTINGS).fit(X, y)
+    assert detector.record_.run_size == find_backbone(name).run_size
+    together = detector.decision_function(X)
+    alone = [detector.decision_function(X[i : i + 1])[0] for i in range(9)]
+    assert_allclose(together[:9], alone, atol=1e-5)
+    detector.n_jobs = 2
+    assert_allclose(detector.decision_function(X), together, atol=1e-6)
+
+
+def test_a_saved_detector_needs_no_backbone(name, dataset, tmp_path, home):
+    X, y = dataset
+    detector = BackboneDetector(name, **SETTINGS).fit(X, y)
+    detector.save(tmp_path / "model.onnx")
+    (home / "backbones" / f"{name}.onnx").unlink()
+    loaded = load_detector(tmp_path / "model.onnx")
+    assert_array_equal(loaded.decision_function(X), detector.decision_function(X))
+    assert_array_equal(
+        pickle.loads(pickle.dumps(detector)).predict_proba(X), detector.predict_proba(X)
+    )
+    training = loaded.record_.training
+    assert (training["backbone"], training["backbone_licence"]) == (name, "MIT")
+    assert training["backbone_sha256"] == "ab"
+    assert loaded.record_.detector == "BackboneDetector"
+
+
+def test_features_are_computed_once(name, dataset, tmp_path, monkeypatch):
+    X, y = dataset
+    first = BackboneDetector(name, **SETTINGS, cache_dir=tmp_path / "features").fit(X, y)
+    parts = sorted((tmp_path / "features").rglob("part-*.npz"))
+    assert len(parts) == 1
+    again = BackboneDetector(name, **SETTINGS, cache_dir=tmp_path / "features").fit(X, y)
+    assert sorted((tmp_path / "features").rglob("part-*.npz")) == parts
+    assert again.onnx_model_ == first.onnx_model_
+    uncached = BackboneDetector(name, **SETTINGS).fit(X, y)
+    assert uncached.onnx_model_ == first.onnx_model_
+
+
+def test_a_file_may_be_named_instead(tiny, taken, dataset, tmp_path):
+    import onnx
+
+    X, y = dataset
+    onnx.save(tiny, tmp_path / "other.onnx")
+    detector = BackboneDetector(tmp_path / "other.onnx", network_input=taken, **SETTINGS)
+    detector.fit(X, y)
+    assert detector.training_summary_["backbone"] == "other"
+    assert detector.record_.preprocessing.image_size == (8, 8)
+
+
+def test_a_missing_backbone_is_named_in_fit(dataset):
+    with pytest.raises(BackboneNotFoundError, match="backbones add clip-vit-b16"):
+        BackboneDetector("clip-vit-b16").fit(*dataset)
+
+
+def test_images_of_one_group_or_origin_are_held_out_together(name, dataset, monkeypatch):
+    X, y = dataset
+    groups = np.arange(90) // 3
+    origin = np.where(
+        y == 1, np.array(["a", "b", "c"])[groups % 3], np.array(["x", "y"])[groups % 2]
+    )
+    parts, split = [], module.split_validation
+    monkeypatch.setattr(
+        module, "split_validation", lambda *a, **k: parts.append(split(*a, **k)) or parts[-1]
+    )
+    BackboneDetector(name, **SETTINGS).fit(X, y, groups=groups)
+    detector = BackboneDetector(name, **SETTINGS, validation="origins", balance="origin")
+    detector.fit(X, y, origin=origin)
+    (train, val), (seen, unseen) = parts
+    assert not set(groups[train]) & set(groups[val])
+    assert len(val)
+    assert not {"a", "b", "c"}.isdisjoint(set(origin[unseen]) - set(origin[seen]))
+
+
+def test_fitting_a_head_imports_no_torch(name, tmp_path):
+    code = (
+        "import sys, numpy as np; from detectorkit import BackboneDetector\n"
+        "X = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)\n"
+        f"BackboneDetector({name!r}, max_epochs=1).fit(X, np.arange(40) % 2).predict(X)\n"
+        "print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

