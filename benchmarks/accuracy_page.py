@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from features_page import choice_of_stack, features_section
 from markdown_text import figure, table
+from networks_page import BESIDE, choice_of_networks, network_results
 
 RESULTS = Path(__file__).parent / "results"
+N_TRIALS = 8  # of C and of D
 TREATMENTS = {"aligned": "aligned", "crop": "crop", "as-found": "as found"}
 
 HEAD = """# How good is it, honestly
@@ -61,20 +64,23 @@ def accuracy_page() -> str:
         json.loads((RESULTS / f"protocols_{name}.json").read_text())
         for name in ("forensic", "hog_svm", "hog_svm_fine")
     ]
+    networks = network_results()
     stack, plain = results[:2]
     sections = [
         HEAD,
-        "## All protocols at a glance\n\n" + glance(results),
+        "## All protocols at a glance\n\n" + glance([*results, *networks]) + "\n\n" + BESIDE,
         VERDICT,
-        "Detectors:\n\n" + "\n".join(map(settings_line, results)),
+        "Detectors:\n\n" + "\n".join(map(settings_line, [*results, *networks])),
         REPORT,
         "## A: the generator it was trained on\n\n" + protocol_a(results),
+        networks_section(networks),
         "## B: self and foreign\n\n" + protocol_b(stack) + "\n\n" + protocol_b(plain),
         "## C: each generator left out\n\n" + protocol_c(stack) + "\n\n" + protocol_c(plain),
         "## D: photographs from elsewhere\n\n" + protocol_d(stack) + "\n\n" + protocol_d(plain),
         features_section(),
         false_positives(),
         robustness(),
+        choice_of_networks(),
         choice_of_stack(),
         choice(),
     ]
@@ -99,28 +105,39 @@ def glance(results: list[dict]) -> str:
     for result in results:
         for treatment, label in TREATMENTS.items():
             found = result["results"].get(treatment, {})
-            if set(found) < set("ABCD"):
-                continue
-            own_a, own_b = (part(found[p], "self")["metrics"] for p in "AB")
-            foreign = part(found["B"], "foreign")
-            summary_c = found["C"]["summary"]["foreign"]["default"]
-            summary_d = found["D"]["summary"]["foreign"]["fpr_5"]
-            worst = summary_d["worst_source"]
-            rows.append(
-                [
-                    f"{result['detector']['name']}, {label}",
-                    f"{figure(own_a['accuracy'])} / {own_a['roc_auc']['value']:.3f}",
-                    f"{figure(own_b['balanced_accuracy'])} / {own_b['roc_auc']['value']:.3f}",
-                    f"{foreign['mean_roc_auc']:.3f}",
-                    figure(foreign["macro_balanced_accuracy"]),
-                    figure(summary_c["macro_balanced_accuracy"]),
-                    (
-                        f"{summary_d['false_positive_rate']:.3f} "
-                        f"({worst['name']} {worst['false_positive_rate']:.3f})"
-                    ),
-                ]
-            )
+            if found:
+                name = f"{result['detector']['name']}, {label}"
+                rows.append([name, *(cell or "not measured" for cell in glance_cells(found))])
     return table(head, rows)
+
+
+def glance_cells(found: dict) -> list[str]:
+    """Give what is known of a detector and a treatment; empty where it was not measured."""
+    cells = [""] * 6
+    if "A" in found:
+        own = part(found["A"], "self")["metrics"]
+        cells[0] = f"{figure(own['accuracy'])} / {own['roc_auc']['value']:.3f}"
+    if "B" in found:
+        own, foreign = part(found["B"], "self")["metrics"], part(found["B"], "foreign")
+        cells[1] = f"{figure(own['balanced_accuracy'])} / {own['roc_auc']['value']:.3f}"
+        cells[2] = f"{foreign['mean_roc_auc']:.3f}"
+        cells[3] = figure(foreign["macro_balanced_accuracy"])
+    if is_whole(found, "C"):
+        summary = found["C"]["summary"]["foreign"]["default"]
+        cells[4] = figure(summary["macro_balanced_accuracy"])
+    if is_whole(found, "D"):
+        summary = found["D"]["summary"]["foreign"]["fpr_5"]
+        worst = summary["worst_source"]
+        cells[5] = (
+            f"{summary['false_positive_rate']:.3f} "
+            f"({worst['name']} {worst['false_positive_rate']:.3f})"
+        )
+    return cells
+
+
+def is_whole(found: dict, protocol: str) -> bool:
+    """Whether all trials of C or D are there; the first has as many generators as D has sources."""
+    return len(found.get(protocol, {}).get("trials", {})) == N_TRIALS
 
 
 def part(protocol: dict, name: str) -> dict:
@@ -172,21 +189,21 @@ def protocol_a(results: list[dict]) -> str:
     )
 
 
-def protocol_b(result: dict) -> str:
+def protocol_b(result: dict, treatments: Sequence[str] = tuple(TREATMENTS)) -> str:
     """Give self and foreign, by generator and by source."""
     rows = []
     parts = {
         (treatment, name): part(result["results"][treatment]["B"], name)
-        for treatment in TREATMENTS
+        for treatment in treatments
         for name in ("self", "foreign")
     }
     for name in ("self", "foreign"):
         for row in parts["aligned", name]["origins"]:
-            cells = [find(parts[treatment, name], row["name"]) for treatment in TREATMENTS]
+            cells = [find(parts[treatment, name], row["name"]) for treatment in treatments]
             kind = row["kind"].removesuffix("s")
             rows.append([name, f"{row['name']} ({kind}, n = {row['n']})", *map(origin_cell, cells)])
         for key, label in (("mean_roc_auc", "mean AUC over generators"),):
-            values = [parts[t, name][key] for t in TREATMENTS]
+            values = [parts[t, name][key] for t in treatments]
             rows.append([name, f"**{label}**", *(f"{value:.3f}" for value in values)])
         for label, get in (
             ("macro balanced accuracy", lambda p: p["macro_balanced_accuracy"]),
@@ -195,15 +212,33 @@ def protocol_b(result: dict) -> str:
                 lambda p: p["at"]["validation"]["macro_balanced_accuracy"],
             ),
         ):
-            values = [figure(get(parts[t, name])) for t in TREATMENTS]
+            values = [figure(get(parts[t, name])) for t in treatments]
             rows.append([name, f"**{label}**", *values])
-    head = ["", "origin", *(f"{label}: called generated" for label in TREATMENTS.values())]
+    head = [
+        "",
+        "origin",
+        *(f"{label}: called generated" for label in map(TREATMENTS.get, treatments)),
+    ]
     return (
         f"`{result['detector']['name']}` at its own threshold: the share that is called generated. "
         "For photographs that is the false-positive rate, for generators the share found; their AUC "
         "is against all photographs of the same part. *Inverted* means an AUC below 0.5: these "
         "images look more real to the detector than photographs do.\n\n" + table(head, rows)
     )
+
+
+def networks_section(networks: list[dict]) -> str:
+    """Give what networks call every origin, aligned, for the protocols that were run."""
+    parts = ["## Networks, by generator and source"]
+    for result in networks:
+        found = result["results"].get("aligned", {})
+        if "B" in found:
+            parts.append(protocol_b(result, ["aligned"]))
+        if is_whole(found, "C"):
+            parts.append(protocol_c(result))
+        if is_whole(found, "D"):
+            parts.append(protocol_d(result, ["aligned"]))
+    return "\n\n".join(parts) if len(parts) > 1 else ""
 
 
 def find(evaluation: dict, name: str) -> dict:
@@ -259,9 +294,9 @@ def protocol_c(result: dict) -> str:
     )
 
 
-def protocol_d(result: dict) -> str:
+def protocol_d(result: dict, treatments: Sequence[str] = tuple(TREATMENTS)) -> str:
     """Give the false-positive rate of every left-out collection."""
-    by_treatment = {t: result["results"][t]["D"]["trials"] for t in TREATMENTS}
+    by_treatment = {t: result["results"][t]["D"]["trials"] for t in treatments}
     rows = []
     for name, trial in by_treatment["aligned"].items():
         cells = [
@@ -271,13 +306,13 @@ def protocol_d(result: dict) -> str:
         rows.append([name, str(trial["test"]["foreign"]["n"]), *cells])
     means = [
         f"{result['results'][t]['D']['summary']['foreign']['fpr_5']['false_positive_rate']:.3f}"
-        for t in TREATMENTS
+        for t in treatments
     ]
     rows.append(["**mean**", "", *means])
     return (
         f"`{result['detector']['name']}`: false-positive rate on a collection that was left out, at "
         "the threshold that gives 5 % on validation photographs of the others.\n\n"
-        + table(["left out", "n", *TREATMENTS.values()], rows)
+        + table(["left out", "n", *map(TREATMENTS.get, treatments)], rows)
     )
 
 

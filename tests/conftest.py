@@ -2,6 +2,9 @@
 
 import csv
 import os
+import tempfile
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -10,6 +13,9 @@ import pytest
 
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # or scikit-learn skips one of its checks
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+
+HOME = tempfile.TemporaryDirectory(prefix="detectorkit-home-")
+os.environ["DETECTORKIT_HOME"] = HOME.name  # nothing is installed where a user would find it
 
 MANIFEST = Path(__file__).parents[2] / "shared" / "data" / "manifest.csv"
 
@@ -39,6 +45,16 @@ def folder(tmp_path_factory, upsampled):
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), image[..., ::-1])
     return place
+
+
+@pytest.fixture(scope="session")
+def fast_export():
+    """Have torch make its table of operators once, and not in each export of a small network."""
+    if find_spec("torch") is None:
+        return
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    ONNXRegistry.from_torchlib = staticmethod(lru_cache(ONNXRegistry.from_torchlib))
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,12 @@
 A new estimator joins the two lists.
 """
 
+import importlib.util
+
 import numpy as np
+import onnx
 import pytest
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.inspection import permutation_importance
@@ -17,9 +21,23 @@ from sklearn.model_selection import (
     learning_curve,
 )
 from sklearn.pipeline import make_pipeline, make_union
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import (
+    check_estimator,
+    estimator_checks_generator,
+    parametrize_with_checks,
+)
 
-from detectorkit import ForensicDetector, HoGSVMDetector, OnnxDetector
+from detectorkit import (
+    BackboneDetector,
+    CNNDetector,
+    DeiTDetector,
+    ForensicDetector,
+    HoGSVMDetector,
+    OnnxDetector,
+    ResNetDetector,
+)
+from detectorkit.backbones import write_backbone
+from detectorkit.backbones.exporting import export_checkpoint
 from detectorkit.features import (
     BlockDCTTransformer,
     HoGTransformer,
@@ -28,8 +46,10 @@ from detectorkit.features import (
     ResidualTransformer,
     SmoothnessTransformer,
 )
+from detectorkit.graph.inputs import NetworkInput
 from detectorkit.utils.estimator_checks import (
     _data,
+    _image_checks,
     check_image_estimator,
     parametrize_with_image_checks,
 )
@@ -49,11 +69,30 @@ def saved_model(detector):
     return detector.fit(_data().images, _data().y).to_onnx().SerializeToString()
 
 
+def install_backbone(name):
+    """Make a network of means over the corners of a small image known by a name."""
+    graph = onnx.parser.parse_graph("""
+        backbone (float[n, 3, 8, 8] images) => (float[n, 12] features) {
+            means = AveragePool <kernel_shape = [4, 4], strides = [4, 4]> (images)
+            features = Flatten (means)
+        }""")
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    write_backbone(model, name, NetworkInput((8, 8)), licence="", source="", checksum="")
+    return name
+
+
+BACKBONE = {"backbone": install_backbone("corners"), "max_epochs": 3}
+CNN = {"image_size": (8, 8), "n_conv": 1, "max_epochs": 1, "augmentation": None}
+HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "onnxscript"))
+
 ON_ROWS = [
     HoGTransformer(**ONE_PIXEL),
     HoGSVMDetector(**ONE_PIXEL, image_size=None, random_state=0),
     *(transformer(**ROW) for transformer in NATIVE),
     ForensicDetector(["block_dct"], **ROW, random_state=0),
+    BackboneDetector(**BACKBONE, input_shape=(1, -1), random_state=0),
+    *([CNNDetector(**CNN, input_shape=(1, -1), random_state=0)] if HAS_TORCH else []),
 ]
 ON_IMAGES = [
     HoGTransformer(),
@@ -73,6 +112,10 @@ ON_IMAGES = [
     ForensicDetector(["residual"], classifier="boosting", n_components=5),
     ForensicDetector([LBPTransformer()], image_size=(32, 40), color_space="gray"),
     OnnxDetector(saved_model(ForensicDetector(["residual"], random_state=0))),
+    BackboneDetector(**BACKBONE),
+    BackboneDetector(**BACKBONE, bottleneck=None, n_crops=4, quantize="static"),
+    OnnxDetector(saved_model(BackboneDetector(**BACKBONE, random_state=0))),
+    *([CNNDetector(**CNN)] if HAS_TORCH else []),
 ]
 
 
@@ -80,7 +123,13 @@ def must_fail(estimator):
     if isinstance(estimator, ForensicDetector):
         why = "probabilities are fitted on folds, and repeating images draws other folds"
         return {"check_sample_weight_equivalence_on_dense_data": why}
+    if isinstance(estimator, CNNDetector | BackboneDetector):
+        why = "training stops by a validation part, and repeating images draws another one"
+        return {"check_sample_weight_equivalence_on_dense_data": why}
     return {}
+
+
+pytestmark = pytest.mark.usefixtures("fast_export")
 
 
 @parametrize_with_checks(ON_ROWS, expected_failed_checks=must_fail)
@@ -167,3 +216,63 @@ def test_html_representation_links_to_our_documentation():
     assert "detectorkit.readthedocs.io" in html
     assert "detectorkit.HoGSVMDetector.html" in html
     assert "detectorkit.features.HoGTransformer.html" in HoGTransformer()._repr_html_()
+
+
+@pytest.fixture
+def deit(tmp_path, monkeypatch):
+    """A folder with a small transformer of random weights."""
+    transformers = pytest.importorskip("transformers")
+    pytest.importorskip("onnxscript")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    config = transformers.DeiTConfig(
+        hidden_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=8,
+        image_size=8,
+        patch_size=4,
+    )
+    transformers.DeiTModel(config, add_pooling_layer=False).save_pretrained(tmp_path / "small")
+    return tmp_path / "small"
+
+
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
+def test_deit_passes_all_checks(deit):
+    detector = DeiTDetector(export_checkpoint(str(deit)), max_epochs=3)
+    assert len(check_image_estimator(detector)) > 30
+    on_rows = clone(detector).set_params(input_shape=(1, -1), random_state=0)
+    check_estimator(on_rows, expected_failed_checks=must_fail(on_rows), on_skip=None)
+
+
+# Of networks that take long to export, what they do not have in common with CNNDetector.
+OWN_CHECKS = {
+    "check_forms_agree",
+    "check_sizes_may_differ",
+    "check_subset_and_order",
+    "check_clone",
+    "check_onnx_round_trip",
+    "check_estimator_cloneable",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_n_features_in",
+}
+
+
+@pytest.mark.parametrize("kind", ["resnet", "fine-tuned"])
+def test_larger_networks_pass_their_own_checks(kind, request):
+    pytest.importorskip("torch")
+    settings = {"max_epochs": 1, "augmentation": None}
+    if kind == "resnet":
+        detector = ResNetDetector((32, 32), **settings)
+    else:
+        detector = BackboneDetector(request.getfixturevalue("deit"), fine_tune=True, **settings)
+    others = {name: "as CNNDetector" for name, _ in _image_checks(detector)}
+    for name in OWN_CHECKS:
+        others.pop(name, None)
+    passed = check_image_estimator(detector, expected_failed_checks=others)
+    detector.set_params(input_shape=(1, -1), random_state=0)
+    for estimator, check in estimator_checks_generator(detector):
+        if check.func.__name__ in OWN_CHECKS:
+            check(estimator)
+            passed.append(check.func.__name__)
+    assert set(passed) == OWN_CHECKS

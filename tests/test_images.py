@@ -16,7 +16,10 @@ from detectorkit.exceptions import ImageReadError
 from detectorkit.features import HoGTransformer
 from detectorkit.images import (
     Preprocessing,
+    as_levels,
     check_images,
+    cut_crops,
+    enlarge_to_cover,
     map_batches,
 )
 
@@ -352,3 +355,75 @@ def test_few_decoded_images_are_held_at_a_time(tmp_path):
     total = sum(len(b) for b in map_batches(count, images, GRAY, n_jobs=2, batch_size=16))
     assert total == 1000
     assert most <= 32
+
+
+def places(image, size, n_crops):
+    """Where the crops begin, in an image of which each pixel says where it is."""
+    rows, columns = np.indices(image.shape)
+    return [
+        (int(row[0, 0]), int(column[0, 0]))
+        for row, column in zip(
+            *(cut_crops(part.astype(np.uint8), size, n_crops) for part in (rows, columns)),
+            strict=True,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("n_crops", "expected"),
+    [
+        (1, [(10, 5)]),
+        (4, [(0, 0), (0, 10), (20, 0), (20, 10)]),
+        (5, [(0, 0), (0, 10), (20, 0), (20, 10), (10, 5)]),
+        (9, [(a, b) for a in (0, 10, 20) for b in (0, 5, 10)]),
+    ],
+)
+def test_crops_lie_at_fixed_places_from_edge_to_edge(n_crops, expected):
+    image = np.zeros((50, 40), np.uint8)
+    assert places(image, (30, 30), n_crops) == expected
+    assert len(places(image, (30, 30), 25)) == 25
+
+
+def test_crops_that_are_the_same_count_once():
+    image = np.random.default_rng(0).integers(0, 256, (30, 41, 3), dtype=np.uint8)
+    assert_array_equal(cut_crops(image, (30, 30), 4), [image[:, :30], image[:, 11:]])
+    assert_array_equal(cut_crops(image[:, :30], (30, 30), 9), [image[:, :30]])
+
+
+def test_images_smaller_than_a_crop_are_enlarged_to_cover_it(picture):
+    enlarged = enlarge_to_cover(picture, (60, 75))
+    assert_array_equal(enlarged, resize_image(picture, (60, 90)))
+    assert_array_equal(cut_crops(picture, (60, 75), 1), [enlarged[:, 7:82]])
+    assert enlarge_to_cover(picture, (40, 20)) is picture
+
+
+def test_crops_are_read_at_native_resolution(tmp_path, picture):
+    wanted = Preprocessing((16, 16), "gray", n_crops=4)
+    path = save(tmp_path / "a.png", picture)
+    expected = cut_crops(load_image(path, color_space="gray"), (16, 16), 4)
+    assert expected.shape == (4, 16, 16)
+    for X in ([path, path], [picture, picture], np.stack([picture, picture])):
+        images = check_images(X)
+        assert_array_equal(images.read(1, wanted), expected)
+        assert_array_equal(np.concatenate(list(images.read_stacked(wanted))), [expected] * 2)
+    assert wanted.to_record()["n_crops"] == 4
+
+
+def test_images_of_other_numbers_of_crops_are_stacked_apart(picture):
+    wanted = Preprocessing((40, 40), "rgb", n_crops=4)
+    images = check_images([picture, picture, picture[:, :40], picture])
+    shapes = [stack.shape for stack in images.read_stacked(wanted)]
+    assert shapes == [(2, 2, 40, 40, 3), (1, 1, 40, 40, 3), (1, 2, 40, 40, 3)]
+
+
+def test_some_images_are_taken_in_order():
+    X = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
+    for images in (check_images(X), check_images(list(X))):
+        taken = images.take(np.array([3, 0, 3]))
+        assert [int(taken[i][0, 0, 0]) for i in range(len(taken))] == [3, 0, 3]
+
+
+def test_levels_of_floats_have_white_at_255():
+    assert_array_equal(as_levels(np.array([0, 0.5, 1])), [0, 127.5, 255])
+    levels = np.array([0, 128, 255], np.uint8)
+    assert as_levels(levels) is levels

@@ -2,29 +2,32 @@
 
     python benchmarks/accuracy/ship.py DATA [--detector NAME ...]
 
-DATA is as for protocols.py. Each detector is fitted on all images but a tenth of the pictures, aligned,
-since nothing of an image but its pixels may count; which kind of detector is shipped was decided by
-what was measured on validation parts. The rest sets the thresholds for 1, 5 and 10 % false positives.
-Those hold for photographs of the same collections only, so the cards give the rates for collections
-that were left out, from protocols_NAME.json. Long trainings keep their state in benchmarks/cache and
-go on where they were.
+DATA is as for protocols.py. Each detector is fitted on all images but a tenth of the pictures,
+aligned, since nothing of an image but its pixels may count. The rest sets the thresholds for 1, 5
+and 10 % false positives. Those hold for photographs of the same collections only, so the cards give
+the rates for collections that were left out, from protocols_NAME.json. What kinds are shipped, and
+with which settings, was decided on validation parts. Long trainings keep their state in
+benchmarks/cache and go on where they were.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from protocols import CACHE, COMMON, RESULTS, Data
-from shipping_card import card
 
 from detectorkit import BackboneDetector, CNNDetector, ForensicDetector
 from detectorkit.datasets.splitting import take_items
 from detectorkit.evaluation import StratifiedGroupShuffleSplit, evaluate, fpr_threshold
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from card_page import card
 
 MODELS = Path(__file__).parents[2] / "detectorkit" / "models"
 
@@ -32,15 +35,15 @@ SHIPPED: dict[str, Callable[[], Any]] = {
     "forensic": lambda: ForensicDetector(**COMMON),
     "cnn": lambda: CNNDetector(
         balance="origin",
-        max_epochs=12,
-        patience=4,
+        max_epochs=8,
+        patience=3,
         quantize="static",
         checkpoint=CACHE / "cnn.pt",
         verbose=True,
         **COMMON,
     ),
     "transfer": lambda: BackboneDetector(
-        balance="origin", quantize="static", cache_dir=CACHE, verbose=True, **COMMON
+        balance="origin", quantize="float16", cache_dir=CACHE, verbose=True, **COMMON
     ),
 }
 MEASURED_AS = {"forensic": "forensic", "cnn": "cnn", "transfer": "efficientnet_frozen"}

@@ -99,7 +99,7 @@ class TorchDetector(GraphDetector):
     balance: Literal["origin"] | None
     augmentation: Literal["default"] | Augmentation | None
     n_crops: int | None
-    quantize: Literal["static", "dynamic"] | None
+    quantize: Literal["float16", "static", "dynamic"] | None
     checkpoint: str | Path | None
     device: str
     random_state: int | np.random.RandomState | None
@@ -174,7 +174,7 @@ class TorchDetector(GraphDetector):
     def _check_settings(self) -> dict[str, Any]:
         """Check the parameters; give those that are worth keeping with the model."""
         check_choice(self, "n_crops", (None, 1, 4, 5, 9, 16, 25))
-        check_choice(self, "quantize", (None, "static", "dynamic"))
+        check_choice(self, "quantize", (None, "float16", "static", "dynamic"))
         check_choice(self, "validation", ("images", "origins"))
         check_choice(self, "balance", (None, "origin"))
         chosen = self.augmentation

@@ -13,6 +13,7 @@ from sklearn.utils import check_random_state
 
 from detectorkit.detectors._trained import TorchDetector, balanced_chances, split_validation
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.images import ImageSequence
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.utils.validation import check_integer, check_pair, check_real
 
@@ -80,12 +81,13 @@ class BackboneDetector(TorchDetector):
         in `fit`.
     augmentation : "default", Augmentation or None, default="default"
         How training images are changed at random, with `fine_tune`.
-    quantize : {None, "static", "dynamic"}, default=None
-        "static" stores weights and activations in 8 bits, best for convolutions; "dynamic" stores
-        weights only, best for transformers, and runs one image at a time. What it costs is in
-        `quantization_`.
+    quantize : {None, "float16", "static", "dynamic"}, default=None
+        "float16" halves the file and changes next to nothing. "static" stores weights and
+        activations in 8 bits, best for convolutions; "dynamic" stores weights only, best for
+        transformers, and runs one image at a time. What it costs is in `quantization_`.
     cache_dir : str or Path, default=None
-        Folder that keeps features of a fixed backbone from one fit to the next. None keeps none.
+        Folder that keeps features of a fixed backbone, from one fit or prediction to the next, so
+        that each is computed once in all folds of a search. None keeps none.
     checkpoint : str or Path, default=None
         File for the state of the training after each epoch, with `fine_tune`. If it exists, `fit`
         goes on from there.
@@ -176,7 +178,7 @@ class BackboneDetector(TorchDetector):
         validation: Literal["images", "origins"] = "images",
         balance: Literal["origin"] | None = None,
         augmentation: Literal["default"] | Augmentation | None = "default",
-        quantize: Literal["static", "dynamic"] | None = None,
+        quantize: Literal["float16", "static", "dynamic"] | None = None,
         cache_dir: str | Path | None = None,
         checkpoint: str | Path | None = None,
         device: str = "auto",
@@ -276,20 +278,13 @@ class BackboneDetector(TorchDetector):
         settings: dict[str, Any],
     ) -> None:
         """Train a head on the features of the fixed backbone; join both."""
-        from detectorkit.backbones import embed_images  # noqa: PLC0415 - late: imports onnx
         from detectorkit.detectors._network_head import (  # noqa: PLC0415 - as above
             HeadSettings,
             fit_network_head,
         )
 
         backbone = self._find()
-        features = embed_images(
-            backbone,
-            training.images,
-            cache_dir=None if self.cache_dir is None else Path(self.cache_dir),
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
+        features = self._embed(backbone, training.images, verbose=self.verbose)
         weight = np.ones(len(features)) if training.weight is None else training.weight
         if self.balance == "origin" and origin is not None:
             weight = weight * balanced_chances(training.codes, origin) * len(features)
@@ -320,8 +315,29 @@ class BackboneDetector(TorchDetector):
             "n_validation": len(val),
         }
         self._conclude(training, held_out, head.score(features[held_out]), **settings)
+        self._head = head
         self._join(backbone, head.layers)
         self._quantize(training.images, training.codes, train, held_out)
+
+    def _score(self, images: ImageSequence) -> NDArray[np.float64]:
+        """Score images by the graph, or by features that are kept on disk."""
+        is_kept = self.cache_dir is not None and self.n_crops is None and self.quantize is None
+        if self.fine_tune or not is_kept:
+            return super()._score(images)
+        return self._head.score(self._embed(self._find(), images, verbose=False))
+
+    def _embed(
+        self, backbone: Backbone, images: ImageSequence, *, verbose: bool
+    ) -> NDArray[np.float32]:
+        from detectorkit.backbones import embed_images  # noqa: PLC0415 - late: imports onnx
+
+        return embed_images(
+            backbone,
+            images,
+            cache_dir=None if self.cache_dir is None else Path(self.cache_dir),
+            n_jobs=self.n_jobs,
+            verbose=verbose,
+        )
 
     def _join(self, backbone: Backbone, layers: Any) -> None:
         """Make one graph of backbone and head."""

@@ -63,9 +63,10 @@ def read_network(source: Path | bytes) -> onnx.ModelProto:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's exceptions have no public base class
         raise ModelFileError(f"{name} is no ONNX model: {error}") from error
+    inside = [one.t for node in model.graph.node for one in node.attribute if one.HasField("t")]
     places = [
         entry.value
-        for tensor in model.graph.initializer
+        for tensor in (*model.graph.initializer, *inside)
         for entry in tensor.external_data
         if entry.key == "location"
     ]
@@ -136,9 +137,11 @@ def adopt_classifier(
         calibration=SigmoidCalibration(1.0),
         run_size=1 if sizes and sizes[0] == 1 else None,
     )
-    model = network_graph(
-        network, network_input, record, output=output, generated_index=generated_index, name=name
-    )
+    settings: dict[str, Any] = {"output": output, "generated_index": generated_index, "name": name}
+    try:
+        model = network_graph(network, network_input, record, **settings)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ModelFileError(f"{name} is no valid ONNX model: {error}") from error
     content: bytes = model.SerializeToString()
     _probe(content, record, name)
     return content

@@ -228,6 +228,8 @@ def make_session(content: bytes, name: str, *, n_threads: int = 1) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong is said by the exception
     options.intra_op_num_threads = n_threads
+    # Without VNNI, the fast way to add 8-bit products overflows, and CLIP comes out as noise.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:

@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from detectorkit.graph.runner import make_session
+
 __all__ = ["MAX_DIFFERENCE", "export_network", "largest_difference"]
 
 MAX_DIFFERENCE = 1e-4
@@ -82,11 +84,7 @@ def largest_difference(
     RuntimeError
         If it is above `MAX_DIFFERENCE`.
     """
-    import onnxruntime  # noqa: PLC0415 - late: it costs import time
-
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
+    session = make_session(model.SerializeToString(), "The exported network")
     with torch.inference_mode():
         expected = network(torch.from_numpy(scaled)).numpy()
     found = session.run(None, {session.get_inputs()[0].name: scaled})[0]

@@ -66,6 +66,11 @@ class ModifiedCNN(nn.Module):
             dense += [nn.Linear(length, units), nn.ReLU(), nn.Dropout(dropout)]
             length = units
         self.head = nn.Sequential(*dense, nn.Linear(length, 2))
+        for module in self.modules():
+            # torch's own start lets the signal fade from layer to layer, and learning with it.
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
         """Give the logits of both classes.

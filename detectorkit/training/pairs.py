@@ -107,7 +107,7 @@ class TinyAutoencoder:
         for name, network in (("encoder", _make_encoder()), ("decoder", _make_decoder())):
             state = load_file(Path(folder) / f"taef2_{name}.safetensors")
             network.load_state_dict({key: value.float() for key, value in state.items()})
-            self._parts.append(network.eval().to(device, memory_format=torch.channels_last))  # type: ignore[call-overload]
+            self._parts.append(network.eval().to(device, memory_format=torch.channels_last))
 
     def reconstruct(
         self,
@@ -140,7 +140,7 @@ class TinyAutoencoder:
         with torch.inference_mode():
             code = encoder(x.contiguous(memory_format=torch.channels_last))
             if noise > 0:
-                random = random_state or np.random.RandomState()  # noqa: NPY002 - as scikit-learn
+                random = random_state or np.random.RandomState()
                 drawn = random.normal(scale=noise, size=tuple(code.shape))
                 code = code + torch.from_numpy(drawn).to(code)
             found = decoder(code)[0].clamp(0, 1).mul(255).round().byte()
@@ -205,15 +205,13 @@ def make_pairs(
         If a file cannot be decoded.
     """
     images = check_images(X, caller="make_pairs")
-    random = np.random.RandomState(random_state)  # noqa: NPY002 - as scikit-learn
+    random = np.random.RandomState(random_state)
     found: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     parts = (images[i : i + 1] for i in range(len(images)))
     for part in track("Reconstructing", parts, len(images), show=verbose):
         image = _as_levels(part)
-        twin = autoencoder.reconstruct(
-            image, noise=random.uniform(0, noise), random_state=random
-        )
+        twin = autoencoder.reconstruct(image, noise=random.uniform(0, noise), random_state=random)
         found += [image, twin]
         labels += [0, 1]
         if resampled:

@@ -127,8 +127,9 @@ def _image_checks(estimator: Any) -> Iterator[tuple[str, Check]]:
     checks += _DETECTOR_CHECKS if is_classifier(estimator) else _TRANSFORMER_CHECKS
     for check in checks:
         yield check.__name__, check
+    fitted = lru_cache(maxsize=1)(lambda: _fitted(clone(estimator)))  # errors leave it as it is
     for case in _BAD_IMAGES:
-        yield f"check_error_for_{case}", partial(_check_error, case)
+        yield f"check_error_for_{case}", partial(_check_error, case, fitted)
 
 
 @lru_cache(maxsize=1)
@@ -350,12 +351,10 @@ def _write(name: str, content: bytes) -> Path:
     return path
 
 
-def _check_error(case: str, estimator: Any) -> None:
+def _check_error(case: str, fitted: Callable[[], Any], _: Any) -> None:
     """Refuse a bad image with an error that says which and why."""
     message, make = _BAD_IMAGES[case]
-    _assert_raises(
-        (ValueError, TypeError, ImageReadError), message, _outputs, _fitted(estimator), make()
-    )
+    _assert_raises((ValueError, TypeError, ImageReadError), message, _outputs, fitted(), make())
 
 
 def check_signs_agree(estimator: Any) -> None:

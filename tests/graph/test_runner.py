@@ -135,3 +135,23 @@ def test_a_network_runs_without_scikit_learn_and_joblib(network, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_products_of_8_bit_numbers_do_not_overflow():
+    """Two products of large 8-bit numbers exceed 16 bits: CLIP's embeddings came out as noise."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rows = np.full((8, 64), 255, np.uint8)
+    weights = np.full((64, 8), 127, np.int8)
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("MatMulInteger", ["rows", "weights"], ["product"])],
+        "product",
+        [value("rows", TensorProto.UINT8, ["n", 64])],
+        [value("product", TensorProto.INT32, ["n", 8])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = module.make_session(model.SerializeToString(), "product")
+    expected = rows.astype(np.int32) @ weights.astype(np.int32)
+    assert_array_equal(session.run(None, {"rows": rows})[0], expected)

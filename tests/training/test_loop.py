@@ -15,6 +15,8 @@ from detectorkit.training import Augmentation
 from detectorkit.training.loop import Schedule, TrainingSet, fit_network, score_images
 from detectorkit.training.networks import ModifiedCNN, ResNet18, attach_head
 
+pytestmark = pytest.mark.usefixtures("fast_export")
+
 SCHEDULE = Schedule(
     learning_rate=1e-3, batch_size=8, max_epochs=4, patience=9, device="cpu", n_threads=1, seed=5
 )

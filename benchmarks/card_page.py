@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
 from markdown_text import figure, table
 
 TITLES = {
     "forensic": "a stack of classical features with a linear machine",
     "cnn": "the modified CNN, in 8 bits",
-    "transfer": "features of all levels of EfficientNet-Lite0 with a small head, in 8 bits",
+    "transfer": "features of all levels of EfficientNet-Lite0 with a small head",
 }
 
 LICENCES = {
     "forensic": "BSD-3-Clause, as the library.",
     "cnn": "BSD-3-Clause, as the library.",
-    "transfer": "BSD-3-Clause, as the library; the weights of EfficientNet-Lite0 are Apache-2.0 (trained on "
-    "ImageNet, by Google; ported by ML Illustrated).",
+    "transfer": "BSD-3-Clause, as the library; the weights of EfficientNet-Lite0 are Apache-2.0 (trained on ImageNet, by Google; ported by ML Illustrated).",
 }
 
 DATA = """Faces: real ones of FFHQ, CelebA, LFW, UTKFace, Unsplash, the Face Research Lab London Set, official
@@ -38,25 +34,41 @@ LIMITS = """- It knows **faces** of these collections and generators. On generat
 
 def card(shipped: dict[str, Any], protocols: dict[str, Any] | None) -> str:
     """Write the card."""
-    name, training = shipped["name"], shipped["training"]
-    val = shipped["validation"]
-    sections = [
-        f"# {name}: {TITLES[name]}",
-        "Tells real photographs of faces from generated ones. Written by `benchmarks/accuracy/ship.py` from "
-        f"`benchmarks/results/shipped_{name}.json` and the protocols' results.",
-        f"## Data\n\n{DATA}\n\n{training['n_real']} real and {training['n_generated']} generated images were "
-        f"trained on, {val['n_real']} and {val['n_generated']} set aside. Treatment of all: "
-        f"{training['treatment']}.",
-        "## Protocol\n\nThe kind of detector and its settings were chosen on validation parts. Its figures on "
-        "new generators and collections are those of the same kind, fitted anew without these. All are on "
-        "aligned images: centre square, 160 x 160, one JPEG encode at quality 85.",
-        "## Figures\n\n" + _figures(val, protocols),
-        "## Thresholds\n\n" + _thresholds(training, protocols),
-        f"## Limits\n\n{LIMITS}",
-        f"## Licence\n\n{LICENCES[name]} Trained on collections that are partly for research only: judge for "
-        "yourself what that means for your use.",
-    ]
-    return "\n\n".join(sections) + "\n"
+    name, training, val = shipped["name"], shipped["training"], shipped["validation"]
+    return f"""# {name}: {TITLES[name]}
+
+Tells real photographs of faces from generated ones. Written by `benchmarks/accuracy/ship.py` from
+`benchmarks/results/shipped_{name}.json` and the results of the protocols.
+
+## Data
+
+{DATA}
+
+{training["n_real"]} real and {training["n_generated"]} generated images were trained on, {val["n_real"]} and {val["n_generated"]} set aside. Treatment of all: {training["treatment"]}.
+
+## Protocol
+
+The kind of detector and its settings were chosen on validation parts. Its figures on new generators and
+collections are those of the same kind, fitted anew without these. All are on aligned images: centre
+square, 160 x 160, one JPEG encode at quality 85.
+
+## Figures
+
+{_figures(val, protocols)}
+
+## Thresholds
+
+{_thresholds(training, protocols)}
+
+## Limits
+
+{LIMITS}
+
+## Licence
+
+{LICENCES[name]} Trained on collections that are partly for research only: judge for yourself what that
+means for your use.
+"""
 
 
 def _figures(val: dict[str, Any], protocols: dict[str, Any] | None) -> str:

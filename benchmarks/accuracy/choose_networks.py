@@ -1,0 +1,224 @@
+"""Choose what the frozen EfficientNet gives and how its head learns, without a test image.
+
+    python benchmarks/accuracy/choose_networks.py DATA [--weights FOLDER]
+
+Two questions are asked of each candidate, and only of training and validation parts of
+protocols.py: "same", five-fold cross-validation over those of A, and "left out", where of the
+training part of B a GAN and a collection of photographs are left out together, for each GAN.
+FOLDER holds the weights of the tiny autoencoder that makes pairs. The result is
+results/choose_networks.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from protocols import CACHE, RESULTS, Data, make_trials
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from detectorkit.backbones import embed_images, find_backbone
+from detectorkit.datasets import align_image
+from detectorkit.decoding import load_image
+from detectorkit.detectors._network_head import HeadSettings, fit_network_head
+from detectorkit.detectors._trained import balanced_chances
+from detectorkit.images import check_images
+
+LEVELS = {
+    "after 2 pixels (16 maps)": 16,
+    "after 4 pixels (24 maps)": 24,
+    "after 8 pixels (40 maps)": 40,
+    "after 16 pixels (80 maps)": 80,
+    "after 16 pixels (112 maps)": 112,
+    "after 32 pixels (192 maps)": 192,
+}
+LEFT_OUT = (("stylegan", "ffhq"), ("stylegan2", "celeba"), ("stylegan2-like", "utkface"))
+HEADS: dict[str, dict[str, Any]] = {
+    "bottleneck of 64 (default)": {},
+    "linear": {"bottleneck": None},
+    "bottleneck of 64, alpha=1": {"alpha": 1.0},
+    "bottleneck of 64, alpha=10": {"alpha": 10.0},
+    "bottleneck of 64, learning rate 1e-4": {"learning_rate": 1e-4},
+}
+N_PAIRS = 300  # photographs of each collection that are reconstructed
+
+Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Study:
+    """The images that may be looked at, and what is asked of them."""
+
+    def __init__(self, data: Data) -> None:
+        self.data = data
+        trials = make_trials(data)
+        (a,), (b,) = trials["A"], trials["B"]
+        self.same = np.concatenate([a.train, a.val])
+        self.b_train = b.train
+
+    def left_out(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Give training and test images without a GAN and a collection."""
+        for names in LEFT_OUT:
+            out = np.isin(self.data.origin[self.b_train], names)
+            yield self.b_train[~out], self.b_train[out]
+
+    def ask(self, score: Scorer, *, same: bool = True) -> dict[str, Any]:
+        """Ask both questions of what fits on some images and scores others."""
+        y, origin = self.data.y, self.data.origin
+        answer: dict[str, Any] = {}
+        if same:
+            scores = np.zeros(len(self.same))
+            folds = StratifiedKFold(5, shuffle=True, random_state=0)
+            for train, test in folds.split(self.same, y[self.same]):
+                scores[test] = score(self.same[train], self.same[test])
+            answer["same"] = {
+                "n": len(scores),
+                "accuracy": float(np.mean((scores > 0) == y[self.same])),
+                "roc_auc": float(roc_auc_score(y[self.same], scores)),
+            }
+        areas, macros = [], []
+        for train, test in self.left_out():
+            scores = score(train, test)
+            areas.append(float(roc_auc_score(y[test], scores)))
+            called = [
+                float(np.mean(scores[origin[test] == o] > 0)) for o in np.unique(origin[test])
+            ]
+            is_fake = [bool(y[test][origin[test] == o][0]) for o in np.unique(origin[test])]
+            macros.append(
+                float(np.mean([c if f else 1 - c for c, f in zip(called, is_fake, strict=True)]))
+            )
+        answer["left_out"] = {"roc_auc": areas, "macro_balanced_accuracy": float(np.mean(macros))}
+        return answer
+
+
+def logistic(
+    features: np.ndarray, study: Study, extra: Any = None, *, only_extra: bool = False
+) -> Scorer:
+    """Make a scorer: logistic regression, with all origins of the same weight."""
+    y, origin = study.data.y, study.data.origin
+
+    def score(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        rows, codes, names = features[train], y[train], origin[train]
+        if extra is not None:
+            index, twins = extra
+            known = np.isin(index, train)
+            kept = codes == 0 if only_extra else np.ones(len(codes), bool)
+            rows = np.concatenate([rows[kept], twins[known]])
+            codes = np.concatenate([codes[kept], np.ones(known.sum(), int)])
+            names = np.concatenate([names[kept], np.full(known.sum(), "twin")])
+        weight = balanced_chances(codes, names) * len(codes)
+        machine = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=300))
+        machine.fit(rows, codes, logisticregression__sample_weight=weight)
+        return machine.decision_function(features[test])
+
+    return score
+
+
+def network_head(features: np.ndarray, study: Study, **changes: Any) -> Scorer:
+    """Make a scorer: the head of BackboneDetector."""
+    settings = {
+        "bottleneck": 64,
+        "learning_rate": 1e-3,
+        "alpha": 1e-4,
+        "batch_size": 32,
+        "max_epochs": 50,
+        "patience": 6,
+        "seed": 0,
+        "verbose": False,
+    } | changes
+
+    def score(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        order = np.random.default_rng(0).permutation(len(train))
+        cut = len(train) // 10
+        weight = balanced_chances(study.data.y[train], study.data.origin[train]) * len(train)
+        head = fit_network_head(
+            features[train],
+            study.data.y[train],
+            weight,
+            order[cut:],
+            order[:cut],
+            HeadSettings(**settings),
+        )
+        return head.score(features[test])
+
+    return score
+
+
+def make_twins(study: Study, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Reconstruct photographs of the training part of B, cropped at native resolution."""
+    from detectorkit.training import TinyAutoencoder  # noqa: PLC0415 - needs torch
+
+    autoencoder = TinyAutoencoder(folder)
+    random = np.random.RandomState(0)
+    chosen: list[int] = []
+    for name in ("ffhq", "celeba", "utkface"):
+        of_source = study.b_train[study.data.origin[study.b_train] == name]
+        chosen += random.permutation(of_source)[:N_PAIRS].tolist()
+    twins = []
+    for index in chosen:
+        image = load_image(study.data.paths[index])
+        top, left = (image.shape[0] - 160) // 2, (image.shape[1] - 160) // 2
+        crop = image[top : top + 160, left : left + 160]
+        noise = random.uniform(0, 0.3)
+        twin = autoencoder.reconstruct(crop, noise=noise, random_state=random)
+        twins.append(align_image(twin, "crop"))
+    return np.array(chosen), np.stack(twins)
+
+
+def main() -> None:
+    """Ask everything and write the answers."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--weights", type=Path)
+    arguments = parser.parse_args()
+    data = Data(arguments.data)
+    study = Study(data)
+    result: dict[str, Any] = {
+        "script": "benchmarks/accuracy/choose_networks.py",
+        "command": "python benchmarks/accuracy/choose_networks.py DATA --weights FOLDER",
+        "levels": {},
+        "heads": {},
+        "pairs": {},
+    }
+    backbone = find_backbone("efficientnet-lite0")
+    for treatment in ("aligned", "crop"):
+        images = np.stack(data.images(treatment))
+        features = embed_images(backbone, check_images(images), cache_dir=CACHE, n_jobs=-1)
+        levels: dict[str, Any] = {}
+        start = 0
+        for name, width in LEVELS.items():
+            levels[name] = features[:, start : start + 2 * width]
+            start += 2 * width
+        levels |= {"last layer": features[:, start:], "all levels": features}
+        for name, columns in levels.items():
+            answer = study.ask(logistic(columns, study))
+            result["levels"].setdefault(treatment, {})[name] = answer
+            print(treatment, name, answer, flush=True)
+        if treatment == "aligned":
+            for name, changes in HEADS.items():
+                result["heads"][name] = study.ask(network_head(features, study, **changes))
+                print(name, result["heads"][name], flush=True)
+        elif arguments.weights is not None:
+            index, twins = make_twins(study, arguments.weights)
+            extra = (index, embed_images(backbone, check_images(twins), cache_dir=CACHE, n_jobs=-1))
+            for name, taken, only in (
+                ("GANs", None, False),
+                ("GANs and pairs", extra, False),
+                ("pairs", extra, True),
+            ):
+                answer = study.ask(logistic(features, study, taken, only_extra=only), same=False)
+                result["pairs"][name] = answer
+                print(name, answer, flush=True)
+    path = RESULTS / "choose_networks.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
