@@ -80,14 +80,16 @@ def _figures(val: dict[str, Any], protocols: dict[str, Any] | None) -> str:
             for row in trial["test"].get("foreign", {}).get("origins", []):
                 foreign.setdefault(row["name"], []).append(row)
     rows = []
-    for kind, verb in (("source", "called generated"), ("generator", "found")):
+    for kind, verb in (("photographs", "called generated"), ("generator", "found")):
         for name, row in sorted(known.items()):
             if row["kind"] != kind:
                 continue
-            new = foreign.get(name, [])[-1:] if kind == "source" else foreign.get(name, [])[:1]
+            # Photographs as in D, where their collection alone is left out; generators as in C.
+            new = foreign.get(name, [])
+            new = new[-1:] if kind == "photographs" else new[:1]
             rows.append(
                 [
-                    f"{name} ({'real' if kind == 'source' else 'generated'})",
+                    f"{name} ({'real' if kind == 'photographs' else 'generated'})",
                     verb,
                     f"{row['n']}",
                     figure(row["called_generated"]),

@@ -254,7 +254,6 @@ OWN_CHECKS = {
     "check_estimator_cloneable",
     "check_no_attributes_set_in_init",
     "check_parameters_default_constructible",
-    "check_n_features_in",
 }
 
 
