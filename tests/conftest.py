@@ -4,7 +4,6 @@ import csv
 import os
 import tempfile
 from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -50,10 +49,10 @@ def folder(tmp_path_factory, upsampled):
 @pytest.fixture(scope="session")
 def fast_export():
     """Have torch make its table of operators once, and not in each export of a small network."""
-    if find_spec("torch") is None:
+    try:
+        from torch.onnx._internal.exporter._registration import ONNXRegistry
+    except ImportError:  # no torch, or another one
         return
-    from torch.onnx._internal.exporter._registration import ONNXRegistry
-
     ONNXRegistry.from_torchlib = staticmethod(lru_cache(ONNXRegistry.from_torchlib))
 
 

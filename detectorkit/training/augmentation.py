@@ -88,8 +88,8 @@ class Augmentation:
 
         Returns
         -------
-        changed : ndarray of shape (*size) or (*size, 3), dtype uint8
-            The changed image.
+        changed : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+            The changed image, of that size.
         """
         changed = self._cut(enlarge_to_cover(image, size), size, random)
         if random.random() < self.flip:
