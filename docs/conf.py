@@ -22,6 +22,7 @@ templates_path = ["_templates"]
 default_role = "py:obj"  # single backticks in docstrings are names
 
 autosummary_generate = True
+autodoc_mock_imports = ["safetensors", "torch"]  # an extra
 autodoc_typehints = "none"  # the Parameters sections say more
 numpydoc_show_class_members = False  # the template of classes lists them
 
