@@ -152,3 +152,13 @@ def test_fitting_a_head_imports_no_torch(name, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_kept_features_say_what_the_graph_says(name, dataset, tmp_path, monkeypatch):
+    X, y = dataset
+    detector = BackboneDetector(name, **SETTINGS, cache_dir=tmp_path / "features").fit(X, y)
+    detector.save(tmp_path / "model.onnx")
+    scores = detector.decision_function(X)
+    assert_allclose(load_detector(tmp_path / "model.onnx").decision_function(X), scores, atol=1e-4)
+    copy = pickle.loads(pickle.dumps(detector))
+    assert_array_equal(copy.decision_function(X), scores)
