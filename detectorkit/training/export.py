@@ -56,7 +56,15 @@ def export_network(network: nn.Module, shape: tuple[int, int, int]) -> onnx.Mode
             )
     finally:
         logger.setLevel(before)
-    model: onnx.ModelProto = exported.model_proto
+    return _without_traces(exported.model_proto)
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Leave out what torch notes of each node: lines of code, and paths of this machine."""
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
+        part.doc_string = ""
+        del part.metadata_props[:]
     return model
 
 

@@ -240,3 +240,9 @@ def test_progress_is_said_on_standard_error(dataset, tmp_path, capsys):
     assert "Going on after epoch 1 from " in said.err
     assert "Epoch 2/2: loss " in said.err
     assert not said.out
+
+
+def test_no_path_of_the_machine_is_in_the_file(cnn):
+    """torch notes the lines of code of each node in an export."""
+    assert b"networks.py" not in cnn.onnx_model_
+    assert b"site-packages" not in cnn.onnx_model_

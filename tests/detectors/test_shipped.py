@@ -114,3 +114,10 @@ def test_cards_are_read(place):
     assert model_card("forensic") == "# forensic"
     with pytest.raises(ValueError, match="the shipped detectors: forensic, hog-svm"):
         model_card("nonsense")
+
+
+@each
+def test_no_path_of_a_machine_is_in_it(name):
+    content = SHIPPED[name].read_bytes()
+    assert b"site-packages" not in content
+    assert b".py" not in content
