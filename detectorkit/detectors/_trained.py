@@ -112,7 +112,7 @@ class TorchDetector(GraphDetector):
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, origin: Any = None
     ) -> Self:
-        """Train the network and export it.
+        """Train the network; it is an ONNX graph from then on.
 
         Parameters
         ----------
@@ -138,22 +138,34 @@ class TorchDetector(GraphDetector):
 
         Raises
         ------
+        BackboneNotFoundError
+            If there is a backbone and it is not installed; the message says how it can be.
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
         ImportError
-            If the extra "train" is not installed.
+            If the extra "train" is needed and not installed.
         ValueError
             If a parameter is wrong, X is not a set of images, or y does not have two classes.
         """
         settings = self._check_settings()
+        random_state = check_random_state(self.random_state)
+        training = self._check_training(X, y, sample_weight, groups)
+        self._train(training, self._check_origin(origin, training), settings, random_state)
+        return self
+
+    def _train(
+        self,
+        training: Training,
+        origin: NDArray[Any] | None,
+        settings: dict[str, Any],
+        random_state: np.random.RandomState,
+    ) -> None:
+        """Train the whole network with torch, and export it."""
         require_extra("train", "torch", "onnxscript", caller=f"To train, {type(self).__name__}")
         import torch  # noqa: PLC0415 - an extra
 
         from detectorkit.training.loop import fit_network, score_images  # noqa: PLC0415 - as above
 
-        random_state = check_random_state(self.random_state)
-        training = self._check_training(X, y, sample_weight, groups)
-        origin = self._check_origin(origin, training)
         schedule = self._schedule(random_state, settings)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(schedule.seed)
@@ -169,7 +181,6 @@ class TorchDetector(GraphDetector):
         settings |= {"n_epochs": len(history), "n_validation": len(data.val)}
         self._conclude(training, held_out, scores.astype(np.float64), **settings)
         self._export(network, data, held_out)
-        return self
 
     def _check_settings(self) -> dict[str, Any]:
         """Check the parameters; give those that are worth keeping with the model."""
@@ -291,7 +302,7 @@ class TorchDetector(GraphDetector):
         train: NDArray[np.intp],
         held_out: NDArray[np.intp],
     ) -> None:
-        """Store the network in 8 bits, if that is asked for, and say what it costs."""
+        """Store the network in fewer bits, if that is asked for, and say what it costs."""
         how: Any = self.quantize
         if how is None:
             return

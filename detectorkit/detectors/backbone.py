@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
+from detectorkit.base import Training
 from detectorkit.detectors._trained import TorchDetector, balanced_chances, split_validation
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.images import ImageSequence
@@ -214,50 +214,16 @@ class BackboneDetector(TorchDetector):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(
-        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, origin: Any = None
-    ) -> Self:
-        """Train the head, or all of the network.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, height, width) or \
-                (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
-        y : array-like of shape (n_samples,)
-            The labels: 0 for real, 1 for generated.
-        sample_weight : array-like of shape (n_samples,), default=None
-            Factors of the loss. None gives all the same.
-        groups : array-like of shape (n_samples,), default=None
-            Images of one group are on one side of the validation split: copies of a picture, or a
-            photograph and its reconstruction.
-        origin : array-like of shape (n_samples,), default=None
-            The generator of each generated image, the source of each photograph; see `balance` and
-            `validation`.
-
-        Returns
-        -------
-        self : object
-            The fitted detector.
-
-        Raises
-        ------
-        BackboneNotFoundError
-            If the backbone is not installed; the message says how it can be.
-        ImageReadError
-            If a file cannot be decoded; it names the path and its index.
-        ImportError
-            If the extra "train" is needed and not installed.
-        ValueError
-            If a parameter is wrong, X is not a set of images, or y does not have two classes.
-        """
+    def _train(
+        self,
+        training: Training,
+        origin: NDArray[Any] | None,
+        settings: dict[str, Any],
+        random_state: np.random.RandomState,
+    ) -> None:
         if self.fine_tune:
-            return super().fit(X, y, sample_weight, groups, origin)
-        settings = self._check_settings()
-        random_state = check_random_state(self.random_state)
-        training = self._check_training(X, y, sample_weight, groups)
-        origin = self._check_origin(origin, training)
+            super()._train(training, origin, settings, random_state)
+            return
         train, val = split_validation(
             training,
             origin,
@@ -266,11 +232,10 @@ class BackboneDetector(TorchDetector):
             random_state=random_state,
         )
         self._fit_head(training, origin, train, val, random_state, settings)
-        return self
 
     def _fit_head(
         self,
-        training: Any,
+        training: Training,
         origin: NDArray[Any] | None,
         train: NDArray[np.intp],
         val: NDArray[np.intp],
