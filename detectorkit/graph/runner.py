@@ -7,6 +7,7 @@ graphs that begin with features bring it along.
 from __future__ import annotations
 
 import sys
+import threading
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
@@ -73,6 +74,7 @@ class GraphRunner:
         self.content = content
         self.record = ModelRecord.from_json(text)
         self._sessions = {(n_threads, np.dtype(np.uint8)): session}
+        self._lock = threading.Lock()
         self._stack: Any = None  # what computes features, where the graph begins with these
         if session.get_inputs()[0].name == "features":
             from detectorkit.features.stack import FeatureStack  # noqa: PLC0415 - few graphs need it
@@ -158,13 +160,20 @@ class GraphRunner:
 
     def _get_session(self, n_threads: int, dtype: np.dtype[Any]) -> Any:
         key = (n_threads, dtype)
-        if key not in self._sessions:
-            content = self.content if dtype == np.uint8 else _with_float_pixels(self.content)
-            self._sessions[key] = make_session(content, "model", n_threads=n_threads)
-        return self._sessions[key]
+        with self._lock:  # threads that want the same one at once make it once
+            if key not in self._sessions:
+                content = self.content if dtype == np.uint8 else _with_float_pixels(self.content)
+                self._sessions[key] = make_session(content, "model", n_threads=n_threads)
+            return self._sessions[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_sessions": {}}
+        state = self.__dict__ | {"_sessions": {}}
+        del state["_lock"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__ |= state
+        self._lock = threading.Lock()
 
 
 def threads_of_run(n_images: int, n_jobs: int | None) -> int:

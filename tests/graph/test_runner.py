@@ -2,6 +2,8 @@ import copy
 import pickle
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import joblib
 import numpy as np
@@ -77,6 +79,19 @@ def test_sessions_are_made_once(network, pictures, monkeypatch):
     for _ in range(3):
         runner.score(check_images(pictures), n_jobs=2)
     assert sorted(made) == [1, 2]
+
+
+def test_threads_that_want_a_session_at_once_share_it(network, monkeypatch):
+    made = []
+    make = module.make_session
+    monkeypatch.setattr(
+        module, "make_session", lambda *a, **k: made.append(time.sleep(0.05)) or make(*a, **k)
+    )
+    runner = GraphRunner(network, n_threads=2)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: runner._get_session(1, np.dtype(np.uint8)), range(4)))
+    assert len(made) == 2  # one in the constructor
+    assert len(set(map(id, found))) == 1
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda r: pickle.loads(pickle.dumps(r))])
