@@ -59,6 +59,7 @@ from detectorkit.evaluation import (
     summarize_trials,
 )
 from detectorkit.images import ImageSequence, iter_slices
+from detectorkit.training.augmentation import Augmentation
 
 RESULTS = Path(__file__).parents[1] / "results"
 CACHE = Path(__file__).parents[1] / "cache"  # of features of backbones; not committed
@@ -92,17 +93,29 @@ class RememberingForensic(ForensicDetector):
 
 COMMON: dict[str, Any] = {"n_jobs": -1, "random_state": 0}
 FROZEN: dict[str, Any] = {**COMMON, "balance": "origin", "cache_dir": CACHE}
-# Few epochs, and a small ResNet: on two cores, all protocols would take days.
-TRAINED: dict[str, Any] = {**COMMON, "balance": "origin", "patience": 3, "verbose": True}
+# Small images, light changes and few epochs: on two cores, all protocols would take days.
+LIGHT = Augmentation(resample=0.1, blur=0.1, noise=0.1, jpeg=0.3)
+TRAINED: dict[str, Any] = {
+    **COMMON,
+    "balance": "origin",
+    "augmentation": LIGHT,
+    "patience": 6,
+    "verbose": True,
+}
+EPOCHS: dict[str, dict[str, int]] = {  # of each protocol, as their trainings differ in size
+    "efficientnet-tuned": {"A": 3, "B": 1, "C": 1, "D": 1},
+    "cnn": {"A": 25, "B": 8, "C": 3, "D": 3},
+    "resnet": {"A": 15, "B": 5, "C": 2, "D": 2},
+}
 
 DETECTORS: dict[str, Callable[[], Any]] = {
     "clip": lambda: BackboneDetector("clip-vit-b16", **FROZEN),
     "efficientnet-frozen": lambda: BackboneDetector(**FROZEN),
     "efficientnet-tuned": lambda: BackboneDetector(
-        fine_tune=True, image_size=(160, 160), learning_rate=3e-4, max_epochs=6, **TRAINED
+        fine_tune=True, image_size=(160, 160), **TRAINED
     ),
-    "cnn": lambda: CNNDetector(max_epochs=12, **TRAINED),
-    "resnet": lambda: ResNetDetector((128, 128), max_epochs=10, **TRAINED),
+    "cnn": lambda: CNNDetector((64, 64), batch_size=16, **TRAINED),
+    "resnet": lambda: ResNetDetector((96, 96), batch_size=16, learning_rate=3e-4, **TRAINED),
     "forensic": lambda: RememberingForensic(n_jobs=-1, random_state=0),
     "hog-svm": lambda: HoGSVMDetector(n_jobs=-1, random_state=0),
     "hog-svm-fine": lambda: HoGSVMDetector(**FINE, n_jobs=-1, random_state=0),
@@ -112,6 +125,12 @@ UNIMPORTANT = {"n_jobs", "verbose", "cache_dir", "checkpoint"}  # to what is mea
 PAIRED_SOURCE = "zoya2244"  # FFHQ and StyleGAN through the same hands
 KNOWN = ("stylegan", "stylegan2", "stylegan2-like", "ffhq", "celeba", "utkface")
 MIN_GROUP_SIZE = 48  # of a generator that is left out; the five of "dreambooth" are an anecdote
+
+
+def make_detector(name: str, protocol: str) -> Any:
+    """Make the detector that is measured."""
+    detector = DETECTORS[name]()
+    return detector.set_params(max_epochs=EPOCHS[name][protocol]) if name in EPOCHS else detector
 
 
 class Data:
@@ -194,7 +213,12 @@ def describe(name: str, detector: Any, data: Data, command: str) -> dict[str, An
         "detector": {
             "name": name,
             "class": public_name(detector),
-            "parameters": {k: v for k, v in parameters.items() if k not in UNIMPORTANT},
+            "parameters": {
+                key: repr(value) if isinstance(value, Augmentation) else value
+                for key, value in parameters.items()
+                if key not in UNIMPORTANT
+            },
+            **({"max_epochs": EPOCHS[name]} if name in EPOCHS else {}),
         },
         "data": {
             "manifest_sha256": data.sha256,
@@ -230,7 +254,9 @@ def run(name: str, data: Data, output: Path, treatments: list[str], protocols: l
                 images = data.images(treatment) if images is None else images
                 start = time.perf_counter()
                 columns = {"origin": data.origin, "picture": data.picture}
-                found = run_trial(DETECTORS[name](), images, data.y, trial=trial, **columns)
+                found = run_trial(
+                    make_detector(name, protocol), images, data.y, trial=trial, **columns
+                )
                 entry["trials"][trial.name] = found.to_dict()
                 entry["summary"] = summarize_trials(entry["trials"].values())
                 _write(output, result)

@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from torch import nn
 
     from detectorkit.backbones import Backbone
+    from detectorkit.training.loop import Schedule
 
 __all__ = ["BackboneDetector"]
 
 _HEAD_RATE = 1e-3
 _WHOLE_RATE = 1e-4
+_HEAD_EPOCHS = 10  # of the head alone, before all is trained
 
 
 class BackboneDetector(TorchDetector):
     """Detect generated images by the features of a pretrained network.
 
     By default the network stays as it is, and a small head learns from its features; torch is not
-    needed for that. With ``fine_tune=True`` all of it is trained.
+    needed for that. With ``fine_tune=True`` all of it is trained, after the head has learned alone.
 
     Read more in the :ref:`User Guide <backbones>`.
 
@@ -142,6 +144,10 @@ class BackboneDetector(TorchDetector):
     depends on the backbone: EfficientNet and DeiT are trained on ImageNet, CLIP on captions; CLIP
     is not DeiT.
 
+    With `fine_tune` too, the head learns first, on features that are computed once, so that its
+    random start does not spoil the backbone [3]_; batch normalisation in the backbone goes on by
+    the statistics that it came with.
+
     A backbone that was quantised dynamically, such as "clip-vit-b16", computes something else for
     each batch. It is run one image at a time.
 
@@ -151,6 +157,9 @@ class BackboneDetector(TorchDetector):
        generative models", CVPR 2023, :doi:`10.1109/CVPR52729.2023.02345`.
     .. [2] M. Tan, Q. V. Le, "EfficientNet: rethinking model scaling for convolutional neural
        networks", ICML 2019, :doi:`10.48550/arXiv.1905.11946`.
+    .. [3] A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang, "Fine-tuning can distort pretrained
+       features and underperform out-of-distribution", ICLR 2022,
+       :doi:`10.48550/arXiv.2202.10054`.
 
     Examples
     --------
@@ -347,6 +356,9 @@ class BackboneDetector(TorchDetector):
         settings = super()._check_settings()
         return settings | {"fine_tune": bool(self.fine_tune), "bottleneck": self.bottleneck}
 
+    def _schedule(self, random_state: np.random.RandomState, settings: dict[str, Any]) -> Schedule:
+        return replace(super()._schedule(random_state, settings), head_epochs=_HEAD_EPOCHS)
+
     def _check_rate(self) -> float:
         if self.learning_rate is None:
             return _WHOLE_RATE if self.fine_tune else _HEAD_RATE
@@ -361,4 +373,7 @@ class BackboneDetector(TorchDetector):
         if self.image_size is not None:
             taken = replace(taken, image_size=check_pair(self, "image_size"))
         layers = () if self.bottleneck is None else (self.bottleneck,)
-        return attach_head(found.network, found.n_features, layers, self.dropout), taken
+        network = attach_head(
+            found.network, found.n_features, layers, self.dropout, keeps_statistics=True
+        )
+        return network, taken

@@ -36,9 +36,12 @@ class CNNDetector(TorchDetector):
         Height and width that images are brought to, or of the crops.
     n_conv : int, default=5
         Number of convolutions, 1 to 5. The study says five in one place and four in another.
-    dropout : float, default=0.5
+    batch_norm : bool, default=True
+        Whether each convolution is followed by batch normalisation, which the study does not name.
+        It costs nothing in predictions.
+    dropout : float, default=0.3
         Share of the activations that is dropped after each dense layer in training.
-    learning_rate : float, default=5e-4
+    learning_rate : float, default=3e-4
         Of Adam.
     batch_size : int, default=32
         Images in a step of training.
@@ -115,7 +118,8 @@ class CNNDetector(TorchDetector):
     -----
     `fit` needs the extra "train"; predictions do not. Convolutions keep the size of their maps, and
     pooling halves it. The loss is the binary cross-entropy of the softmax over both outputs; the
-    score is the difference of the logits. The study does not say what learning rate it used here.
+    score is the difference of the logits. The study does not say what learning rate and dropout it
+    used here. Without batch normalisation the network stayed at chance on 1400 faces.
 
     With the same `random_state`, a training on the same machine gives the same network, also if it
     was stopped and went on from its checkpoint.
@@ -132,8 +136,9 @@ class CNNDetector(TorchDetector):
         image_size: tuple[int, int] = (128, 128),
         *,
         n_conv: int = 5,
-        dropout: float = 0.5,
-        learning_rate: float = 5e-4,
+        batch_norm: bool = True,
+        dropout: float = 0.3,
+        learning_rate: float = 3e-4,
         batch_size: int = 32,
         max_epochs: int = 50,
         patience: int = 6,
@@ -153,6 +158,7 @@ class CNNDetector(TorchDetector):
     ) -> None:
         self.image_size = image_size
         self.n_conv = n_conv
+        self.batch_norm = batch_norm
         self.dropout = dropout
         self.learning_rate = learning_rate
         self.batch_size = batch_size
@@ -177,7 +183,10 @@ class CNNDetector(TorchDetector):
 
         size = check_pair(self, "image_size")
         network_input = NetworkInput(size, _HALF, _HALF, n_crops=self.n_crops)
-        return ModifiedCNN(size, n_conv=self.n_conv, dropout=self.dropout), network_input
+        network = ModifiedCNN(
+            size, n_conv=self.n_conv, dropout=self.dropout, batch_norm=bool(self.batch_norm)
+        )
+        return network, network_input
 
     def _check_settings(self) -> dict[str, Any]:
         n_conv = check_integer(self, "n_conv", least=1)
@@ -188,4 +197,5 @@ class CNNDetector(TorchDetector):
                 self, "image_size", f"at least {2**n_conv} high and wide for {n_conv} convolutions"
             )
         check_real(self, "dropout", above=-1e-9, below=1)
-        return super()._check_settings() | {"n_conv": n_conv}
+        settings = super()._check_settings()
+        return settings | {"n_conv": n_conv, "batch_norm": bool(self.batch_norm)}

@@ -25,10 +25,12 @@ from torch.nn import functional
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.images import ImageSequence, Preprocessing, as_levels, iter_slices
 from detectorkit.training.augmentation import Augmentation
+from detectorkit.training.networks import HeadedNetwork
 from detectorkit.utils.progress import progress_bar, report_epoch
 
 __all__ = ["Schedule", "TrainingSet", "fit_network", "score_images"]
 
+_HEAD_RATE = 1e-3
 _N_PROBES = 16  # images by which a checkpoint knows its training again
 
 
@@ -52,6 +54,8 @@ class Schedule:
         Threads that read and change images while the network learns.
     seed : int
         Everything is drawn from it.
+    head_epochs : int, default=0
+        Epochs that the head of a `HeadedNetwork` learns alone, before all of it does.
     """
 
     learning_rate: float
@@ -61,6 +65,7 @@ class Schedule:
     device: str
     n_threads: int
     seed: int
+    head_epochs: int = 0
 
 
 @dataclass(frozen=True)
@@ -203,11 +208,13 @@ def fit_network(
     """
     device = torch.device(schedule.device)
     network.to(device, memory_format=torch.channels_last)
+    if isinstance(network, HeadedNetwork) and schedule.head_epochs and not _is_there(checkpoint):
+        _fit_head(network, data, schedule, verbose=verbose)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=schedule.learning_rate)
     state = _State()
     identity = "" if checkpoint is None else _identify(network, data, schedule)
-    if checkpoint is not None and checkpoint.exists():
+    if checkpoint is not None and _is_there(checkpoint):
         state = _resume(checkpoint, identity, network, optimizer, device)
         if verbose:
             sys.stderr.write(f"Going on after epoch {state.epoch} from {checkpoint}.\n")
@@ -222,12 +229,50 @@ def fit_network(
 
 def _identify(network: nn.Module, data: TrainingSet, schedule: Schedule) -> str:
     """Give a text that another training would not have; it may be longer or more patient."""
-    settings = (schedule.learning_rate, schedule.batch_size, schedule.seed, network)
+    rates = (schedule.learning_rate, schedule.batch_size, schedule.head_epochs)
+    settings = (*rates, schedule.seed, network)
     return f"{data.fingerprint()}, {hashlib.sha256(repr(settings).encode()).hexdigest()}"
 
 
 def _is_over(state: _State, schedule: Schedule, data: TrainingSet) -> bool:
     return len(data.val) > 0 and state.epoch - state.best_epoch >= schedule.patience
+
+
+def _is_there(checkpoint: Path | None) -> bool:
+    return checkpoint is not None and checkpoint.exists()
+
+
+def _fit_head(
+    network: HeadedNetwork, data: TrainingSet, schedule: Schedule, *, verbose: bool
+) -> None:
+    """Train the layers behind the backbone, on features that are computed once."""
+    backbone, head = network[0], network[1:]
+    used = np.concatenate([data.train, data.val])
+    row = np.zeros(len(data.images), np.intp)
+    row[used] = np.arange(len(used))
+    features = torch.cat(
+        list(_outputs(backbone, data, used, schedule, show=verbose and sys.stderr.isatty()))
+    )
+    optimizer = torch.optim.Adam(head.parameters(), lr=_HEAD_RATE)
+    best_loss, best = float("inf"), head.state_dict()
+    for epoch in range(schedule.head_epochs):
+        torch.manual_seed(schedule.seed * 10007 + epoch)
+        head.train()
+        for index in data.draw(schedule, epoch):
+            loss = _loss(head(features[row[index]]), data, index)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        head.eval()
+        with torch.inference_mode():
+            judged = data.val if len(data.val) else data.train
+            reached = float(_loss(head(features[row[judged]]), data, judged))
+        if reached < best_loss:
+            best_loss = reached
+            best = {key: value.clone() for key, value in head.state_dict().items()}
+    head.load_state_dict(best)
+    if verbose:
+        sys.stderr.write(f"Head alone: val loss {best_loss:.4g}\n")
 
 
 def _run_epoch(
@@ -328,26 +373,39 @@ def score_images(
     scores : ndarray of shape (n,), dtype float32
         The logit of "generated" minus that of "real"; with crops, their mean.
     """
+    batches = _outputs(network, data, index, schedule)
+    scores = [(logits[:, 1] - logits[:, 0]).cpu().numpy() for logits in batches]
+    return np.concatenate([np.empty(0, np.float32), *scores])
+
+
+def _outputs(
+    network: nn.Module,
+    data: TrainingSet,
+    index: NDArray[np.intp],
+    schedule: Schedule,
+    *,
+    show: bool = False,
+) -> Iterator[Tensor]:
+    """Run a network on images as they are read for a prediction; with crops, give their mean."""
     network.eval()
     preprocessing = data.network_input.preprocessing
-    rows = []
+    n_crops = preprocessing.n_crops or 1
 
     def read(i: int) -> NDArray[Any]:
-        return as_levels(data.images.read(int(i), preprocessing))
+        image = as_levels(data.images.read(int(i), preprocessing))
+        return image if preprocessing.n_crops is not None else image[np.newaxis]
 
-    with ThreadPoolExecutor(schedule.n_threads) as pool, torch.inference_mode():
+    with (
+        ThreadPoolExecutor(schedule.n_threads) as pool,
+        progress_bar("Features", len(index), show=show) as advance,
+    ):
         for part in iter_slices(len(index), schedule.batch_size):
-            images = list(pool.map(read, index[part]))
-            if preprocessing.n_crops is None:
-                images = [image[np.newaxis] for image in images]
-            scaled = torch.from_numpy(data.network_input.scale(np.concatenate(images)))
-            logits = network(
-                scaled.to(schedule.device).contiguous(memory_format=torch.channels_last)
-            ).cpu()
-            scores = (logits[:, 1] - logits[:, 0]).numpy()
-            ends = np.cumsum([len(image) for image in images])[:-1]
-            rows += [float(np.mean(part)) for part in np.split(scores, ends)]
-    return np.array(rows, np.float32)
+            images = np.concatenate(list(pool.map(read, index[part])))
+            scaled = torch.from_numpy(data.network_input.scale(images)).to(schedule.device)
+            with torch.no_grad():
+                found = network(scaled.contiguous(memory_format=torch.channels_last))
+            yield found.reshape(-1, n_crops, found.shape[-1]).mean(dim=1)
+            advance(len(index[part]))
 
 
 def _store(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch.nn import functional
 
 __all__ = [
     "EfficientNetLite0",
+    "HeadedNetwork",
     "ModifiedCNN",
     "ResNet18",
     "TransformersBackbone",
@@ -39,12 +40,19 @@ class ModifiedCNN(nn.Module):
         Height and width of the images.
     n_conv : int, default=5
         Number of convolutions, from 1 to 5.
-    dropout : float, default=0.5
+    dropout : float, default=0.3
         Share of the activations that is dropped after each dense layer in training.
+    batch_norm : bool, default=True
+        Whether each convolution is followed by batch normalisation.
     """
 
     def __init__(
-        self, image_size: tuple[int, int], *, n_conv: int = 5, dropout: float = 0.5
+        self,
+        image_size: tuple[int, int],
+        *,
+        n_conv: int = 5,
+        dropout: float = 0.3,
+        batch_norm: bool = True,
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -55,6 +63,7 @@ class ModifiedCNN(nn.Module):
             layers += [
                 nn.ZeroPad2d((before, after, before, after)),
                 nn.Conv2d(channels, filters, size),
+                nn.BatchNorm2d(filters) if batch_norm else nn.Identity(),
                 nn.ReLU(),
                 nn.MaxPool2d(2),
             ]
@@ -67,9 +76,10 @@ class ModifiedCNN(nn.Module):
             length = units
         self.head = nn.Sequential(*dense, nn.Linear(length, 2))
         for module in self.modules():
-            # torch's own start lets the signal fade from layer to layer, and learning with it.
+            # Keras's start: torch's own lets the signal fade from layer to layer, and learning
+            # with it; He's makes the first scores so large that the first steps only undo them.
             if isinstance(module, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -253,9 +263,55 @@ class EfficientNetLite0(nn.Module):
         return torch.cat([*levels, last], dim=1)
 
 
+class HeadedNetwork(nn.Sequential):
+    """A network of features with the layers of a head behind it.
+
+    Parameters
+    ----------
+    backbone : Module
+        From images to features.
+    *layers : Module
+        From features to logits.
+    keeps_statistics : bool, default=False
+        Whether the batch normalisation of the backbone goes on by what it has learned, in training
+        too: batches of a few images are a poor measure.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, *layers: nn.Module, keeps_statistics: bool = False
+    ) -> None:
+        super().__init__(backbone, *layers)
+        self.keeps_statistics = keeps_statistics
+
+    def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - as in torch
+        """Switch between training and prediction.
+
+        Parameters
+        ----------
+        mode : bool, default=True
+            Whether it is training.
+
+        Returns
+        -------
+        self : HeadedNetwork
+            The same.
+        """
+        super().train(mode)
+        if self.keeps_statistics:
+            for module in self[0].modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+
 def attach_head(
-    backbone: nn.Module, n_features: int, bottleneck: Sequence[int], dropout: float
-) -> nn.Module:
+    backbone: nn.Module,
+    n_features: int,
+    bottleneck: Sequence[int],
+    dropout: float,
+    *,
+    keeps_statistics: bool = False,
+) -> HeadedNetwork:
     """Put a bottleneck and a layer of two logits behind a network of features.
 
     Parameters
@@ -268,17 +324,20 @@ def attach_head(
         Units of the dense layers between; none gives a linear classifier.
     dropout : float
         Share of the activations that is dropped before each of the layers in training.
+    keeps_statistics : bool, default=False
+        As of `HeadedNetwork`.
 
     Returns
     -------
-    network : Module
+    network : HeadedNetwork
         From images to logits.
     """
     layers: list[nn.Module] = [nn.BatchNorm1d(n_features)]  # features of all scales alike
     for units in bottleneck:
         layers += [nn.Dropout(dropout), nn.Linear(n_features, units), nn.ReLU()]
         n_features = units
-    return nn.Sequential(backbone, *layers, nn.Dropout(dropout), nn.Linear(n_features, 2))
+    layers += [nn.Dropout(dropout), nn.Linear(n_features, 2)]
+    return HeadedNetwork(backbone, *layers, keeps_statistics=keeps_statistics)
 
 
 class TransformersBackbone(nn.Module):

@@ -40,9 +40,9 @@ def data():
     )
 
 
-def make_network():
+def make_network(**settings):
     torch.manual_seed(0)
-    return ModifiedCNN((16, 16), n_conv=1)
+    return ModifiedCNN((16, 16), n_conv=1, **settings)
 
 
 def train(data, schedule=SCHEDULE, network=None, **options):
@@ -180,13 +180,54 @@ def test_weights_count_like_repeated_images(data):
     repeated = replace(data, train=np.array([*range(8), *range(4)]))
     networks = []
     for part in (weighted, repeated):
-        network = make_network()
+        network = make_network(batch_norm=False)  # which counts images, not weights
         for module in network.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0
         networks.append(train(part, schedule, network)[0])
     for first, second in zip(*(n.parameters() for n in networks), strict=True):
         assert_allclose(first.detach(), second.detach(), atol=1e-5)
+
+
+def headed(**settings):
+    torch.manual_seed(0)
+    return attach_head(ResNet18(), ResNet18.n_features, (), 0.0, **settings)
+
+
+def test_the_head_learns_first_and_alone(data):
+    network, untouched = headed(keeps_statistics=True), headed()
+    schedule = replace(SCHEDULE, head_epochs=9, max_epochs=1, learning_rate=1e-12)
+    data = replace(data, augmentation=None)
+    train(data, schedule, network)
+    for first, second in zip(network[0].parameters(), untouched[0].parameters(), strict=True):
+        assert_allclose(first.detach(), second.detach(), atol=1e-6)
+    assert not np.allclose(network[-1].weight.detach(), untouched[-1].weight.detach(), atol=1e-4)
+    losses = []
+    for part in (network, untouched):
+        scores = torch.from_numpy(score_images(part, data, data.train, schedule))
+        target = torch.from_numpy(data.codes[data.train]).float()
+        losses.append(torch.nn.functional.binary_cross_entropy_with_logits(scores, target))
+    assert losses[0] < losses[1]
+
+
+def test_statistics_of_a_backbone_can_be_kept(data):
+    network, other = headed(keeps_statistics=True), headed()
+    before = network[0].bn1.running_mean.clone()
+    for part in (network, other):
+        train(data, replace(SCHEDULE, max_epochs=1), part)
+    assert_array_equal(network[0].bn1.running_mean, before)
+    assert not np.allclose(other[0].bn1.running_mean, before)
+    assert not np.allclose(network[1].running_mean, 0)  # of the head, it learns
+
+
+def test_a_training_after_the_head_goes_on_to_the_same_end(data, tmp_path):
+    schedule = replace(SCHEDULE, head_epochs=2, max_epochs=2)
+    whole, history = train(data, schedule, headed())
+    checkpoint = tmp_path / "training.pt"
+    train(data, replace(schedule, max_epochs=1), headed(), checkpoint=checkpoint)
+    resumed, continued = train(data, schedule, headed(), checkpoint=checkpoint)
+    assert_same(whole, resumed)
+    assert figures(continued) == figures(history)
 
 
 def test_the_seed_says_all(data):

@@ -47,7 +47,12 @@ def test_modified_cnn_is_that_of_the_study(n_conv):
     assert [m.kernel_size for m in convolutions] == [(k, k) for k in range(2, n_conv + 2)]
     dense = [m for m in network.head if isinstance(m, torch.nn.Linear)]
     assert [m.out_features for m in dense] == [256, 128, 64, 2]
-    assert [m.p for m in network.head if isinstance(m, torch.nn.Dropout)] == [0.5] * 3
+    assert [m.p for m in network.head if isinstance(m, torch.nn.Dropout)] == [0.3] * 3
+
+
+def test_batch_normalisation_can_be_left_out():
+    with_it, without = (ModifiedCNN((16, 16), n_conv=2, batch_norm=b) for b in (True, False))
+    assert size_of(with_it) - size_of(without) == 2 * (32 + 64)
 
 
 def test_sizes_need_not_be_square_or_even():
