@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from protocols import CACHE, COMMON, RESULTS, Data
+from protocols import CACHE, COMMON, RESULTS, TRAINED, Data
 
 from detectorkit import BackboneDetector, CNNDetector, ForensicDetector
 from detectorkit.datasets.splitting import take_items
@@ -34,13 +34,12 @@ MODELS = Path(__file__).parents[2] / "detectorkit" / "models"
 SHIPPED: dict[str, Callable[[], Any]] = {
     "forensic": lambda: ForensicDetector(**COMMON),
     "cnn": lambda: CNNDetector(
-        balance="origin",
+        (64, 64),
+        batch_size=16,
         max_epochs=8,
-        patience=3,
         quantize="static",
         checkpoint=CACHE / "cnn.pt",
-        verbose=True,
-        **COMMON,
+        **TRAINED,
     ),
     "transfer": lambda: BackboneDetector(
         balance="origin", quantize="float16", cache_dir=CACHE, verbose=True, **COMMON

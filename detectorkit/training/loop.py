@@ -389,7 +389,6 @@ def _outputs(
     """Run a network on images as they are read for a prediction; with crops, give their mean."""
     network.eval()
     preprocessing = data.network_input.preprocessing
-    n_crops = preprocessing.n_crops or 1
 
     def read(i: int) -> NDArray[Any]:
         image = as_levels(data.images.read(int(i), preprocessing))
@@ -400,11 +399,14 @@ def _outputs(
         progress_bar("Features", len(index), show=show) as advance,
     ):
         for part in iter_slices(len(index), schedule.batch_size):
-            images = np.concatenate(list(pool.map(read, index[part])))
-            scaled = torch.from_numpy(data.network_input.scale(images)).to(schedule.device)
+            images = list(pool.map(read, index[part]))
+            scaled = torch.from_numpy(data.network_input.scale(np.concatenate(images)))
             with torch.no_grad():
-                found = network(scaled.contiguous(memory_format=torch.channels_last))
-            yield found.reshape(-1, n_crops, found.shape[-1]).mean(dim=1)
+                found = network(
+                    scaled.to(schedule.device).contiguous(memory_format=torch.channels_last)
+                )
+            # A small image has fewer crops than others.
+            yield torch.stack([rows.mean(dim=0) for rows in found.split([*map(len, images)])])
             advance(len(index[part]))
 
 

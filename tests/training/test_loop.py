@@ -10,7 +10,7 @@ from detectorkit import CNNDetector
 from detectorkit.base import Training
 from detectorkit.detectors._trained import balanced_chances, split_validation
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.images import check_images
+from detectorkit.images import check_images, cut_crops
 from detectorkit.training import Augmentation
 from detectorkit.training.loop import Schedule, TrainingSet, fit_network, score_images
 from detectorkit.training.networks import ModifiedCNN, ResNet18, attach_head
@@ -187,6 +187,21 @@ def test_weights_count_like_repeated_images(data):
         networks.append(train(part, schedule, network)[0])
     for first, second in zip(*(n.parameters() for n in networks), strict=True):
         assert_allclose(first.detach(), second.detach(), atol=1e-5)
+
+
+def test_crops_of_images_of_several_sizes_are_averaged(data):
+    taken = NetworkInput((16, 16), n_crops=4)
+    items = [*data.images.items[:3], np.zeros((16, 16, 3), np.uint8), data.images.items[4]]
+    data = replace(data, images=check_images(items), network_input=taken)
+    network = make_network().eval()
+    expected = []
+    for image in items:
+        crops = cut_crops(image, (16, 16), 4)
+        with torch.inference_mode():
+            logits = network(torch.from_numpy(taken.scale(crops)))
+        expected.append(float((logits[:, 1] - logits[:, 0]).mean()))
+    found = score_images(network, data, np.arange(5), SCHEDULE)
+    assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def headed(**settings):

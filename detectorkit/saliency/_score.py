@@ -1,0 +1,153 @@
+"""The score of a detector with its gradient, by onnxruntime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.exceptions import ModelFileError
+from detectorkit.graph.gradients import gradient_graph
+from detectorkit.graph.record import RECORD_KEY, ModelRecord
+from detectorkit.graph.runner import make_session
+from detectorkit.images import ImageSequence, as_levels, iter_slices
+
+__all__ = ["ScoreGradient", "content_of", "score_gradient"]
+
+_RUN_SIZE: Final = 4  # images in one run; the activations of all stay in memory on the way back
+
+
+def content_of(detector: Any) -> bytes:
+    """Give a detector as the content of an ONNX file.
+
+    Parameters
+    ----------
+    detector : estimator
+        Fitted.
+
+    Returns
+    -------
+    content : bytes
+        The content.
+
+    Raises
+    ------
+    ModelFileError
+        If it has none; the message names a way that needs none.
+    """
+    known: bytes | None = getattr(detector, "onnx_model_", None)
+    if known is not None:
+        return known
+    if not hasattr(detector, "to_onnx"):
+        raise ModelFileError(
+            f"{type(detector).__name__} is no graph, so it has no gradient here. Use "
+            "OcclusionSaliency, which needs predictions only."
+        )
+    content: bytes = detector.to_onnx().SerializeToString()
+    return content
+
+
+@dataclass(frozen=True)
+class ScoreGradient:
+    """A session that gives the score and its gradient.
+
+    Attributes
+    ----------
+    session : onnxruntime.InferenceSession
+        Of the graph that `gradient_graph` makes.
+    record : ModelRecord
+        What the detector says of itself.
+    """
+
+    session: Any
+    record: ModelRecord
+
+    def read(self, images: ImageSequence, index: int) -> NDArray[np.float32]:
+        """Read an image as the detector sees it.
+
+        Parameters
+        ----------
+        images : ImageSequence
+            The images.
+        index : int
+            Which.
+
+        Returns
+        -------
+        pixels : ndarray of shape (n, height, width) or (n, height, width, 3), dtype float32
+            Levels from 0 to 255; n is 1, or the number of crops.
+        """
+        pixels = as_levels(images.read(index, self.record.preprocessing))
+        if self.record.preprocessing.n_crops is None:
+            pixels = pixels[np.newaxis]
+        return np.ascontiguousarray(pixels, np.float32)
+
+    def run(self, pixels: NDArray[np.float32], *outputs: str) -> list[NDArray[np.float32]]:
+        """Compute outputs for any number of images.
+
+        Parameters
+        ----------
+        pixels : ndarray of shape (n, height, width) or (n, height, width, 3), dtype float32
+            Levels from 0 to 255.
+        *outputs : str
+            Names of the outputs: "score", "gradient", "activation".
+
+        Returns
+        -------
+        found : list of ndarray
+            Each of length n; the gradient is that by pixels whose range is 0 to 1.
+        """
+        names = outputs or ("score", "gradient")
+        parts = [
+            self.session.run(list(names), {"pixels": pixels[part]})
+            for part in iter_slices(len(pixels), self.record.run_size or _RUN_SIZE)
+        ]
+        found = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        if "gradient" in names and "activation" not in names:
+            position = names.index("gradient")
+            found[position] = found[position] * np.float32(255)
+        return found
+
+
+def score_gradient(
+    detector: Any, *, wrt: str | None = None, n_jobs: int | None = None
+) -> ScoreGradient:
+    """Make the gradient of a detector's score; that of a detector that is known is kept.
+
+    Parameters
+    ----------
+    detector : estimator
+        Fitted.
+    wrt : str, default=None
+        The tensor by which the score is differentiated; None takes the pixels.
+    n_jobs : int, default=None
+        Threads that work on one run together.
+
+    Returns
+    -------
+    gradient : ScoreGradient
+        Ready to run.
+
+    Raises
+    ------
+    ModelFileError
+        If it is no graph from pixels to a score, or has an operator without a gradient.
+    """
+    from joblib import effective_n_jobs  # noqa: PLC0415 - late: it costs import time
+
+    name = type(detector).__name__
+    return _make(content_of(detector), wrt, effective_n_jobs(n_jobs), name)
+
+
+@lru_cache(maxsize=8)
+def _make(content: bytes, wrt: str | None, n_threads: int, name: str) -> ScoreGradient:
+    model = gradient_graph(content, wrt=wrt, name=name)
+    session = make_session(model.SerializeToString(), name, n_threads=n_threads)
+    import onnx  # noqa: PLC0415 - after the graph has brought it along
+
+    metadata = onnx.load_model_from_string(content).metadata_props
+    record = next(entry.value for entry in metadata if entry.key == RECORD_KEY)
+    return ScoreGradient(session, ModelRecord.from_json(record))

@@ -1,0 +1,201 @@
+"""Maps of the input gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.utils.validation import check_consistent_length
+
+from detectorkit.images import ImageSequence, check_images
+from detectorkit.saliency._base import Map, Saliency, place_back
+from detectorkit.saliency._score import ScoreGradient, score_gradient
+
+__all__ = ["GradientSaliency", "magnitude"]
+
+
+def magnitude(gradient: NDArray[np.float32]) -> Map:
+    """Give the largest absolute value over the channels.
+
+    Parameters
+    ----------
+    gradient : ndarray of shape (n, height, width) or (n, height, width, 3)
+        Of grey or of colour images.
+
+    Returns
+    -------
+    found : ndarray of shape (n, height, width)
+        Not negative.
+    """
+    size: Map = np.abs(gradient)
+    return size.max(axis=3) if size.ndim == 4 else size
+
+
+class GradientSaliency(Saliency):
+    """Explain a score by its gradient with respect to the pixels.
+
+    Read more in the :ref:`User Guide <saliency>`.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    detector : estimator
+        A fitted detector that is a graph from pixels to a score: a network, or `HoGSVMDetector`.
+    times_input : bool, default=False
+        Whether the gradient is multiplied by the pixels, and summed over the channels: then a map
+        is signed, positive where the pixels speak for "generated".
+    n_jobs : int, default=None
+        Threads that work on one image together. None means 1 unless in a
+        `joblib.parallel_config` context; -1 means all processors.
+    verbose : bool, default=False
+        Whether `transform` shows its progress on standard error.
+
+    See Also
+    --------
+    SmoothGrad : The mean over noisy copies, less speckled.
+    IntegratedGradients : Its sum is the score.
+    OcclusionSaliency : For every estimator, without gradients.
+
+    Notes
+    -----
+    A map is the largest absolute derivative over the channels [1]_. The gradient is computed by a
+    graph that is made from the detector's once, and run by onnxruntime. At a kink it is what torch
+    takes: 0 at a ReLU, the first of equal entries under a max-pooling. Of networks in whole
+    numbers, rounding counts as the identity. A gradient of what was resized is brought back to the
+    image by resizing the map.
+
+    References
+    ----------
+    .. [1] K. Simonyan, A. Vedaldi, A. Zisserman, "Deep inside convolutional networks: visualising
+       image classification models and saliency maps", ICLR workshop 2014,
+       :doi:`10.48550/arXiv.1312.6034`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit import HoGSVMDetector
+    >>> from detectorkit.saliency import GradientSaliency
+    >>> X = np.random.default_rng(0).integers(0, 256, (8, 64, 64), np.uint8)
+    >>> detector = HoGSVMDetector(image_size=(64, 64)).fit(X, [0, 1] * 4)
+    >>> GradientSaliency(detector).transform(X).shape
+    (8, 64, 64)
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        *,
+        times_input: bool = False,
+        n_jobs: int | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.detector = detector
+        self.times_input = times_input
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
+        run = score_gradient(self.detector, n_jobs=self.n_jobs)
+
+        def explain(index: int) -> Map:
+            pixels = run.read(images, index)
+            gradient = run.run(pixels, "gradient")[0]
+            if self.times_input:
+                found = gradient * (pixels / np.float32(255))
+                found = found.sum(axis=3) if found.ndim == 4 else found
+            else:
+                found = magnitude(gradient)
+            return bring_back(found, images, index, run)
+
+        return explain
+
+    def gradient(
+        self, X: Any, y: Any = None, *, of: Literal["score", "loss"] = "score"
+    ) -> NDArray[np.float32]:
+        """Give the signed gradient.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        y : array-like of shape (n_samples,), default=None
+            The labels; wanted for the loss.
+        of : {"score", "loss"}, default="score"
+            What is differentiated: the score, or the binary cross-entropy of its sigmoid and the
+            label, as in the study that this library grew from.
+
+        Returns
+        -------
+        gradient : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, 3), dtype float32
+            By pixels from 0 to 1, at the size at which the detector sees an image. With crops, the
+            first axis is that of all crops.
+
+        Raises
+        ------
+        ModelFileError
+            If the detector has no gradient.
+        ValueError
+            If the labels are missing or unknown, or X is no set of images.
+        """
+        images = check_images(X, caller=type(self).__name__)
+        run = score_gradient(self.detector, n_jobs=self.n_jobs)
+        codes = None
+        if of not in {"score", "loss"}:
+            raise ValueError(f"{type(self).__name__}: of={of!r} has to be 'score' or 'loss'.")
+        if of == "loss":
+            codes = self._codes(y, len(images))
+        parts = []
+        for index in range(len(images)):
+            score, gradient = run.run(run.read(images, index))
+            if codes is not None:
+                error = expit(score) - codes[index]
+                gradient = gradient * error.reshape(-1, *[1] * (gradient.ndim - 1))
+            parts.append(gradient.astype(np.float32))
+        return np.concatenate(parts)
+
+    def _codes(self, y: Any, n: int) -> NDArray[np.float32]:
+        if y is None:
+            raise ValueError(
+                f"{type(self).__name__}: the gradient of the loss needs the labels y. Pass them, or "
+                "take of='score'."
+            )
+        labels = np.asarray(y)
+        check_consistent_length(np.empty(n), labels)
+        classes = self.detector.classes_
+        if not np.isin(labels, classes).all():
+            raise ValueError(
+                f"{type(self).__name__}: y has labels that are none of {classes.tolist()}."
+            )
+        codes: NDArray[np.float32] = (labels == classes[1]).astype(np.float32)
+        return codes
+
+
+def bring_back(found: Map, images: ImageSequence, index: int, run: ScoreGradient) -> Map:
+    """Bring the map of an image, or those of its crops, back to the image's shape.
+
+    Parameters
+    ----------
+    found : ndarray of shape (n, height, width)
+        The map, or one for each crop.
+    images : ImageSequence
+        The images.
+    index : int
+        Which.
+    run : ScoreGradient
+        Says how the image is prepared.
+
+    Returns
+    -------
+    placed : ndarray of shape (height, width), dtype float32
+        As large as the image.
+    """
+    preprocessing = run.record.preprocessing
+    shape = images.shape_of(index)
+    maps = found if preprocessing.n_crops is not None else found[0]
+    return place_back(np.ascontiguousarray(maps, np.float32), shape, preprocessing)

@@ -1,0 +1,100 @@
+"""Gradients that are averaged over noisy copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from detectorkit.images import ImageSequence
+from detectorkit.saliency._base import Map, Saliency
+from detectorkit.saliency._score import score_gradient
+from detectorkit.saliency.gradient import bring_back, magnitude
+from detectorkit.utils.validation import check_integer, check_real
+
+__all__ = ["SmoothGrad"]
+
+
+class SmoothGrad(Saliency):
+    """Explain a score by the mean gradient of noisy copies of the image.
+
+    Read more in the :ref:`User Guide <saliency>`.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    detector : estimator
+        A fitted detector that is a graph from pixels to a score: a network, or `HoGSVMDetector`.
+    n_samples : int, default=25
+        Number of copies.
+    noise_level : float, default=0.1
+        Standard deviation of the Gaussian noise, as a share of the range of the image.
+    n_jobs : int, default=None
+        Threads that work on one image together. None means 1 unless in a
+        `joblib.parallel_config` context; -1 means all processors.
+    random_state : int, default=0
+        Draws the noise; that of an image depends on its position in X and on nothing else.
+    verbose : bool, default=False
+        Whether `transform` shows its progress on standard error.
+
+    See Also
+    --------
+    GradientSaliency : Of the image itself.
+
+    Notes
+    -----
+    The signed gradients are averaged, then the largest absolute value over the channels is taken.
+    Noise is itself something that detectors look at, so a map of much noise explains another image.
+
+    References
+    ----------
+    .. [1] D. Smilkov, N. Thorat, B. Kim, F. Viégas, M. Wattenberg, "SmoothGrad: removing noise by
+       adding noise", 2017, :doi:`10.48550/arXiv.1706.03825`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit import HoGSVMDetector
+    >>> from detectorkit.saliency import SmoothGrad
+    >>> X = np.random.default_rng(0).integers(0, 256, (8, 64, 64), np.uint8)
+    >>> detector = HoGSVMDetector(image_size=(64, 64)).fit(X, [0, 1] * 4)
+    >>> SmoothGrad(detector, n_samples=4).transform(X[:2]).shape
+    (2, 64, 64)
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        *,
+        n_samples: int = 25,
+        noise_level: float = 0.1,
+        n_jobs: int | None = None,
+        random_state: int = 0,
+        verbose: bool = False,
+    ) -> None:
+        self.detector = detector
+        self.n_samples = n_samples
+        self.noise_level = noise_level
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
+        n_samples = check_integer(self, "n_samples", least=1)
+        level = check_real(self, "noise_level", above=0)
+        seed = check_integer(self, "random_state", least=0)
+        run = score_gradient(self.detector, n_jobs=self.n_jobs)
+
+        def explain(index: int) -> Map:
+            pixels = run.read(images, index)
+            random = np.random.default_rng([seed, index])
+            deviation = level * float(np.ptp(pixels))
+            total = np.zeros_like(pixels)
+            for _ in range(n_samples):
+                noise = random.standard_normal(pixels.shape, np.float32) * np.float32(deviation)
+                total += run.run(pixels + noise, "gradient")[0]
+            return bring_back(magnitude(total / np.float32(n_samples)), images, index, run)
+
+        return explain
