@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "measure a saved detector on labelled images",
     "report": "write all that is known of a saved detector to one HTML page",
     "predict": "say of each image whether it is real or generated",
+    "explain": "show where in an image the score of a detector comes from",
     "backbones": "list, export and add the pretrained networks that detectors build on",
 }
 

@@ -60,10 +60,13 @@ class ScoreGradient:
         Of the graph that `gradient_graph` makes.
     record : ModelRecord
         What the detector says of itself.
+    scale : float
+        What the session's gradient is multiplied by.
     """
 
     session: Any
     record: ModelRecord
+    scale: float
 
     def read(self, images: ImageSequence, index: int) -> NDArray[np.float32]:
         """Read an image as the detector sees it.
@@ -106,9 +109,8 @@ class ScoreGradient:
             for part in iter_slices(len(pixels), self.record.run_size or _RUN_SIZE)
         ]
         found = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        if "gradient" in names and "activation" not in names:
-            position = names.index("gradient")
-            found[position] = found[position] * np.float32(255)
+        if "gradient" in names:
+            found[names.index("gradient")] *= np.float32(self.scale)
         return found
 
 
@@ -150,4 +152,5 @@ def _make(content: bytes, wrt: str | None, n_threads: int, name: str) -> ScoreGr
 
     metadata = onnx.load_model_from_string(content).metadata_props
     record = next(entry.value for entry in metadata if entry.key == RECORD_KEY)
-    return ScoreGradient(session, ModelRecord.from_json(record))
+    # Pixels are levels in the graph, and from 0 to 1 for everyone else.
+    return ScoreGradient(session, ModelRecord.from_json(record), 255.0 if wrt is None else 1.0)

@@ -162,8 +162,8 @@ class GradientSaliency(Saliency):
     def _codes(self, y: Any, n: int) -> NDArray[np.float32]:
         if y is None:
             raise ValueError(
-                f"{type(self).__name__}: the gradient of the loss needs the labels y. Pass them, or "
-                "take of='score'."
+                f"{type(self).__name__}: the gradient of the loss needs the labels y. Pass them, "
+                "or take of='score'."
             )
         labels = np.asarray(y)
         check_consistent_length(np.empty(n), labels)

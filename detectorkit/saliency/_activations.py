@@ -1,0 +1,215 @@
+"""What the studies of many images share: activations of a layer, and labels as codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from detectorkit.exceptions import ModelFileError
+from detectorkit.graph.record import RECORD_KEY, ModelRecord
+from detectorkit.graph.runner import make_session
+from detectorkit.images import ImageSequence, as_levels, iter_slices
+from detectorkit.saliency._score import content_of
+
+__all__ = ["LayerRun", "check_whole_images", "label_codes", "layer_run"]
+
+_RUN_SIZE: Final = 4  # images in one run, as in all graphs of this library
+_RECTIFIERS: Final = {"Relu", "Clip"}  # ReLU6 is a clip; one that goes below 0 shows when it runs
+
+
+@dataclass(frozen=True)
+class LayerRun:
+    """A session that gives the activations of a layer.
+
+    Attributes
+    ----------
+    session : onnxruntime.InferenceSession
+        From "pixels", as float32 levels, to the layer.
+    record : ModelRecord
+        What the detector says of itself.
+    layer : str
+        The name of the tensor.
+    shape : tuple of (int, int, int)
+        Channels, height and width of the activations of an image.
+    rectified : tuple of str
+        The tensors of such a form that come after a ReLU, in the order of computation.
+    """
+
+    session: Any
+    record: ModelRecord
+    layer: str
+    shape: tuple[int, int, int]
+    rectified: tuple[str, ...]
+
+    def batches(self, images: ImageSequence, *, caller: str) -> Iterator[NDArray[np.float32]]:
+        """Run images, a few at a time.
+
+        Parameters
+        ----------
+        images : ImageSequence
+            The images, not yet read.
+        caller : str
+            What error messages begin with.
+
+        Yields
+        ------
+        activations : ndarray of shape (n, height, width, n_channels), dtype float32
+            Of consecutive images; never negative.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded; it names the path and its index.
+        ValueError
+            If an activation is negative.
+        """
+        for part in iter_slices(len(images), self.record.run_size or _RUN_SIZE):
+            batch = images[part]
+            pixels = [
+                as_levels(batch.read(index, self.record.preprocessing))
+                for index in range(len(batch))
+            ]
+            found = self.session.run([self.layer], {"pixels": np.stack(pixels).astype(np.float32)})
+            activations = np.moveaxis(found[0], 1, 3)
+            if activations.min() < 0:
+                raise ValueError(
+                    f"{caller}: layer={self.layer!r} has negative activations, which are no sums "
+                    f"of concepts. {_choose(self.rectified)}"
+                )
+            yield activations
+
+
+def layer_run(
+    detector: Any, layer: str | None, *, caller: str, n_jobs: int | None = None
+) -> LayerRun:
+    """Make what gives the activations of a layer; that of a detector that is known is kept.
+
+    Parameters
+    ----------
+    detector : estimator
+        Fitted.
+    layer : str or None
+        The name of a tensor of shape (n, channels, height, width), with height and width above 1.
+        None takes the last that comes after a ReLU.
+    caller : str
+        What error messages begin with.
+    n_jobs : int, default=None
+        Threads that work on one run together.
+
+    Returns
+    -------
+    run : LayerRun
+        Ready to run.
+
+    Raises
+    ------
+    ModelFileError
+        If the detector is no graph from pixels, or looks at crops.
+    ValueError
+        If it has no such layer; the message names those that it has.
+    """
+    from joblib import effective_n_jobs  # noqa: PLC0415 - late: it costs import time
+
+    name = type(detector).__name__
+    return _make(content_of(detector), layer, effective_n_jobs(n_jobs), name, caller)
+
+
+@lru_cache(maxsize=8)
+def _make(content: bytes, layer: str | None, n_threads: int, name: str, caller: str) -> LayerRun:
+    import onnx  # noqa: PLC0415 - late: it costs import time
+
+    from detectorkit.graph.gradients import tensor_shapes  # noqa: PLC0415 - imports onnx
+
+    shapes = {
+        tensor: (shape[0], shape[1], shape[2])
+        for tensor, shape in tensor_shapes(content, name).items()
+        if len(shape) == 3 and min(shape[1:]) > 1
+    }
+    model = onnx.load_model_from_string(content)
+    outputs = [node.output[0] for node in model.graph.node if node.op_type in _RECTIFIERS]
+    rectified = tuple(one for one in outputs if one in shapes)
+    chosen = layer if layer is not None else next(reversed(rectified), None)
+    if chosen not in shapes:
+        raise ValueError(
+            f"{caller}: layer={layer!r}, but {name} has no such tensor of shape (n, channels, "
+            f"height, width) with height and width above 1. {_choose(rectified)}"
+        )
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    del model.graph.output[:]
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(chosen))
+    session = make_session(model.SerializeToString(), name, n_threads=n_threads)
+    record = ModelRecord.from_json(session.get_modelmeta().custom_metadata_map[RECORD_KEY])
+    check_whole_images(record, caller)
+    return LayerRun(session, record, chosen, shapes[chosen], rectified)
+
+
+def _choose(rectified: tuple[str, ...]) -> str:
+    if not rectified:
+        return "No tensor of this detector comes after a ReLU, so it needs another detector."
+    return "After a ReLU there are: " + ", ".join(map(repr, rectified)) + "."
+
+
+def check_whole_images(record: ModelRecord, caller: str) -> None:
+    """Check that a detector looks at whole images.
+
+    Parameters
+    ----------
+    record : ModelRecord
+        What the detector says of itself.
+    caller : str
+        What the message begins with.
+
+    Raises
+    ------
+    ModelFileError
+        If it looks at crops.
+    """
+    n_crops = record.preprocessing.n_crops
+    if n_crops is not None:
+        raise ModelFileError(
+            f"{caller}: the detector looks at n_crops={n_crops} crops of each image, but places "
+            "are compared of whole images here. Use a detector with n_crops=None."
+        )
+
+
+def label_codes(caller: str, y: Any, n: int, classes: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which images are labelled "generated".
+
+    Parameters
+    ----------
+    caller : str
+        What error messages begin with.
+    y : array-like of shape (n,)
+        The labels.
+    n : int
+        Number of images.
+    classes : ndarray of shape (2,)
+        The labels that the detector knows; the second means "generated".
+
+    Returns
+    -------
+    is_generated : ndarray of shape (n,), dtype bool
+        True for the second class.
+
+    Raises
+    ------
+    ValueError
+        If there are too few labels or too many, unknown ones, or one class only.
+    """
+    labels = column_or_1d(y)
+    check_consistent_length(np.empty(n), labels)
+    if not np.isin(labels, classes).all():
+        raise ValueError(f"{caller}: y has labels that are none of {classes.tolist()}.")
+    is_generated: NDArray[np.bool_] = labels == classes[1]
+    if is_generated.all() or not is_generated.any():
+        raise ValueError(
+            f"{caller}: only one class is present in y: {labels[0].item()!r}. Pass both real and "
+            "generated images."
+        )
+    return is_generated

@@ -1,0 +1,199 @@
+"""Maps laid over their images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.images import Preprocessing, check_images
+from detectorkit.saliency._base import Map
+from detectorkit.utils.extras import require_extra
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["SaliencyDisplay", "overlay_map"]
+
+_HIGHEST = 0.995  # quantile of a map at which its colours end: one pixel must not dim the others
+
+
+def overlay_map(image: NDArray[np.uint8], saliency_map: Map, *, alpha: float = 0.6) -> Any:
+    """Lay a map over the grey version of its image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        The image, grey or RGB.
+    saliency_map : ndarray of shape (height, width)
+        Its map. Red is what raises the score, blue what lowers it; colours end at the 99.5 %
+        quantile of the absolute values.
+    alpha : float, default=0.6
+        How opaque the strongest colour is, from 0 to 1.
+
+    Returns
+    -------
+    overlay : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+
+    Raises
+    ------
+    ValueError
+        If map and image have different shapes.
+    """
+    if saliency_map.shape != image.shape[:2]:
+        raise ValueError(
+            f"overlay_map: the map has shape {saliency_map.shape} and the image "
+            f"{image.shape[:2]}; a map is as large as its image."
+        )
+    grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    strength = np.clip(saliency_map / _limit(saliency_map), -1, 1)[..., np.newaxis]
+    colour = np.where(strength > 0, [214, 39, 40], [31, 119, 180])
+    share = alpha * np.abs(strength)
+    mixed = (1 - share) * grey[..., np.newaxis] + share * colour
+    return np.rint(mixed).astype(np.uint8)
+
+
+def _limit(saliency_map: Map) -> float:
+    largest = float(np.quantile(np.abs(saliency_map), _HIGHEST))
+    return largest or float(np.abs(saliency_map).max()) or 1.0
+
+
+class SaliencyDisplay:
+    """Images with their maps beside them.
+
+    Make it by `from_estimator` or `from_maps`.
+
+    Read more in the :ref:`User Guide <saliency>`.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    images : sequence of ndarray
+        The images, uint8, grey or RGB.
+    maps : sequence of ndarray
+        One map for each, of its shape.
+    titles : sequence of str, default=None
+        What is written above each image.
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+        The figure; only after `plot`.
+    axes_ : ndarray of shape (n_images, 2) of matplotlib Axes
+        Image and overlay of each; only after `plot`.
+    """
+
+    def __init__(
+        self, images: Sequence[Any], maps: Sequence[Map], titles: Sequence[str] | None = None
+    ) -> None:
+        self.images = images
+        self.maps = maps
+        self.titles = titles
+
+    @classmethod
+    def from_estimator(cls, explainer: Any, X: Any, **options: Any) -> Self:
+        """Explain images and show them.
+
+        Parameters
+        ----------
+        explainer : object
+            One of the classes of this module, with a fitted detector.
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        **options : object
+            As of `plot`.
+
+        Returns
+        -------
+        display : SaliencyDisplay
+            With titles that say the verdict and its probability.
+        """
+        detector = explainer.detector
+        proba = detector.predict_proba(X)[:, 1]
+        verdicts = detector.predict(X)
+        titles = [
+            f"{'generated' if verdict == detector.classes_[1] else 'real'}, p = {p:.2f}"
+            for verdict, p in zip(verdicts, proba, strict=True)
+        ]
+        return cls.from_maps(X, explainer.transform(X), titles=titles, **options)
+
+    @classmethod
+    def from_maps(
+        cls, X: Any, maps: Any, *, titles: Sequence[str] | None = None, **options: Any
+    ) -> Self:
+        """Show maps that were made before.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        maps : sequence of ndarray
+            One map for each, of its shape.
+        titles : sequence of str, default=None
+            What is written above each image.
+        **options : object
+            As of `plot`.
+
+        Returns
+        -------
+        display : SaliencyDisplay
+            Plotted.
+
+        Raises
+        ------
+        ValueError
+            If there are not as many maps as images.
+        """
+        sequence = check_images(X, caller=cls.__name__)
+        if len(maps) != len(sequence):
+            raise ValueError(
+                f"{cls.__name__}: {len(maps)} maps for {len(sequence)} images; one for each is "
+                "needed."
+            )
+        whole = Preprocessing(None, "rgb")
+        images = [sequence.read(index, whole) for index in range(len(sequence))]
+        return cls(images, list(maps), titles).plot(**options)
+
+    def plot(self, *, alpha: float = 0.6, figure: Figure | None = None) -> Self:
+        """Draw a row for each image: the image, and the map over it.
+
+        Parameters
+        ----------
+        alpha : float, default=0.6
+            How opaque the strongest colour is, from 0 to 1.
+        figure : matplotlib Figure, default=None
+            Where to draw; None makes one.
+
+        Returns
+        -------
+        self : SaliencyDisplay
+            With `figure_` and `axes_`.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed; it names the extra.
+        """
+        require_extra("plot", "matplotlib", caller="SaliencyDisplay.plot")
+        from matplotlib import pyplot as plt  # noqa: PLC0415 - an extra
+
+        n = len(self.images)
+        self.figure_ = figure or plt.figure(figsize=(5, 2.6 * n), layout="constrained")
+        self.axes_ = np.asarray(self.figure_.subplots(n, 2, squeeze=False))
+        for number, (row, image, found) in enumerate(
+            zip(self.axes_, self.images, self.maps, strict=True)
+        ):
+            row[0].imshow(image, cmap="gray", vmin=0, vmax=255)
+            row[1].imshow(overlay_map(image, found, alpha=alpha))
+            if self.titles is not None:
+                row[0].set_title(self.titles[number], fontsize="medium", loc="left")
+            for ax in row:
+                ax.set_axis_off()
+        return self

@@ -1,0 +1,271 @@
+"""Maps of what happens to the score when a part of the image is not there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Any, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+
+from detectorkit.images import Image, ImageSequence, Preprocessing
+from detectorkit.saliency._base import Map, Saliency
+from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
+from detectorkit.utils.validation import check_choice, check_integer, check_pair, parameter_error
+
+__all__ = ["OcclusionSaliency", "predict_mixtures", "read_as_given", "score_batch"]
+
+_LEAST_PROBABILITY: Final = 1e-6  # so that the logit of a probability of 0 is a number
+
+
+class OcclusionSaliency(Saliency):
+    """Explain a score by how it changes when parts of the image are replaced.
+
+    Read more in the :ref:`User Guide <saliency>`.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    detector : estimator
+        Any fitted binary classifier that takes images, a pipeline of scikit-learn too, and has
+        `decision_function`, or else `predict_proba`: of this the logit of the probability of
+        ``classes_[1]`` is taken.
+    window_shape : tuple of (int, int), default=(16, 16)
+        Height and width of what is replaced at a time, in pixels of the image.
+    strides : tuple of (int, int), default=None
+        Rows and columns from one window to the next; at most those of a window, so that every
+        pixel is covered. None takes half a window.
+    replacement : {"blur", "patch", "jpeg", "mean"}, default="blur"
+        What a window is replaced by: the same place of the blurred image; of the image moved by
+        half of its sides, which is texture of the same image; of the image as a JPEG of quality 10;
+        or the mean colour of the image. See `detectorkit.saliency.replacements`.
+    batch_size : int, default=32
+        Copies of an image that are scored, and held in memory, at a time.
+    verbose : bool, default=False
+        Whether `transform` shows its progress on standard error.
+
+    See Also
+    --------
+    GradientSaliency : For detectors that are graphs; one pass forth and back an image.
+    detectorkit.saliency.faithfulness.deletion_insertion : Tests a map in a similar way.
+
+    Notes
+    -----
+    A map is signed. At each pixel it is the mean, over the windows that cover it, of the score of
+    the image less the score of the image with the window replaced: positive where the pixels speak
+    for "generated". Zeiler and Fergus [1]_ replace by grey and show the score itself, at the place
+    of the window's centre. Replaced pixels are evidence too, and a blurred patch often one of
+    "generated", so compare the maps of several replacements.
+
+    The last window of a row or column is moved to the border of the image. A map costs one score
+    for each window: choose larger windows for large images. How many threads score is what the
+    detector's own `n_jobs` says.
+
+    The detector gets arrays of shape (n, height, width) for grey images and (n, height, width, 3)
+    for others, of dtype uint8, or float32 from 0 to 1 if it was floats that came in.
+
+    References
+    ----------
+    .. [1] M. D. Zeiler, R. Fergus, "Visualizing and understanding convolutional networks", ECCV
+       2014, :doi:`10.1007/978-3-319-10590-1_53`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from detectorkit.features import HoGTransformer
+    >>> from detectorkit.saliency.occlusion import OcclusionSaliency
+    >>> X = np.random.default_rng(0).integers(0, 256, (8, 32, 32), np.uint8)
+    >>> detector = make_pipeline(HoGTransformer(), LogisticRegression()).fit(X, [0, 1] * 4)
+    >>> OcclusionSaliency(detector).transform(X[:2]).shape
+    (2, 32, 32)
+    """
+
+    def __init__(
+        self,
+        detector: Any,
+        *,
+        window_shape: tuple[int, int] = (16, 16),
+        strides: tuple[int, int] | None = None,
+        replacement: Literal["blur", "patch", "jpeg", "mean"] = "blur",
+        batch_size: int = 32,
+        verbose: bool = False,
+    ) -> None:
+        self.detector = detector
+        self.window_shape = window_shape
+        self.strides = strides
+        self.replacement = replacement
+        self.batch_size = batch_size
+        self.verbose = verbose
+
+    def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
+        window = check_pair(self, "window_shape")
+        strides = self._check_strides(window)
+        replacement = check_choice(self, "replacement", tuple(REPLACEMENTS))
+        batch_size = check_integer(self, "batch_size", least=1)
+
+        def score(batch: NDArray[Any]) -> NDArray[np.float64]:
+            return score_batch(self.detector, batch)
+
+        def explain(index: int) -> Map:
+            image = read_as_given(images, index)
+            shape = image.shape[0], image.shape[1]
+            if window[0] > shape[0] or window[1] > shape[1]:
+                expected = f"no larger than the images; image {index} has the shape {shape}"
+                raise parameter_error(self, "window_shape", expected)
+            places = list(_windows(shape, window, strides))
+            masks = (_mask(shape, place) for place in places)
+            other = make_replacement(image, replacement)
+            scores = predict_mixtures(score, image, other, masks, batch_size=batch_size)
+            return _mean_over_windows(shape, places, score(image[np.newaxis])[0] - scores)
+
+        return explain
+
+    def _check_strides(self, window: tuple[int, int]) -> tuple[int, int]:
+        if self.strides is None:
+            return max(window[0] // 2, 1), max(window[1] // 2, 1)
+        strides = check_pair(self, "strides")
+        if strides[0] > window[0] or strides[1] > window[1]:
+            expected = f"no larger than window_shape={window}, so that every pixel is covered"
+            raise parameter_error(self, "strides", expected)
+        return strides
+
+
+def _windows(
+    shape: tuple[int, int], window: tuple[int, int], strides: tuple[int, int]
+) -> Iterator[tuple[slice, slice]]:
+    """Give the places of the windows, the last of each row and column at the border."""
+    rows, columns = (
+        [*range(0, length - side, stride), length - side]
+        for length, side, stride in zip(shape, window, strides, strict=True)
+    )
+    for top in rows:
+        for left in columns:
+            yield slice(top, top + window[0]), slice(left, left + window[1])
+
+
+def _mask(shape: tuple[int, int], place: tuple[slice, slice]) -> NDArray[np.bool_]:
+    mask = np.zeros(shape, np.bool_)
+    mask[place] = True
+    return mask
+
+
+def _mean_over_windows(
+    shape: tuple[int, int], places: list[tuple[slice, slice]], values: NDArray[np.float64]
+) -> Map:
+    """Give each pixel the mean value of the windows that cover it."""
+    total, count = np.zeros(shape), np.zeros(shape)
+    for place, value in zip(places, values, strict=True):
+        total[place] += value
+        count[place] += 1
+    return (total / count).astype(np.float32)
+
+
+def score_batch(detector: Any, batch: NDArray[Any]) -> NDArray[np.float64]:
+    """Score images by any classifier, on a scale without ends.
+
+    Parameters
+    ----------
+    detector : classifier
+        Fitted.
+    batch : ndarray of shape (n, height, width) or (n, height, width, 3)
+        The images.
+
+    Returns
+    -------
+    scores : ndarray of shape (n,)
+        Higher means "generated": the values of `decision_function`, or the logits of the
+        probabilities, which are clipped to be 1e-6 away from 0 and 1.
+
+    Raises
+    ------
+    TypeError
+        If the detector has neither method.
+    ValueError
+        If it gives something else than one score for each image.
+    """
+    if hasattr(detector, "decision_function"):
+        scores = np.asarray(detector.decision_function(batch), np.float64)
+    elif hasattr(detector, "predict_proba"):
+        probabilities = np.asarray(detector.predict_proba(batch), np.float64)
+        if probabilities.shape != (len(batch), 2):
+            raise _shape_error(detector, "predict_proba", probabilities, (len(batch), 2))
+        scores = logit(probabilities[:, 1].clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
+    else:
+        raise TypeError(
+            f"{type(detector).__name__} has neither decision_function nor predict_proba, so it "
+            "gives no score to be explained. Pass a classifier that has one of them."
+        )
+    if scores.shape != (len(batch),):
+        raise _shape_error(detector, "decision_function", scores, (len(batch),))
+    return scores
+
+
+def _shape_error(
+    detector: Any, method: str, found: NDArray[np.float64], expected: tuple[int, ...]
+) -> ValueError:
+    return ValueError(
+        f"{type(detector).__name__}: {method} gave an array of shape {found.shape} for "
+        f"{expected[0]} images, where {expected} was expected. Pass a binary classifier."
+    )
+
+
+def read_as_given(images: ImageSequence, index: int) -> Image:
+    """Read an image in the colours, the size and with the values that it came with.
+
+    Parameters
+    ----------
+    images : ImageSequence
+        The images.
+    index : int
+        Which.
+
+    Returns
+    -------
+    image : ndarray of shape (height, width) or (height, width, 3)
+        Of dtype uint8, or float32 from 0 to 1 where it was floats. Files are RGB.
+    """
+    shape = getattr(images.items[index], "shape", (0, 0, 3))
+    is_gray = len(shape) == 2 or shape[2] == 1
+    return images.read(index, Preprocessing(None, "gray" if is_gray else "rgb", as_uint8=False))
+
+
+def predict_mixtures(
+    predict: Callable[[NDArray[Any]], NDArray[np.float64]],
+    image: Image,
+    other: Image,
+    masks: Iterable[NDArray[np.bool_]],
+    *,
+    batch_size: int,
+) -> NDArray[np.float64]:
+    """Predict copies of an image whose pixels are in part those of another.
+
+    Parameters
+    ----------
+    predict : callable
+        Takes an array of images and gives a number for each.
+    image : ndarray of shape (height, width) or (height, width, 3)
+        The image.
+    other : ndarray of the same shape and dtype
+        The other.
+    masks : iterable of ndarray of shape (height, width)
+        For each copy, where the pixels are those of the other; taken as they are wanted.
+    batch_size : int
+        Copies in memory at a time.
+
+    Returns
+    -------
+    found : ndarray of shape (n_masks,)
+        What was predicted.
+    """
+    remaining, found = iter(masks), []
+    while chunk := list(islice(remaining, batch_size)):
+        chosen = np.stack(chunk)
+        if image.ndim == 3:
+            chosen = chosen[..., np.newaxis]
+        found.append(predict(np.where(chosen, other, image)))
+    return np.concatenate(found)

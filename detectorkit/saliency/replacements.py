@@ -1,0 +1,163 @@
+"""What is put in the place of pixels that are taken away.
+
+Whatever replaces pixels may itself speak for "generated": blurred skin does, and so does a black
+square. So there are several replacements, and what holds with all of them is about the image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.decoding import decode_image
+from detectorkit.encoding import encode_image
+from detectorkit.images import Image, as_levels
+
+__all__ = [
+    "REPLACEMENTS",
+    "blurred_copy",
+    "from_levels",
+    "make_replacement",
+    "mean_color",
+    "moved_copy",
+    "requantized_copy",
+]
+
+_JPEG_QUALITY: Final = 10
+_FADE: Final = 8  # pixels over which the two sides of a seam are mixed
+
+
+def blurred_copy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Blur an image until no texture is left.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        Grey or RGB.
+
+    Returns
+    -------
+    blurred : ndarray of the same shape, dtype uint8
+        By a Gaussian whose standard deviation is a sixteenth of the longer side.
+    """
+    sigma = max(image.shape[:2]) / 16
+    # As whole numbers, the weights of a wide Gaussian would be a box.
+    blurred: Any = cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma)
+    return np.rint(blurred).astype(np.uint8)
+
+
+def moved_copy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Move an image by half of its height and width, round its borders.
+
+    So every place gets a texture of the same image, from as far away as can be.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        Grey or RGB.
+
+    Returns
+    -------
+    moved : ndarray of the same shape, dtype uint8
+        Where opposite borders of the image meet, along the two middle lines, one side fades into
+        the other over 8 pixels, as an edge would be no texture of the image.
+    """
+    moved = image.astype(np.float32)
+    for axis in (0, 1):
+        moved = np.swapaxes(moved, 0, axis)
+        seam = len(moved) // 2
+        moved = np.roll(moved, seam, axis=0)
+        width = min(_FADE, seam)
+        share = (np.arange(width, dtype=np.float32) + 1) / (width + 1)
+        share = share.reshape(-1, *[1] * (moved.ndim - 1))
+        after, mirrored = moved[seam : seam + width], moved[seam - width : seam][::-1]
+        moved[seam : seam + width] = share * after + (1 - share) * mirrored
+        moved = np.swapaxes(moved, 0, axis)
+    return np.rint(moved).astype(np.uint8)
+
+
+def requantized_copy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Save an image as a JPEG of quality 10, and read it again.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        Grey or RGB.
+
+    Returns
+    -------
+    requantized : ndarray of the same shape, dtype uint8
+        With the same picture, and hardly any of its fine structure.
+    """
+    data = encode_image(image, "JPEG", quality=_JPEG_QUALITY)
+    return decode_image(data, color_space="gray" if image.ndim == 2 else "rgb")
+
+
+def mean_color(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Give every pixel the mean colour of the image.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        Grey or RGB.
+
+    Returns
+    -------
+    plain : ndarray of the same shape, dtype uint8
+        Rounded.
+    """
+    mean = np.rint(image.mean(axis=(0, 1))).astype(np.uint8)
+    return np.broadcast_to(mean, image.shape).copy()
+
+
+REPLACEMENTS: Final[dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]] = {
+    "blur": blurred_copy,
+    "patch": moved_copy,
+    "jpeg": requantized_copy,
+    "mean": mean_color,
+}
+"""What an image is replaced by, by the names that parameters take."""
+
+
+def make_replacement(image: Image, replacement: str) -> Image:
+    """Make the image whose pixels take the place of those of another.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3)
+        Of dtype uint8, or floats from 0 to 1.
+    replacement : {"blur", "patch", "jpeg", "mean"}
+        Which of `REPLACEMENTS`.
+
+    Returns
+    -------
+    other : ndarray of the same shape and dtype
+        Made from the image with 8 bits.
+    """
+    levels = np.rint(as_levels(image)).astype(np.uint8)
+    return from_levels(REPLACEMENTS[replacement](levels), image)
+
+
+def from_levels(levels: NDArray[Any], like: Image) -> Image:
+    """Give levels as pixels of the kind that an image has.
+
+    Parameters
+    ----------
+    levels : ndarray
+        Numbers where white is 255; what is below 0 or above 255 is clipped.
+    like : ndarray
+        An image of dtype uint8, or of floats from 0 to 1.
+
+    Returns
+    -------
+    pixels : ndarray
+        Rounded to uint8, or float32 from 0 to 1: the inverse of `detectorkit.images.as_levels`.
+    """
+    levels = np.clip(levels, 0, 255)
+    if like.dtype == np.uint8:
+        return np.rint(levels).astype(np.uint8)
+    return levels.astype(np.float32) / np.float32(255)
