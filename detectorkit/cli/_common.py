@@ -18,14 +18,26 @@ if TYPE_CHECKING:
     from detectorkit.evaluation import Estimate
 
 __all__ = [
+    "METHODS",
     "add_data",
     "add_jobs",
     "add_model",
     "check_output",
     "get_column",
+    "make_explainer",
     "print_metrics",
     "process_paths",
 ]
+
+METHODS = {
+    "gradient": "GradientSaliency",
+    "smooth-grad": "SmoothGrad",
+    "integrated-gradients": "IntegratedGradients",
+    "grad-cam": "GradCAM",
+    "attention": "AttentionRollout",
+    "occlusion": "OcclusionSaliency",
+}
+"""The kinds of maps, by what the command line calls them."""
 
 _CHUNK = 512
 
@@ -121,6 +133,29 @@ def get_column(found: Any, option: str, name: str | None) -> Any:
     if name not in found.metadata:
         raise ValueError(f"{option} {name}: the data have the columns {list(found.metadata)}.")
     return found.metadata[name]
+
+
+def make_explainer(detector: Any, method: str) -> Any:
+    """Make what explains a detector.
+
+    Parameters
+    ----------
+    detector : estimator
+        Fitted.
+    method : str
+        One of `METHODS`.
+
+    Returns
+    -------
+    explainer : Saliency
+        With as many threads as the detector.
+    """
+    from detectorkit import saliency
+
+    explainer = getattr(saliency, METHODS[method])(detector)
+    if "n_jobs" in explainer.get_params(deep=False):
+        explainer.set_params(n_jobs=detector.n_jobs)
+    return explainer
 
 
 def process_paths(

@@ -15,18 +15,9 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
-from detectorkit.cli._common import add_jobs, add_model, check_output
+from detectorkit.cli._common import METHODS, add_jobs, add_model, check_output, make_explainer
 
 __all__ = ["add_arguments", "run"]
-
-_METHODS = {
-    "gradient": "GradientSaliency",
-    "smooth-grad": "SmoothGrad",
-    "integrated-gradients": "IntegratedGradients",
-    "grad-cam": "GradCAM",
-    "attention": "AttentionRollout",
-    "occlusion": "OcclusionSaliency",
-}
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -43,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "-o", "--output", required=True, metavar="FILE", help="PNG file to write the map to"
     )
     parser.add_argument(
-        "--method", choices=("auto", *_METHODS), default="auto", help="see above (default: auto)"
+        "--method", choices=("auto", *METHODS), default="auto", help="see above (default: auto)"
     )
     parser.add_argument(
         "--numbers",
@@ -89,7 +80,6 @@ def run(arguments: Namespace) -> int:
 
 def _explain(detector: Any, image: Any, method: str) -> tuple[str, Any]:
     """Make the map, and say by which method."""
-    from detectorkit import saliency
     from detectorkit.exceptions import ModelFileError
 
     if method == "auto":
@@ -97,7 +87,5 @@ def _explain(detector: Any, image: Any, method: str) -> tuple[str, Any]:
             return _explain(detector, image, "smooth-grad")
         except ModelFileError:  # it begins with features, or has an operator without a gradient
             return _explain(detector, image, "occlusion")
-    explainer = getattr(saliency, _METHODS[method])(detector, verbose=True)
-    if "n_jobs" in explainer.get_params(deep=False):
-        explainer.set_params(n_jobs=detector.n_jobs)
-    return method, explainer.transform([image])[0]
+    explainer = make_explainer(detector, method)
+    return method, explainer.set_params(verbose=True).transform([image])[0]

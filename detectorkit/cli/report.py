@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.cli._common import add_data, add_jobs, add_model, process_paths
+from detectorkit.cli._common import (
+    METHODS,
+    add_data,
+    add_jobs,
+    add_model,
+    make_explainer,
+    process_paths,
+)
 
 if TYPE_CHECKING:
     from detectorkit.report.report import Report
@@ -41,6 +48,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--no-images",
         action="store_true",
         help="show no image and name none, for data that must not be published",
+    )
+    parser.add_argument(
+        "--explain",
+        choices=METHODS,
+        metavar="METHOD",
+        help="show beside each image where the score comes from: " + ", ".join(METHODS),
     )
     parser.add_argument(
         "--robustness",
@@ -132,6 +145,7 @@ def _make_report(
         record=detector.record_,
         images=None if arguments.no_images else found.data,
         names=None if arguments.no_images else names,
+        explainer=make_explainer(detector, arguments.explain) if arguments.explain else None,
         robustness=_measure_robustness(arguments, detector, found),
         audit=_audit(arguments, found, names),
         hashes={

@@ -36,7 +36,8 @@ class ExampleGroup:
     captions : list of str
         One for each.
     pictures : list of ndarray or None
-        Small RGB images; None where no pictures are wanted.
+        Small RGB images, each with its map on the right, if maps are wanted; None where no
+        pictures are.
     """
 
     title: str
@@ -46,7 +47,10 @@ class ExampleGroup:
 
 
 def choose_examples(
-    evaluation: Evaluation, images: ImageSequence | None, names: Sequence[str] | None
+    evaluation: Evaluation,
+    images: ImageSequence | None,
+    names: Sequence[str] | None,
+    explainer: Any = None,
 ) -> list[ExampleGroup]:
     """Choose the surest of the right verdicts and of both kinds of wrong ones.
 
@@ -58,6 +62,8 @@ def choose_examples(
         The images in the same order; None for no pictures.
     names : sequence of str or None
         What to call them; None takes the names of the files, or numbers.
+    explainer : object, default=None
+        What makes the maps, such as `SmoothGrad`; None shows none.
 
     Returns
     -------
@@ -85,7 +91,7 @@ def choose_examples(
         ),
     }
     return [
-        _make_group(title, [int(i) for i in indices], evaluation, images, names)
+        _make_group(title, [int(i) for i in indices], evaluation, images, names, explainer)
         for title, indices in chosen.items()
     ]
 
@@ -96,9 +102,12 @@ def _make_group(
     evaluation: Evaluation,
     images: ImageSequence | None,
     names: Sequence[str] | None,
+    explainer: Any,
 ) -> ExampleGroup:
     examples = [_describe(index, evaluation, images, names) for index in indices]
-    pictures = None if images is None else [_shrink(images, index) for index in indices]
+    pictures = None
+    if images is not None:
+        pictures = [_picture(images, index, explainer) for index in indices]
     return ExampleGroup(title, examples, [_caption(example) for example in examples], pictures)
 
 
@@ -133,10 +142,23 @@ def _caption(example: dict[str, Any]) -> str:
     return f"{about}probability {example['probability']:.3f}"
 
 
-def _shrink(images: ImageSequence, index: int) -> NDArray[np.uint8]:
-    image = images.read(index, Preprocessing(None, "rgb"))
-    if image.dtype != np.uint8:  # rows of a 2-D array are never rounded when they are read
-        image = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+def _picture(images: ImageSequence, index: int, explainer: Any) -> NDArray[np.uint8]:
+    """Make a small picture, with its map beside it."""
+    read = images.read(index, Preprocessing(None, "rgb"))
+    # Rows of a 2-D array are never rounded when they are read.
+    levels = read if read.dtype == np.uint8 else np.rint(np.clip(read, 0, 1) * 255)
+    image: NDArray[np.uint8] = levels.astype(np.uint8)
+    if explainer is None:
+        return _shrink(image)
+    from detectorkit.saliency.display import overlay_map  # noqa: PLC0415 - few reports have maps
+
+    found = explainer.transform(images[index : index + 1])[0]
+    beside = _shrink(overlay_map(image, found))
+    gap = np.full((len(beside), 4, 3), 255, np.uint8)
+    return np.concatenate([_shrink(image), gap, beside], axis=1)
+
+
+def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     factor = min(1.0, _SIDE / max(image.shape[:2]))
     size = (max(1, round(image.shape[0] * factor)), max(1, round(image.shape[1] * factor)))
     small: NDArray[np.uint8] = resize_image(image, size)

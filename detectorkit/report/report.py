@@ -201,6 +201,7 @@ def make_report(
     record: ModelRecord | None = None,
     images: Any = None,
     names: Sequence[str] | None = None,
+    explainer: Any = None,
     robustness: RobustnessReport | None = None,
     audit: Audit | None = None,
     hashes: Mapping[str, str] | None = None,
@@ -226,6 +227,9 @@ def make_report(
     names : sequence of str, default=None
         What to call the images. None takes the names of their files; with neither, single images
         are not mentioned.
+    explainer : object, default=None
+        What makes a map of each image that is shown, such as
+        ``SmoothGrad(detector)`` of `detectorkit.saliency`. None shows no maps.
     robustness : RobustnessReport, default=None
         What `robustness_report` gave.
     audit : Audit, default=None
@@ -281,7 +285,7 @@ def make_report(
         title=title,
         evaluation=evaluation,
         record=None if record is None else json.loads(record.to_json()),
-        examples=choose_examples(evaluation, shown, names),
+        examples=choose_examples(evaluation, shown, names, explainer),
         robustness=robustness,
         audit=audit,
         hashes=dict(hashes or {}),

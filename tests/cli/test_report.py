@@ -176,3 +176,13 @@ def test_hostile_file_names_are_only_shown(model, folder, tmp_path):
     assert r"line\nbreak.png" in text
     assert r"no utf-8 \udcff.png" in text
     assert r"&lt;b&gt;g\|&lt;/b&gt;" in page.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_maps_are_shown_where_they_are_asked_for(model, folder, tmp_path):
+    plain, explained = tmp_path / "plain.html", tmp_path / "explained.html"
+    assert main(["report", str(model), str(folder), "-o", str(plain)]) == 0
+    assert (
+        main(["report", str(model), str(folder), "-o", str(explained), "--explain", "gradient"])
+        == 0
+    )
+    assert explained.stat().st_size > plain.stat().st_size

@@ -286,6 +286,25 @@ def test_pictures_are_small_jpegs(report):
     assert image.shape == (32, 160, 3)
 
 
+class RedHalf:
+    """A map that is high in the upper half of every image."""
+
+    def transform(self, X):
+        found = np.zeros(X.shape_of(0), np.float32)
+        found[: len(found) // 2] = 1
+        return [found]
+
+
+def test_maps_stand_beside_the_pictures(evaluation):
+    n = len(evaluation.y_true)
+    report = make_report(evaluation, title="t", images=make_images(n), explainer=RedHalf())
+    picture = report.examples[0].pictures[0]
+    assert picture.shape == (32, 160 + 4 + 160, 3)
+    red, _, blue = picture[:, 164:].astype(int).transpose(2, 0, 1)
+    assert (red - blue)[:15].min() > 50
+    assert np.abs(red - blue)[17:].max() < 10
+
+
 def test_without_images_and_names_none_is_mentioned(evaluation):
     report = make_report(evaluation, title="t")
     assert report.to_dict()["examples"] == {}
