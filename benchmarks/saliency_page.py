@@ -31,13 +31,16 @@ band of an aligned face, *skin* is what has its colour elsewhere, *background* t
 the upper part. The last column is the rank correlation of gradient and local contrast over blocks of 8 x 8
 pixels: negative where the gradient lies in what is smooth.
 
+![Sizes of the derivatives, and how much of the gradient lies where](figures/explanations.svg)
+
 {distribution}
 
 ## Which map to trust
 
 {n_images} images, half of each class. *Insertion - deletion* is the area under the insertion curve less that under the
 deletion curve, of the probability of the verdict, as pixels are replaced by three things in turn: a blurred copy,
-texture of the same image from elsewhere, and the same place requantised as JPEG. *Above random* is the mean of what
+texture of the same image from elsewhere, and the same place requantised as JPEG. (Integrated gradients begin at
+a blurred copy, so "blur" is their own measure; judge them by the others.) *Above random* is the mean of what
 a method has more than a map of noise on the same images. *Pointing* is the share of spliced images, half real and half
 generated, whose map is largest in the generated half ({n_splices} splices; a coin has 0.5, and maps without signs do not
 say which class a place speaks for). *Permuted* is the rank correlation with the map of the same detector with its
@@ -166,11 +169,10 @@ def method_table(methods: dict[str, Any]) -> str:
                 f"{pointing['mass_share']:.2f}",
                 optional(entry.get("randomization")),
                 optional(entry.get("sensitivity")),
-                f"{entry['seconds_per_map']:.2f}",
             ]
         )
     head = ["", *(f"{one}" for one in KINDS), *(f"{one}, above random" for one in KINDS)]
-    head += ["pointing", "mass in that half", "permuted", "noise", "s a map"]
+    head += ["pointing", "mass in that half", "permuted", "noise"]
     text = table(head, rows)
     if impossible:
         text += f"\n\nNot possible for this detector: {', '.join(impossible)}."

@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -92,13 +91,6 @@ METHODS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def explain(make: Callable[[Any], Any], detector: Any, images: list[Any]) -> tuple[Any, float]:
-    """Make smoothed maps, and say how many seconds one takes."""
-    start = time.perf_counter()
-    maps = Smoothed(make(detector)).transform(images)
-    return maps, (time.perf_counter() - start) / len(images)
-
-
 def interval(values: np.ndarray) -> dict[str, float]:
     """Give the mean with a bootstrap interval of 95 %."""
     means = [resample(values, random_state=k).mean() for k in range(1000)]
@@ -118,16 +110,16 @@ def gains(detector: Any, images: list[Any], maps: list[Any]) -> dict[str, np.nda
 def measure(detector: Any, real: list[Any], generated: list[Any]) -> dict[str, Any]:
     """Measure every method that works for a detector."""
     images = real + generated
-    maps, seconds = explain(RandomMap, detector, images)
+    maps = Smoothed(RandomMap(detector)).transform(images)
     chance = gains(detector, images, maps)
     result: dict[str, Any] = {}
     for name, make in METHODS.items():
         try:
-            maps, seconds = explain(make, detector, images)
+            maps = Smoothed(make(detector)).transform(images)
         except (ModelFileError, ValueError) as error:
             result[name] = {"not possible": str(error)}
             continue
-        entry = result.setdefault(name, {"seconds_per_map": round(seconds, 4)})
+        entry = result.setdefault(name, {})
         for one, gain in gains(detector, images, maps).items():
             entry[one] = {
                 "insertion_less_deletion": interval(gain),
