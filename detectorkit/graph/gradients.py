@@ -16,6 +16,7 @@ from detectorkit.graph.adjoint_rules import RULES
 
 __all__ = ["gradient_graph", "tensor_shapes"]
 
+_NEWER_OPSET: Final = 17
 _OLDEST_OPSET: Final = 16  # `ScatterElements` adds since then
 
 
@@ -95,7 +96,13 @@ def _prepare(content: bytes, name: str) -> onnx.ModelProto:
         )
     opset = next(one.version for one in model.opset_import if not one.domain)
     if opset < _OLDEST_OPSET:
-        model = version_converter.convert_version(model, 17)
+        try:
+            model = version_converter.convert_version(model, _NEWER_OPSET)
+        except Exception as error:  # the converter's exceptions have no public base class
+            raise ModelFileError(
+                f"{name} has opset {opset}, and cannot be converted to {_NEWER_OPSET}, which a "
+                f"gradient needs: {error}. Export it anew with opset {_OLDEST_OPSET} or newer."
+            ) from error
     model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     return model
 

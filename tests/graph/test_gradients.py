@@ -276,6 +276,16 @@ def test_a_gradient_by_a_tensor_between_comes_with_its_values():
     assert tensor_shapes(content)[between] == SHAPE
 
 
+def test_older_graphs_are_converted():
+    pixels = np.random.default_rng(1).normal(size=(3, *SHAPE))
+    found = []
+    for opset in (13, 18):
+        graph = Graph()
+        pool = graph.add("MaxPool", graph.images(), kernel_shape=[3, 3], strides=[2, 2])
+        found.append(gradients(graph.content(pool, opset), pixels))
+    assert_allclose(*found, rtol=1e-5)
+
+
 def test_batches_do_not_mix():
     graph = Graph()
     content = graph.content(graph.add("Softmax", "pixels"))
