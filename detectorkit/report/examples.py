@@ -63,7 +63,7 @@ def choose_examples(
     names : sequence of str or None
         What to call them; None takes the names of the files, or numbers.
     explainer : object, default=None
-        What makes the maps, such as `SmoothGrad`; None shows none.
+        What makes the maps, such as `OcclusionSaliency`; None shows none.
 
     Returns
     -------

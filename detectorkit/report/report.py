@@ -229,7 +229,7 @@ def make_report(
         are not mentioned.
     explainer : object, default=None
         What makes a map of each image that is shown, such as
-        ``SmoothGrad(detector)`` of `detectorkit.saliency`. None shows no maps.
+        ``OcclusionSaliency(detector)`` of `detectorkit.saliency`. None shows no maps.
     robustness : RobustnessReport, default=None
         What `robustness_report` gave.
     audit : Audit, default=None

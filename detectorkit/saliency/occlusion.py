@@ -17,6 +17,8 @@ from detectorkit.utils.validation import check_choice, check_integer, check_pair
 
 __all__ = ["OcclusionSaliency", "predict_mixtures", "read_as_given", "score_batch"]
 
+_MOST_PIXELS: Final = 2**25  # of all copies in memory
+_SHARE: Final = 8  # of a side of the image, in the window
 _LEAST_PROBABILITY: Final = 1e-6  # so that the logit of a probability of 0 is a number
 
 
@@ -33,8 +35,9 @@ class OcclusionSaliency(Saliency):
         Any fitted binary classifier that takes images, a pipeline of scikit-learn too, and has
         `decision_function`, or else `predict_proba`: of this the logit of the probability of
         ``classes_[1]`` is taken.
-    window_shape : tuple of (int, int), default=(16, 16)
-        Height and width of what is replaced at a time, in pixels of the image.
+    window_shape : tuple of (int, int), default=None
+        Height and width of the window, in pixels of the image. None takes an eighth of the height
+        and of the width of each image, so that every map has 225 windows or so.
     strides : tuple of (int, int), default=None
         Rows and columns from one window to the next; at most those of a window, so that every
         pixel is covered. None takes half a window.
@@ -61,7 +64,7 @@ class OcclusionSaliency(Saliency):
     "generated", so compare the maps of several replacements.
 
     The last window of a row or column is moved to the border of the image. A map costs one score
-    for each window: choose larger windows for large images. How many threads score is what the
+    for each window. How many threads score is what the
     detector's own `n_jobs` says.
 
     The detector gets arrays of shape (n, height, width) for grey images and (n, height, width, 3)
@@ -89,7 +92,7 @@ class OcclusionSaliency(Saliency):
         self,
         detector: Any,
         *,
-        window_shape: tuple[int, int] = (16, 16),
+        window_shape: tuple[int, int] | None = None,
         strides: tuple[int, int] | None = None,
         replacement: Literal["blur", "patch", "jpeg", "mean"] = "blur",
         batch_size: int = 32,
@@ -103,8 +106,8 @@ class OcclusionSaliency(Saliency):
         self.verbose = verbose
 
     def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
-        window = check_pair(self, "window_shape")
-        strides = self._check_strides(window)
+        if self.window_shape is not None:
+            self._check_strides(check_pair(self, "window_shape"))  # before anything is scored
         replacement = check_choice(self, "replacement", tuple(REPLACEMENTS))
         batch_size = check_integer(self, "batch_size", least=1)
 
@@ -114,16 +117,24 @@ class OcclusionSaliency(Saliency):
         def explain(index: int) -> Map:
             image = read_as_given(images, index)
             shape = image.shape[0], image.shape[1]
+            window = self._window(shape)
+            strides = self._check_strides(window)
             if window[0] > shape[0] or window[1] > shape[1]:
                 expected = f"no larger than the images; image {index} has the shape {shape}"
                 raise parameter_error(self, "window_shape", expected)
             places = list(_windows(shape, window, strides))
             masks = (_mask(shape, place) for place in places)
             other = make_replacement(image, replacement)
-            scores = predict_mixtures(score, image, other, masks, batch_size=batch_size)
+            at_once = max(1, min(batch_size, _MOST_PIXELS // (shape[0] * shape[1])))
+            scores = predict_mixtures(score, image, other, masks, batch_size=at_once)
             return _mean_over_windows(shape, places, score(image[np.newaxis])[0] - scores)
 
         return explain
+
+    def _window(self, shape: tuple[int, int]) -> tuple[int, int]:
+        if self.window_shape is None:
+            return max(shape[0] // _SHARE, 1), max(shape[1] // _SHARE, 1)
+        return check_pair(self, "window_shape")
 
     def _check_strides(self, window: tuple[int, int]) -> tuple[int, int]:
         if self.strides is None:

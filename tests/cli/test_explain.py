@@ -4,7 +4,7 @@ import pytest
 
 from detectorkit import HoGSVMDetector, load_detector
 from detectorkit.cli import main
-from detectorkit.saliency import SmoothGrad
+from detectorkit.saliency import OcclusionSaliency
 
 
 @pytest.fixture
@@ -22,18 +22,17 @@ def image(tmp_path):
     return path
 
 
-@pytest.mark.parametrize("method", ["auto", "gradient", "smooth-grad", "grad-cam", "occlusion"])
+@pytest.mark.parametrize("method", ["occlusion", "gradient", "smooth-grad", "grad-cam"])
 def test_a_map_is_written_as_large_as_the_image(method, model, image, tmp_path, capsys):
     output, numbers = tmp_path / "map.png", tmp_path / "map.npy"
     arguments = ["--method", method, "--numbers", str(numbers)]
     assert main(["explain", str(model), str(image), "-o", str(output), *arguments]) == 0
     assert cv2.imread(str(output)).shape == (30, 40, 3)
     assert np.load(numbers).shape == (30, 40)
-    verdict, probability, path, used, where = capsys.readouterr().out.split()
+    verdict, probability, path, where = capsys.readouterr().out.split()
     assert verdict in {"real", "generated"}
     assert 0 <= float(probability) <= 1
     assert (path, where) == (str(image), str(output))
-    assert used == ("smooth-grad" if method == "auto" else method)
 
 
 def test_the_numbers_are_those_of_the_class(model, image, tmp_path):
@@ -41,7 +40,7 @@ def test_the_numbers_are_those_of_the_class(model, image, tmp_path):
     numbers = tmp_path / "map.npy"
     output = ["-o", str(tmp_path / "map.png"), "--numbers", str(numbers)]
     assert main(["explain", str(model), str(image), *output]) == 0
-    expected = SmoothGrad(load_detector(model)).transform([image])[0]
+    expected = OcclusionSaliency(load_detector(model)).transform([image])[0]
     np.testing.assert_allclose(np.load(numbers), expected, rtol=1e-5, atol=1e-9)
 
 
@@ -49,7 +48,7 @@ def test_a_detector_without_a_gradient_is_explained_by_occlusion(image, tmp_path
     output = tmp_path / "map.png"
     cv2.imwrite(str(image), cv2.resize(cv2.imread(str(image)), (64, 48)))
     assert main(["explain", "forensic", str(image), "-o", str(output)]) == 0
-    assert "occlusion" in capsys.readouterr().out
+    assert output.exists()
     assert main(["explain", "forensic", str(image), "-o", str(output), "--method", "gradient"]) == 2
     assert "Use OcclusionSaliency" in capsys.readouterr().err
 
