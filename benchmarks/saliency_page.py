@@ -118,19 +118,21 @@ def skin_verdict(detectors: dict[str, Any]) -> str:
         if figures["texture_correlation"]["high"] < 0
     ]
     parts = [
-        f"The gradient {what}: {', '.join(names)}."
+        f"{what}: {', '.join(names)}."
         for what, names in (
-            ("prefers skin, more than its area, of", above),
-            ("avoids skin, of", below),
-            ("cannot be told to do either, of", neither),
+            ("More of the gradient lies on skin than its area would have", above),
+            ("Less of the gradient lies on skin than its area would have", below),
+            ("No preference can be told", neither),
         )
         if names
     ]
     if smooth:
         parts.append(
-            f"It lies in what is smooth rather than in what is rough: {', '.join(smooth)}."
+            f"It is larger in what is smooth than in what is rough: {', '.join(smooth)}. But that is so "
+            "wherever features are measured against the contrast around them, on skin and beside it."
         )
-    return " ".join(parts).replace(": cannot", ". cannot")
+    head = "**In part.**" if above else "**Not here.**"
+    return " ".join([head, *parts])
 
 
 def distribution_text(detectors: dict[str, Any]) -> str:
