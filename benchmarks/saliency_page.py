@@ -128,8 +128,8 @@ def skin_verdict(detectors: dict[str, Any]) -> str:
     ]
     if smooth:
         parts.append(
-            f"It is larger in what is smooth than in what is rough: {', '.join(smooth)}. But that is so "
-            "wherever features are measured against the contrast around them, on skin and beside it."
+            f"It is larger in what is smooth than in what is rough: {', '.join(smooth)}. That "
+            "may come of features that are set against the contrast around them, on skin and off it."
         )
     head = "**In part.**" if above else "**Not here.**"
     return " ".join([head, *parts])
