@@ -44,7 +44,7 @@ a blurred copy, so "blur" is their own measure; judge them by the others.) *Abov
 a method has more than a map of noise on the same images. *Pointing* is the share of spliced images, half real and half
 generated, whose map is largest in the generated half ({n_splices} splices; a coin has 0.5, and maps without signs do not
 say which class a place speaks for). *Permuted* is the rank correlation with the map of the same detector with its
-weights permuted: near 0 is good. *Noise* is the largest relative change of a map under noise of 2 %. All maps were smoothed by
+weights permuted: near 0 is good (`cnn` has weights of 8 bits, which are not permuted). *Noise* is the largest relative change of a map under noise of 2 %. All maps were smoothed by
 {smoothing:.0f} pixels first, those of noise too.
 
 {verdict}

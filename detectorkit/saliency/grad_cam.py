@@ -52,7 +52,9 @@ class GradCAM(Saliency):
     Notes
     -----
     The weight of a channel is the mean of its gradient over all places [1]_. A map is as coarse as
-    its layer.
+    its layer. The mean supposes that a channel speaks for the same class everywhere, as it does
+    before a global pooling; for a network that flattens its last map, such as `CNNDetector`, maps
+    were measured to be worse than random ones.
 
     References
     ----------
