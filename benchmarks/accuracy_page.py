@@ -51,13 +51,14 @@ features (`forensic`); all are clearly ahead of HoG + SVM. On what is new, CLIP 
 in C, and nothing leads by enough to rely on.
 
 Networks that were trained as a whole had the few epochs that two cores allow. Fine-tuning EfficientNet-Lite0 at 160
-pixels did not beat the same network left as it was at 224. The modified CNN learns, since it has batch
-normalisation, and stays behind HoG on A; more epochs would help it, as its validation loss still fell.
+pixels did not beat the same network left as it was at 224. The modified CNN (with batch normalisation; without, it
+stayed at chance) and ResNet-18, both from random weights, stay behind HoG on A and come level with the others
+on the self part of B, where there are more images.
 
-On generators that they never saw all rank little better than a coin, or worse: the CNN ranks B's foreign images the
-wrong way round. At their own thresholds they find hardly any of B's. On photographs of a collection that they
-never saw, more than seven in ten may be called generated. They have learned collections, not generation. None
-is a detector of AI images in general.
+On generators that they never saw all rank little better than a coin, and the CNN and ResNet-18 rank B's foreign
+images the wrong way round. At their own thresholds they find hardly any of B's. On photographs of a collection that
+they never saw, more than seven in ten may be called generated. They have learned collections, not
+generation. None is a detector of AI images in general.
 """
 
 REPORT = """A [report](reports/hog_svm.html) on the detector of protocol B, aligned, is what

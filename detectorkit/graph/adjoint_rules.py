@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -511,20 +512,22 @@ def _undo_conv(
     reach = dilations * (kernel - 1)
     begin, end = _pads(attributes, size, reach, strides)
     group = attributes.get("group", 1)
-    if (strides == 1).all() and (begin <= reach).all() and (end <= reach).all():
-        # A convolution again, which onnxruntime does faster than a transposed one.
+    given, rest = np.divmod(size + begin + end - reach - 1 + strides, strides)
+    before, behind = reach - begin, reach - end + rest + 1 - strides
+    # A convolution again, which onnxruntime does faster than a transposed one; with strides only
+    # where each channel is alone, as a convolution would multiply with the zeros between.
+    if (group > 1 or (strides == 1).all()) and min(*before, *behind) >= 0:
         turned = weights[(slice(None), slice(None), *[slice(None, None, -1)] * rank)]
         parts = np.split(turned, group)
         turned = np.concatenate([np.swapaxes(part, 0, 1) for part in parts])
         return b.add(
             "Conv",
-            dy,
+            _spaced(b, dy, given, strides),
             b.constant(np.ascontiguousarray(turned)),
-            pads=[*(reach - begin).tolist(), *(reach - end).tolist()],
+            pads=[*before.tolist(), *behind.tolist()],
             dilations=dilations.tolist(),
             group=group,
         )
-    rest = (size + begin + end - reach - 1) % strides
     return b.add(
         "ConvTranspose",
         dy,
@@ -534,6 +537,33 @@ def _undo_conv(
         pads=[*begin.tolist(), *end.tolist()],
         output_padding=rest.tolist(),
         group=group,
+    )
+
+
+def _spaced(b: AdjointBuilder, tensor: str, size: Any, strides: Any) -> str:
+    """Put zeros behind the entries of a map of that size, so that they lie as far apart as strides.
+
+    Repeating all entries and keeping the first of each is the fastest way in onnxruntime.
+    """
+    if (strides == 1).all():
+        return tensor
+    is_first = [
+        np.arange(length) % step == 0 for length, step in zip(size * strides, strides, strict=True)
+    ]
+    first = reduce(np.multiply.outer, is_first)
+    return b.add("Mul", _repeated(b, tensor, strides), b.constant(first))
+
+
+def _repeated(b: AdjointBuilder, tensor: str, strides: Any) -> str:
+    """Repeat each entry of a map as often as strides say."""
+    return b.add(
+        "Resize",
+        tensor,
+        "",
+        b.constant([1, 1, *strides]),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
     )
 
 
@@ -570,9 +600,14 @@ def _max_pool(b: AdjointBuilder, at: Step) -> Parts:
 def _average_pool(b: AdjointBuilder, at: Step) -> Parts:
     attributes = at.attributes
     kernel = attributes["kernel_shape"]
-    if any(attributes.get("pads", [])) and not attributes.get("count_include_pad", 0):
+    is_uneven = any(attributes.get("pads", [])) and not attributes.get("count_include_pad", 0)
+    if is_uneven or attributes.get("ceil_mode", 0):
         raise ModelFileError(f"AveragePool {at.node.name!r} with a border has no gradient here.")
     channels, *size = b.shape(at.x)[1:]
+    if list(kernel) == list(attributes.get("strides", [])) and not any(attributes.get("pads", [])):
+        share = b.add("Mul", at.dy, b.constant(1 / math.prod(kernel)))
+        left = [n % step for n, step in zip(size, kernel, strict=True)]  # what is in no window
+        return [_padded(b, _repeated(b, share, kernel), [0] * (len(size) + 2), [0, 0, *left])]
     weights = np.full((channels, 1, *kernel), 1 / math.prod(kernel), np.float32)
     settings = {"strides": [1] * len(kernel)} | attributes | {"group": channels}
     return [_undo_conv(b, at.dy, weights, settings, np.array(size))]

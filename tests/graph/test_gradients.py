@@ -175,6 +175,9 @@ OPERATORS = {
     "Conv of groups with strides": lambda g: g.add(
         "Conv", g.images(), g.normal(3, 1, 2, 2), group=3, strides=[2, 1]
     ),
+    "Conv of groups with strides and a border": lambda g: g.add(
+        "Conv", g.images(), g.normal(6, 1, 3, 3), group=3, strides=[2, 2], pads=[0, 1, 1, 1]
+    ),
     "Conv with holes": lambda g: g.add(
         "Conv", g.images(), g.normal(2, 3, 2, 2), dilations=[2, 1], pads=[1, 0, 1, 1]
     ),
@@ -192,6 +195,9 @@ OPERATORS = {
         "MaxPool", g.images(), kernel_shape=[3, 3], strides=[2, 2], pads=[1, 1, 1, 1]
     ),
     "AveragePool": lambda g: g.add("AveragePool", g.images(), kernel_shape=[3, 2], strides=[2, 2]),
+    "AveragePool side by side": lambda g: g.add(
+        "AveragePool", g.images(), kernel_shape=[4, 3], strides=[4, 3]
+    ),
     "GlobalAveragePool": lambda g: g.add("GlobalAveragePool", g.images()),
     "Cast": lambda g: g.add("Cast", "pixels", to=TensorProto.FLOAT),
 }
