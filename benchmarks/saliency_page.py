@@ -212,5 +212,7 @@ def method_verdict(detectors: dict[str, Any]) -> str:
             text += f"; then {ranked[1]} ({mean[ranked[1]]:.2f})"
         if len(ranked) > 2:
             text += f"; last {ranked[-1]} ({mean[ranked[-1]]:.2f})"
-        lines.append(text + ".")
+        pointing = max(measured, key=lambda method: measured[method]["pointing"]["value"])
+        rate = interval(measured[pointing]["pointing"])
+        lines.append(f"{text}. Best at pointing: {pointing}, {rate}.")
     return "\n".join(lines)

@@ -54,6 +54,7 @@ from detectorkit.saliency import (
 SMOOTHING = 3.0  # pixels
 REPLACEMENTS = ("blur", "patch", "jpeg")
 N_SENSITIVE = 4  # images; of each, many maps are made
+N_SPLICES = 60
 N_STATISTICS = 200  # images of each class
 
 
@@ -107,8 +108,10 @@ def gains(detector: Any, images: list[Any], maps: list[Any]) -> dict[str, np.nda
     return {one: areas.insertion - areas.deletion for one, areas in found.items()}
 
 
-def measure(detector: Any, real: list[Any], generated: list[Any]) -> dict[str, Any]:
-    """Measure every method that works for a detector."""
+def measure(
+    detector: Any, real: list[Any], generated: list[Any], halves: tuple[list[Any], list[Any]]
+) -> dict[str, Any]:
+    """Measure every method that works for a detector; the halves are what splices are made of."""
     images = real + generated
     maps = Smoothed(RandomMap(detector)).transform(images)
     chance = gains(detector, images, maps)
@@ -125,8 +128,7 @@ def measure(detector: Any, real: list[Any], generated: list[Any]) -> dict[str, A
                 "insertion_less_deletion": interval(gain),
                 "above_random": interval(gain - chance[one]),
             }
-        game = pointing_game(Smoothed(make(detector)), real, generated, random_state=0)
-        entry["pointing"] = {**game.hit_rate._asdict(), "mass_share": game.mass_share, "n": game.n}
+        entry["pointing"] = point(make, detector, halves)
         if name != "random":
             few = [*real[: N_SENSITIVE // 2], *generated[: N_SENSITIVE // 2]]
             entry["sensitivity"] = float(
@@ -135,6 +137,14 @@ def measure(detector: Any, real: list[Any], generated: list[Any]) -> dict[str, A
             entry["randomization"] = randomized(make, detector, few)
         print(name, json.dumps(entry), flush=True)
     return result
+
+
+def point(
+    make: Callable[[Any], Any], detector: Any, halves: tuple[list[Any], list[Any]]
+) -> dict[str, Any]:
+    """Play the pointing game."""
+    game = pointing_game(Smoothed(make(detector)), *halves, random_state=0)
+    return {**game.hit_rate._asdict(), "mass_share": game.mass_share, "n": game.n}
 
 
 def randomized(make: Callable[[Any], Any], detector: Any, images: list[Any]) -> float | None:
@@ -162,6 +172,7 @@ def main() -> None:
     by_class = [val[data.y[val] == code] for code in (0, 1)]
     real, generated = (take_items(images, part[: arguments.n_images]) for part in by_class)
     many = np.concatenate([part[:N_STATISTICS] for part in by_class])
+    halves = tuple(take_items(images, part[:N_SPLICES]) for part in by_class)
     result = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
     result |= {
         "script": "benchmarks/accuracy/saliency.py",
@@ -182,7 +193,7 @@ def main() -> None:
                 detector, take_items(images, many), data.y[many], n_jobs=-1
             )
             entry["gradients"] = statistics.to_dict()
-        entry["methods"] = measure(detector, real, generated)
+        entry["methods"] = measure(detector, real, generated, halves)
         arguments.output.write_text(json.dumps(result, indent=1) + "\n")
 
 
