@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from detectorkit.exceptions import ModelFileError
-from detectorkit.graph.builder import GraphBuilder
+from detectorkit.graph.builder import GraphBuilder, expose_tensors
 from detectorkit.graph.runner import make_session
 
 __all__ = ["AdjointBuilder", "Parts", "Rule", "Step"]
@@ -313,11 +313,7 @@ def _probe(model: onnx.ModelProto, name: str) -> dict[str, NDArray[Any]]:
     sizes = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
     pixels = np.zeros((_N_PROBES, *sizes[1:]), np.float32)
     names = [one for node in model.graph.node for one in node.output if one]
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    del probe.graph.output[:]
-    probe.graph.output.extend(helper.make_empty_tensor_value_info(one) for one in names)
-    session = make_session(probe.SerializeToString(), name)
+    session = make_session(expose_tensors(model, names).SerializeToString(), name)
     try:
         found = session.run(None, {"pixels": pixels})
     except Exception as error:  # onnxruntime's exceptions have no public base class

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from detectorkit._version import __version__
 from detectorkit.graph.calibration import Calibration, SigmoidCalibration
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 
-__all__ = ["GraphBuilder", "revise_model"]
+__all__ = ["GraphBuilder", "expose_tensors", "revise_model"]
 
 _OPSETS = {"": 17, "ai.onnx.ml": 3}
 _IR_VERSION = 8  # read by every onnxruntime since 1.12
@@ -281,3 +282,26 @@ def revise_model(model: onnx.ModelProto, record: ModelRecord) -> onnx.ModelProto
     helper.set_model_props(model, {RECORD_KEY: record.to_json()})
     onnx.checker.check_model(model, full_check=True)
     return model
+
+
+def expose_tensors(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """Let a graph take floats, and give tensors from between in place of its score.
+
+    Parameters
+    ----------
+    model : onnx.ModelProto
+        From "pixels".
+    names : iterable of str
+        The tensors.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+        A copy, with the same metadata.
+    """
+    exposed = onnx.ModelProto()
+    exposed.CopyFrom(model)
+    exposed.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    del exposed.graph.output[:]
+    exposed.graph.output.extend(map(helper.make_empty_tensor_value_info, names))
+    return exposed

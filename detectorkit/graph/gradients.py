@@ -126,6 +126,8 @@ def _close(builder: AdjointBuilder, model: onnx.ModelProto, outputs: list[str]) 
         [helper.make_tensor_value_info(one, onnx.TensorProto.FLOAT, None) for one in outputs],
         constants,
     )
-    return helper.make_model(
+    closed = helper.make_model(
         graph, opset_imports=list(model.opset_import), ir_version=model.ir_version
     )
+    closed.metadata_props.extend(model.metadata_props)
+    return closed

@@ -1,4 +1,4 @@
-"""What the studies of many images share: activations of a layer, and labels as codes."""
+"""Activations of the layers between pixels and score."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils.validation import check_consistent_length, column_or_1d
 
 from detectorkit.exceptions import ModelFileError
-from detectorkit.graph.record import RECORD_KEY, ModelRecord
+from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.runner import make_session
-from detectorkit.images import ImageSequence, as_levels, iter_slices
+from detectorkit.images import ImageSequence, iter_slices
+from detectorkit.saliency._base import read_pixels, record_of
 from detectorkit.saliency._score import content_of
 
-__all__ = ["LayerRun", "check_whole_images", "label_codes", "layer_run"]
+__all__ = ["LayerRun", "channel_maps", "check_whole_images", "layer_run"]
 
 _RUN_SIZE: Final = 4  # images in one run, as in all graphs of this library
 _RECTIFIERS: Final = {"Relu", "Clip"}  # ReLU6 is a clip; one that goes below 0 shows when it runs
@@ -72,10 +72,9 @@ class LayerRun:
         for part in iter_slices(len(images), self.record.run_size or _RUN_SIZE):
             batch = images[part]
             pixels = [
-                as_levels(batch.read(index, self.record.preprocessing))
-                for index in range(len(batch))
+                read_pixels(batch, index, self.record.preprocessing) for index in range(len(batch))
             ]
-            found = self.session.run([self.layer], {"pixels": np.stack(pixels).astype(np.float32)})
+            found = self.session.run([self.layer], {"pixels": np.concatenate(pixels)})
             activations = np.moveaxis(found[0], 1, 3)
             if activations.min() < 0:
                 raise ValueError(
@@ -121,16 +120,38 @@ def layer_run(
 
 
 @lru_cache(maxsize=8)
-def _make(content: bytes, layer: str | None, n_threads: int, name: str, caller: str) -> LayerRun:
-    import onnx  # noqa: PLC0415 - late: it costs import time
+def channel_maps(content: bytes, name: str) -> dict[str, tuple[int, int, int]]:
+    """Give the layers whose activations are maps.
 
+    Parameters
+    ----------
+    content : bytes
+        The content of an ONNX file that takes "pixels".
+    name : str
+        What error messages call it.
+
+    Returns
+    -------
+    layers : dict of str to tuple of (int, int, int)
+        Channels, height and width of each tensor that has more than one row and column, in the
+        order of computation.
+    """
     from detectorkit.graph.gradients import tensor_shapes  # noqa: PLC0415 - imports onnx
 
-    shapes = {
+    return {
         tensor: (shape[0], shape[1], shape[2])
         for tensor, shape in tensor_shapes(content, name).items()
         if len(shape) == 3 and min(shape[1:]) > 1
     }
+
+
+@lru_cache(maxsize=8)
+def _make(content: bytes, layer: str | None, n_threads: int, name: str, caller: str) -> LayerRun:
+    import onnx  # noqa: PLC0415 - late: it costs import time
+
+    from detectorkit.graph.builder import expose_tensors  # noqa: PLC0415 - imports onnx
+
+    shapes = channel_maps(content, name)
     model = onnx.load_model_from_string(content)
     outputs = [node.output[0] for node in model.graph.node if node.op_type in _RECTIFIERS]
     rectified = tuple(one for one in outputs if one in shapes)
@@ -140,11 +161,9 @@ def _make(content: bytes, layer: str | None, n_threads: int, name: str, caller: 
             f"{caller}: layer={layer!r}, but {name} has no such tensor of shape (n, channels, "
             f"height, width) with height and width above 1. {_choose(rectified)}"
         )
-    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    del model.graph.output[:]
-    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(chosen))
-    session = make_session(model.SerializeToString(), name, n_threads=n_threads)
-    record = ModelRecord.from_json(session.get_modelmeta().custom_metadata_map[RECORD_KEY])
+    exposed = expose_tensors(model, [chosen]).SerializeToString()
+    session = make_session(exposed, name, n_threads=n_threads)
+    record = record_of(session)
     check_whole_images(record, caller)
     return LayerRun(session, record, chosen, shapes[chosen], rectified)
 
@@ -176,40 +195,3 @@ def check_whole_images(record: ModelRecord, caller: str) -> None:
             f"{caller}: the detector looks at n_crops={n_crops} crops of each image, but places "
             "are compared of whole images here. Use a detector with n_crops=None."
         )
-
-
-def label_codes(caller: str, y: Any, n: int, classes: NDArray[Any]) -> NDArray[np.bool_]:
-    """Say which images are labelled "generated".
-
-    Parameters
-    ----------
-    caller : str
-        What error messages begin with.
-    y : array-like of shape (n,)
-        The labels.
-    n : int
-        Number of images.
-    classes : ndarray of shape (2,)
-        The labels that the detector knows; the second means "generated".
-
-    Returns
-    -------
-    is_generated : ndarray of shape (n,), dtype bool
-        True for the second class.
-
-    Raises
-    ------
-    ValueError
-        If there are too few labels or too many, unknown ones, or one class only.
-    """
-    labels = column_or_1d(y)
-    check_consistent_length(np.empty(n), labels)
-    if not np.isin(labels, classes).all():
-        raise ValueError(f"{caller}: y has labels that are none of {classes.tolist()}.")
-    is_generated: NDArray[np.bool_] = labels == classes[1]
-    if is_generated.all() or not is_generated.any():
-        raise ValueError(
-            f"{caller}: only one class is present in y: {labels[0].item()!r}. Pass both real and "
-            "generated images."
-        )
-    return is_generated

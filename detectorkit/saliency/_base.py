@@ -10,18 +10,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
 
 from detectorkit.base import _EstimatorBase
+from detectorkit.graph.record import RECORD_KEY, ModelRecord
 from detectorkit.images import (
     ImageSequence,
     Preprocessing,
+    as_levels,
     check_images,
     crop_places,
 )
 from detectorkit.utils.progress import track
 
-__all__ = ["Map", "Saliency", "place_back"]
+__all__ = ["Map", "Saliency", "bring_back", "label_codes", "place_back", "read_pixels", "record_of"]
 
 Map = NDArray[np.float32]
 
@@ -83,6 +85,7 @@ class Saliency(TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
         check_is_fitted(self.detector)
         images = check_images(X, caller=type(self).__name__)
         explain = self._explain(images)
+        # `track` counts the images of each part; here a part is one.
         jobs = ([explain(index)] for index in range(len(images)))
         maps = [one[0] for one in track("Explaining", jobs, len(images), show=self.verbose)]
         if len({one.shape for one in maps}) == 1:
@@ -98,6 +101,112 @@ class Saliency(TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
+
+
+def record_of(session: Any) -> ModelRecord:
+    """Give what a detector says of itself, from a session of its graph or of its gradient.
+
+    Parameters
+    ----------
+    session : onnxruntime.InferenceSession
+        The session.
+
+    Returns
+    -------
+    record : ModelRecord
+        The record.
+    """
+    return ModelRecord.from_json(session.get_modelmeta().custom_metadata_map[RECORD_KEY])
+
+
+def read_pixels(
+    images: ImageSequence, index: int, preprocessing: Preprocessing
+) -> NDArray[np.float32]:
+    """Read an image as a detector sees it.
+
+    Parameters
+    ----------
+    images : ImageSequence
+        The images.
+    index : int
+        Which.
+    preprocessing : Preprocessing
+        How it is prepared.
+
+    Returns
+    -------
+    pixels : ndarray of shape (n, height, width) or (n, height, width, 3), dtype float32
+        Levels from 0 to 255; n is 1, or the number of crops.
+    """
+    pixels = as_levels(images.read(index, preprocessing))
+    if preprocessing.n_crops is None:
+        pixels = pixels[np.newaxis]
+    return np.ascontiguousarray(pixels, np.float32)
+
+
+def label_codes(
+    caller: str, y: Any, n: int, classes: NDArray[Any], *, needs_both: bool = True
+) -> NDArray[np.bool_]:
+    """Say which images are labelled "generated".
+
+    Parameters
+    ----------
+    caller : str
+        What error messages begin with.
+    y : array-like of shape (n,)
+        The labels.
+    n : int
+        Number of images.
+    classes : ndarray of shape (2,)
+        The labels that the detector knows; the second means "generated".
+    needs_both : bool, default=True
+        Whether one class alone is an error.
+
+    Returns
+    -------
+    is_generated : ndarray of shape (n,), dtype bool
+        True for the second class.
+
+    Raises
+    ------
+    ValueError
+        If there are too few labels or too many, unknown ones, or one class only.
+    """
+    labels = column_or_1d(y)
+    check_consistent_length(np.empty(n), labels)
+    if not np.isin(labels, classes).all():
+        raise ValueError(f"{caller}: y has labels that are none of {classes.tolist()}.")
+    is_generated: NDArray[np.bool_] = labels == classes[1]
+    if needs_both and (is_generated.all() or not is_generated.any()):
+        raise ValueError(
+            f"{caller}: only one class is present in y: {labels[0].item()!r}. Pass both real and "
+            "generated images."
+        )
+    return is_generated
+
+
+def bring_back(found: Map, images: ImageSequence, index: int, preprocessing: Preprocessing) -> Map:
+    """Bring the map of an image, or those of its crops, back to the image's shape.
+
+    Parameters
+    ----------
+    found : ndarray of shape (n, height, width)
+        The map, or one for each crop.
+    images : ImageSequence
+        The images.
+    index : int
+        Which.
+    preprocessing : Preprocessing
+        How the image is prepared.
+
+    Returns
+    -------
+    placed : ndarray of shape (height, width), dtype float32
+        As large as the image.
+    """
+    maps = found if preprocessing.n_crops is not None else found[0]
+    contiguous = np.ascontiguousarray(maps, np.float32)
+    return place_back(contiguous, images.shape_of(index), preprocessing)
 
 
 def place_back(found: Map, shape: tuple[int, int], preprocessing: Preprocessing) -> Map:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.gradients import gradient_graph
-from detectorkit.graph.record import RECORD_KEY, ModelRecord
+from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.runner import make_session
-from detectorkit.images import ImageSequence, as_levels, iter_slices
+from detectorkit.images import ImageSequence, iter_slices
+from detectorkit.saliency._base import read_pixels, record_of
 
 __all__ = ["ScoreGradient", "content_of", "score_gradient"]
 
@@ -83,10 +84,7 @@ class ScoreGradient:
         pixels : ndarray of shape (n, height, width) or (n, height, width, 3), dtype float32
             Levels from 0 to 255; n is 1, or the number of crops.
         """
-        pixels = as_levels(images.read(index, self.record.preprocessing))
-        if self.record.preprocessing.n_crops is None:
-            pixels = pixels[np.newaxis]
-        return np.ascontiguousarray(pixels, np.float32)
+        return read_pixels(images, index, self.record.preprocessing)
 
     def run(self, pixels: NDArray[np.float32], *outputs: str) -> list[NDArray[np.float32]]:
         """Compute outputs for any number of images.
@@ -101,7 +99,7 @@ class ScoreGradient:
         Returns
         -------
         found : list of ndarray
-            Each of length n; the gradient is that by pixels whose range is 0 to 1.
+            Each of length n. A gradient by the pixels is that by pixels whose range is 0 to 1.
         """
         names = outputs or ("score", "gradient")
         parts = [
@@ -148,9 +146,5 @@ def score_gradient(
 def _make(content: bytes, wrt: str | None, n_threads: int, name: str) -> ScoreGradient:
     model = gradient_graph(content, wrt=wrt, name=name)
     session = make_session(model.SerializeToString(), name, n_threads=n_threads)
-    import onnx  # noqa: PLC0415 - after the graph has brought it along
-
-    metadata = onnx.load_model_from_string(content).metadata_props
-    record = next(entry.value for entry in metadata if entry.key == RECORD_KEY)
     # Pixels are levels in the graph, and from 0 to 1 for everyone else.
-    return ScoreGradient(session, ModelRecord.from_json(record), 255.0 if wrt is None else 1.0)
+    return ScoreGradient(session, record_of(session), 255.0 if wrt is None else 1.0)

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from detectorkit.base import _EstimatorBase
 from detectorkit.images import ImageSequence, check_images
-from detectorkit.saliency._activations import LayerRun, label_codes, layer_run
-from detectorkit.saliency._base import Map, place_back
+from detectorkit.saliency._activations import LayerRun, layer_run
+from detectorkit.saliency._base import Map, label_codes, place_back
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import check_integer, parameter_error
 

@@ -11,12 +11,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from detectorkit.graph.builder import expose_tensors
 from detectorkit.graph.gradients import tensor_shapes
 from detectorkit.graph.runner import make_session
 from detectorkit.images import ImageSequence
-from detectorkit.saliency._base import Map, Saliency
+from detectorkit.saliency._activations import channel_maps
+from detectorkit.saliency._base import Map, Saliency, bring_back, read_pixels, record_of
 from detectorkit.saliency._score import content_of, score_gradient
-from detectorkit.saliency.gradient import bring_back
 
 __all__ = ["AttentionRollout", "GradCAM"]
 
@@ -96,7 +97,7 @@ class GradCAM(Saliency):
             Channels, height and width of each, in the order of computation.
         """
         name = type(self.detector).__name__
-        return _maps(content_of(self.detector), name)
+        return channel_maps(content_of(self.detector), name)
 
     def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
         layers, layer = self.layers(), self.layer
@@ -120,18 +121,10 @@ class GradCAM(Saliency):
             gradient, activation = run.run(run.read(images, index), "gradient", "activation")
             weights = gradient.mean(axis=(2, 3), keepdims=True)
             found = (weights * activation).sum(axis=1)
-            return bring_back(found if self.signed else np.maximum(found, 0), images, index, run)
+            found = found if self.signed else np.maximum(found, 0)
+            return bring_back(found, images, index, run.record.preprocessing)
 
         return explain
-
-
-@lru_cache(maxsize=8)
-def _maps(content: bytes, name: str) -> dict[str, tuple[int, int, int]]:
-    return {
-        tensor: (shape[0], shape[1], shape[2])
-        for tensor, shape in tensor_shapes(content, name).items()
-        if len(shape) == 3 and min(shape[1:]) > 1
-    }
 
 
 class AttentionRollout(Saliency):
@@ -189,11 +182,11 @@ class AttentionRollout(Saliency):
                 f"{type(self).__name__}: the graph of {name} has no attention. Use GradCAM."
             )
         session = _attention(content, layers, effective_n_jobs(self.n_jobs))
-        run = score_gradient(self.detector, n_jobs=self.n_jobs)
+        preprocessing = record_of(session).preprocessing
 
         def explain(index: int) -> Map:
-            found = session.run(list(layers), {"pixels": run.read(images, index)})
-            return bring_back(_roll_out(found), images, index, run)
+            found = session.run(list(layers), {"pixels": read_pixels(images, index, preprocessing)})
+            return bring_back(_roll_out(found), images, index, preprocessing)
 
         return explain
 
@@ -214,11 +207,8 @@ def _attention_layers(content: bytes, name: str) -> tuple[str, ...]:
 @lru_cache(maxsize=8)
 def _attention(content: bytes, layers: tuple[str, ...], n_threads: int) -> Any:
     """Make a session that gives the attention of every block."""
-    model = onnx.load_model_from_string(content)
-    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    del model.graph.output[:]
-    model.graph.output.extend(map(onnx.helper.make_empty_tensor_value_info, layers))
-    return make_session(model.SerializeToString(), "The model", n_threads=n_threads)
+    exposed = expose_tensors(onnx.load_model_from_string(content), layers)
+    return make_session(exposed.SerializeToString(), "The model", n_threads=n_threads)
 
 
 def _roll_out(attentions: list[NDArray[np.float32]]) -> Map:

@@ -8,11 +8,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.images import ImageSequence, check_images
-from detectorkit.saliency._base import Map, Saliency, place_back
-from detectorkit.saliency._score import ScoreGradient, score_gradient
+from detectorkit.saliency._base import Map, Saliency, bring_back, label_codes
+from detectorkit.saliency._score import score_gradient
 
 __all__ = ["GradientSaliency", "magnitude"]
 
@@ -109,7 +108,7 @@ class GradientSaliency(Saliency):
                 found = found.sum(axis=3) if found.ndim == 4 else found
             else:
                 found = magnitude(gradient)
-            return bring_back(found, images, index, run)
+            return bring_back(found, images, index, run.record.preprocessing)
 
         return explain
 
@@ -149,7 +148,13 @@ class GradientSaliency(Saliency):
         if of not in {"score", "loss"}:
             raise ValueError(f"{type(self).__name__}: of={of!r} has to be 'score' or 'loss'.")
         if of == "loss":
-            codes = self._codes(y, len(images))
+            if y is None:
+                raise ValueError(
+                    f"{type(self).__name__}: the gradient of the loss needs the labels y. Pass "
+                    "them, or take of='score'."
+                )
+            caller, classes = type(self).__name__, self.detector.classes_
+            codes = label_codes(caller, y, len(images), classes, needs_both=False)
         parts = []
         for index in range(len(images)):
             score, gradient = run.run(run.read(images, index))
@@ -158,44 +163,3 @@ class GradientSaliency(Saliency):
                 gradient = gradient * error.reshape(-1, *[1] * (gradient.ndim - 1))
             parts.append(gradient.astype(np.float32))
         return np.concatenate(parts)
-
-    def _codes(self, y: Any, n: int) -> NDArray[np.float32]:
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__}: the gradient of the loss needs the labels y. Pass them, "
-                "or take of='score'."
-            )
-        labels = np.asarray(y)
-        check_consistent_length(np.empty(n), labels)
-        classes = self.detector.classes_
-        if not np.isin(labels, classes).all():
-            raise ValueError(
-                f"{type(self).__name__}: y has labels that are none of {classes.tolist()}."
-            )
-        codes: NDArray[np.float32] = (labels == classes[1]).astype(np.float32)
-        return codes
-
-
-def bring_back(found: Map, images: ImageSequence, index: int, run: ScoreGradient) -> Map:
-    """Bring the map of an image, or those of its crops, back to the image's shape.
-
-    Parameters
-    ----------
-    found : ndarray of shape (n, height, width)
-        The map, or one for each crop.
-    images : ImageSequence
-        The images.
-    index : int
-        Which.
-    run : ScoreGradient
-        Says how the image is prepared.
-
-    Returns
-    -------
-    placed : ndarray of shape (height, width), dtype float32
-        As large as the image.
-    """
-    preprocessing = run.record.preprocessing
-    shape = images.shape_of(index)
-    maps = found if preprocessing.n_crops is not None else found[0]
-    return place_back(np.ascontiguousarray(maps, np.float32), shape, preprocessing)

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
 from detectorkit.images import ImageSequence, check_images
-from detectorkit.saliency._base import Map, Saliency
+from detectorkit.saliency._base import Map, Saliency, bring_back
 from detectorkit.saliency._score import ScoreGradient, score_gradient
-from detectorkit.saliency.gradient import bring_back
 from detectorkit.utils.validation import check_choice, check_integer
 
 __all__ = ["IntegratedGradients"]
@@ -101,7 +100,7 @@ class IntegratedGradients(Saliency):
                     ConvergenceWarning,
                     stacklevel=4,
                 )
-            return bring_back(shares, images, index, run)
+            return bring_back(shares, images, index, run.record.preprocessing)
 
         return explain
 

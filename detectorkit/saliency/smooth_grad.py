@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from detectorkit.images import ImageSequence
-from detectorkit.saliency._base import Map, Saliency
+from detectorkit.saliency._base import Map, Saliency, bring_back
 from detectorkit.saliency._score import score_gradient
-from detectorkit.saliency.gradient import bring_back, magnitude
+from detectorkit.saliency.gradient import magnitude
 from detectorkit.utils.validation import check_integer, check_real
 
 __all__ = ["SmoothGrad"]
@@ -95,6 +95,8 @@ class SmoothGrad(Saliency):
             for _ in range(n_samples):
                 noise = random.standard_normal(pixels.shape, np.float32) * np.float32(deviation)
                 total += run.run(pixels + noise, "gradient")[0]
-            return bring_back(magnitude(total / np.float32(n_samples)), images, index, run)
+            return bring_back(
+                magnitude(total / np.float32(n_samples)), images, index, run.record.preprocessing
+            )
 
         return explain

@@ -15,7 +15,8 @@ from detectorkit.decoding import convert_color
 from detectorkit.evaluation.estimates import Estimate
 from detectorkit.features.skin import check_mask
 from detectorkit.images import Preprocessing, check_images, iter_slices
-from detectorkit.saliency._activations import check_whole_images, label_codes
+from detectorkit.saliency._activations import check_whole_images
+from detectorkit.saliency._base import label_codes
 from detectorkit.saliency._score import score_gradient
 from detectorkit.saliency.gradient import GradientSaliency
 from detectorkit.saliency.regions import Regions, face_regions

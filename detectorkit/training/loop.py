@@ -208,16 +208,16 @@ def fit_network(
     """
     device = torch.device(schedule.device)
     network.to(device, memory_format=torch.channels_last)
-    if isinstance(network, HeadedNetwork) and schedule.head_epochs and not _is_there(checkpoint):
-        _fit_head(network, data, schedule, verbose=verbose)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=schedule.learning_rate)
     state = _State()
     identity = "" if checkpoint is None else _identify(network, data, schedule)
-    if checkpoint is not None and _is_there(checkpoint):
+    if checkpoint is not None and checkpoint.exists():
         state = _resume(checkpoint, identity, network, optimizer, device)
         if verbose:
             sys.stderr.write(f"Going on after epoch {state.epoch} from {checkpoint}.\n")
+    elif isinstance(network, HeadedNetwork) and schedule.head_epochs:
+        _fit_head(network, data, schedule, verbose=verbose)
     while state.epoch < schedule.max_epochs and not _is_over(state, schedule, data):
         _run_epoch(network, optimizer, data, schedule, state, verbose=verbose)
         if checkpoint is not None:
@@ -236,10 +236,6 @@ def _identify(network: nn.Module, data: TrainingSet, schedule: Schedule) -> str:
 
 def _is_over(state: _State, schedule: Schedule, data: TrainingSet) -> bool:
     return len(data.val) > 0 and state.epoch - state.best_epoch >= schedule.patience
-
-
-def _is_there(checkpoint: Path | None) -> bool:
-    return checkpoint is not None and checkpoint.exists()
 
 
 def _fit_head(
