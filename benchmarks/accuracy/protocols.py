@@ -104,7 +104,7 @@ TRAINED: dict[str, Any] = {
 }
 EPOCHS: dict[str, dict[str, int]] = {  # of each protocol, as their trainings differ in size
     "efficientnet-tuned": {"A": 3, "B": 1, "C": 1, "D": 1},
-    "cnn": {"A": 25, "B": 8, "C": 3, "D": 3},
+    "cnn": {"A": 25, "B": 8, "C": 2, "D": 2},
     "resnet": {"A": 10, "B": 3, "C": 1, "D": 1},
 }
 

@@ -146,7 +146,8 @@ class BackboneDetector(TorchDetector):
 
     With `fine_tune` too, the head learns first, on features that are computed once, so that its
     random start does not spoil the backbone [3]_; batch normalisation in the backbone goes on by
-    the statistics that it came with.
+    the statistics that it came with. If no later epoch has a smaller validation loss than the head
+    alone, the head alone is kept.
 
     A backbone that was quantised dynamically, such as "clip-vit-b16", computes something else for
     each batch. It is run one image at a time.

@@ -217,7 +217,9 @@ def fit_network(
         if verbose:
             sys.stderr.write(f"Going on after epoch {state.epoch} from {checkpoint}.\n")
     elif isinstance(network, HeadedNetwork) and schedule.head_epochs:
-        _fit_head(network, data, schedule, verbose=verbose)
+        loss = _fit_head(network, data, schedule, verbose=verbose)
+        if len(data.val):  # the head alone is what the whole network has to beat
+            state = _State(best_loss=loss, best=_copy(network))
     while state.epoch < schedule.max_epochs and not _is_over(state, schedule, data):
         _run_epoch(network, optimizer, data, schedule, state, verbose=verbose)
         if checkpoint is not None:
@@ -240,8 +242,8 @@ def _is_over(state: _State, schedule: Schedule, data: TrainingSet) -> bool:
 
 def _fit_head(
     network: HeadedNetwork, data: TrainingSet, schedule: Schedule, *, verbose: bool
-) -> None:
-    """Train the layers behind the backbone, on features that are computed once."""
+) -> float:
+    """Train the layers behind the backbone, on features that are computed once; give its loss."""
     backbone, head = network[0], network[1:]
     used = np.concatenate([data.train, data.val])
     row = np.zeros(len(data.images), np.intp)
@@ -265,10 +267,11 @@ def _fit_head(
             reached = float(_loss(head(features[row[judged]]), data, judged))
         if reached < best_loss:
             best_loss = reached
-            best = {key: value.clone() for key, value in head.state_dict().items()}
+            best = _copy(head)
     head.load_state_dict(best)
     if verbose:
         sys.stderr.write(f"Head alone: val loss {best_loss:.4g}\n")
+    return best_loss
 
 
 def _run_epoch(
@@ -308,9 +311,14 @@ def _run_epoch(
     reached = entry.get("val_loss", -float(state.epoch))  # without validation, the last is kept
     if reached < state.best_loss or not state.best:
         state.best_loss, state.best_epoch = reached, state.epoch
-        state.best = {k: v.detach().cpu().clone() for k, v in network.state_dict().items()}
+        state.best = _copy(network)
     if verbose:
         report_epoch(title, entry)
+
+
+def _copy(network: nn.Module) -> dict[str, Tensor]:
+    """Copy the weights and statistics of a network."""
+    return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
 def _loss(logits: Tensor, data: TrainingSet, index: NDArray[np.intp]) -> Tensor:

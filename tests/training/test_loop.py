@@ -225,6 +225,15 @@ def test_the_head_learns_first_and_alone(data):
     assert losses[0] < losses[1]
 
 
+def test_the_head_alone_is_kept_where_the_whole_network_does_worse(data):
+    ruined = [headed(keeps_statistics=True) for _ in range(2)]
+    for network, rate in zip(ruined, (5.0, 10.0), strict=True):
+        schedule = replace(SCHEDULE, head_epochs=9, max_epochs=1, learning_rate=rate)
+        _, history = train(data, schedule, network)
+        assert len(history) == 1
+    assert_same(*ruined)
+
+
 def test_statistics_of_a_backbone_can_be_kept(data):
     network, other = headed(keeps_statistics=True), headed()
     before = network[0].bn1.running_mean.clone()
