@@ -48,6 +48,12 @@ the three GANs. No test part was touched."""
             "Pairs of photographs and their reconstructions by the tiny autoencoder, in place of GAN images "
             "or beside them, crop:\n\n" + answers(result["pairs"])
         )
+    if "recipes" in result:
+        sections.append(
+            "Ways to train `BackboneDetector`, each a change of the first line, aligned. Crops are of the images of "
+            "160 pixels, which the first line enlarges. Copies went through the random changes of `Augmentation`, those of "
+            "both classes alike:\n\n" + answers(result["recipes"])
+        )
     sections.append(
         "All levels together beat the last one by far. Pairs made it worse on GANs that were left out: "
         "reconstructions are smoother than their photographs, GAN images are not. What they do for diffusion "

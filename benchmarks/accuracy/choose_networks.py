@@ -1,12 +1,13 @@
-"""Choose what the frozen EfficientNet gives and how its head learns, without a test image.
+"""Choose what a frozen network gives and how its head learns, without a test image.
 
-    python benchmarks/accuracy/choose_networks.py DATA [--weights FOLDER]
+    python benchmarks/accuracy/choose_networks.py DATA [--weights FOLDER] [--part recipes]
 
 Two questions are asked of each candidate, and only of training and validation parts of
 protocols.py: "same", five-fold cross-validation over those of A, and "left out", where of the
 training part of B a GAN and a collection of photographs are left out together, for each GAN.
-FOLDER holds the weights of the tiny autoencoder that makes pairs. The result is
-results/choose_networks.json.
+FOLDER holds the weights of the tiny autoencoder that makes pairs; without it the part "pairs" is
+passed over. The part "recipes" also asks CLIP, see `detectorkit backbones add`. The result is
+results/choose_networks.json, of which a run replaces the parts that it was asked for.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from detectorkit import BackboneDetector
 from detectorkit.backbones import embed_images, find_backbone
 from detectorkit.datasets import align_image
 from detectorkit.decoding import load_image
 from detectorkit.detectors._network_head import HeadSettings, fit_network_head
 from detectorkit.detectors._trained import balanced_chances
 from detectorkit.images import check_images
+from detectorkit.training.augmentation import Augmentation
 
 LEVELS = {
     "after 2 pixels (16 maps)": 16,
@@ -49,6 +52,16 @@ HEADS: dict[str, dict[str, Any]] = {
     "bottleneck of 64, learning rate 1e-4": {"learning_rate": 1e-4},
 }
 N_PAIRS = 300  # photographs of each collection that are reconstructed
+SIZE_96: dict[str, Any] = {"image_size": (96, 96)}  # of the crops, at native resolution
+RECIPES: dict[str, dict[str, Any]] = {
+    'EfficientNet at 224 pixels, balance="origin"': {},
+    "balance=None": {"balance": None},
+    'validation="origins"': {"validation": "origins"},
+    "160 pixels, not enlarged": {"image_size": (160, 160)},
+    "5 crops of 96 pixels, not enlarged": {**SIZE_96, "n_crops": 5},
+}
+AUGMENTED, CLIP, TOGETHER = "with augmented copies", "CLIP", "mean score of EfficientNet and CLIP"
+PARTS = ("levels", "heads", "pairs", "recipes")
 
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -172,52 +185,111 @@ def make_twins(study: Study, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.array(chosen), np.stack(twins)
 
 
+def head_of(images: np.ndarray, study: Study, copies: Any = None, **settings: Any) -> Scorer:
+    """Make a scorer: BackboneDetector with some settings; its training sees the copies too."""
+    y, origin = study.data.y, study.data.origin
+    common = {"balance": "origin", "cache_dir": CACHE, "n_jobs": -1, "random_state": 0}
+
+    def score(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        shown, index = images[train], train
+        if copies is not None:
+            shown, index = np.concatenate([shown, copies[train]]), np.tile(train, 2)
+        detector = BackboneDetector(**common | settings)
+        # A copy is on the side of its original when a part is set aside for stopping.
+        detector.fit(shown, y[index], origin=origin[index], groups=index)
+        return detector.decision_function(images[test])
+
+    return score
+
+
+def ask_recipes(study: Study) -> dict[str, Any]:
+    """Ask each way to train a head, one by one, on aligned images."""
+    images = np.stack(study.data.images("aligned"))
+    random = np.random.default_rng(0)
+    copies = np.stack([Augmentation().apply(image, (160, 160), random) for image in images])
+    scorers = {name: head_of(images, study, **settings) for name, settings in RECIPES.items()}
+    scorers[AUGMENTED] = head_of(images, study, copies)
+    default, clip = next(iter(scorers.values())), head_of(images, study, backbone="clip-vit-b16")
+    scorers[CLIP] = clip
+    scorers[TOGETHER] = lambda train, test: (default(train, test) + clip(train, test)) / 2
+    result = {}
+    for name, score in scorers.items():
+        result[name] = study.ask(score, same=name != 'validation="origins"')  # A has one of each
+        print(name, result[name], flush=True)
+    return result
+
+
+def ask_levels(study: Study, treatment: str) -> dict[str, Any]:
+    """Ask each level of EfficientNet-Lite0."""
+    features = embed(study, treatment)
+    levels: dict[str, Any] = {}
+    start = 0
+    for name, width in LEVELS.items():
+        levels[name] = features[:, start : start + 2 * width]
+        start += 2 * width
+    levels |= {"last layer": features[:, start:], "all levels": features}
+    result = {}
+    for name, columns in levels.items():
+        result[name] = study.ask(logistic(columns, study))
+        print(treatment, name, result[name], flush=True)
+    return result
+
+
+def ask_heads(study: Study) -> dict[str, Any]:
+    """Ask each head on all levels."""
+    features = embed(study, "aligned")
+    result = {}
+    for name, changes in HEADS.items():
+        result[name] = study.ask(network_head(features, study, **changes))
+        print(name, result[name], flush=True)
+    return result
+
+
+def ask_pairs(study: Study, folder: Path) -> dict[str, Any]:
+    """Ask what pairs with reconstructions add."""
+    features = embed(study, "crop")
+    index, twins = make_twins(study, folder)
+    backbone = find_backbone("efficientnet-lite0")
+    extra = (index, embed_images(backbone, check_images(twins), cache_dir=CACHE, n_jobs=-1))
+    result = {}
+    for name, taken, only in (
+        ("GANs", None, False),
+        ("GANs and pairs", extra, False),
+        ("pairs", extra, True),
+    ):
+        result[name] = study.ask(logistic(features, study, taken, only_extra=only), same=False)
+        print(name, result[name], flush=True)
+    return result
+
+
+def embed(study: Study, treatment: str) -> np.ndarray:
+    """Give the features of all images; they are kept on disk."""
+    images = check_images(np.stack(study.data.images(treatment)))
+    return embed_images(find_backbone("efficientnet-lite0"), images, cache_dir=CACHE, n_jobs=-1)
+
+
 def main() -> None:
     """Ask everything and write the answers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", type=Path)
+    parser.add_argument("--part", choices=PARTS, action="append")
     arguments = parser.parse_args()
-    data = Data(arguments.data)
-    study = Study(data)
-    result: dict[str, Any] = {
-        "script": "benchmarks/accuracy/choose_networks.py",
-        "command": "python benchmarks/accuracy/choose_networks.py DATA --weights FOLDER",
-        "levels": {},
-        "heads": {},
-        "pairs": {},
-    }
-    backbone = find_backbone("efficientnet-lite0")
-    for treatment in ("aligned", "crop"):
-        images = np.stack(data.images(treatment))
-        features = embed_images(backbone, check_images(images), cache_dir=CACHE, n_jobs=-1)
-        levels: dict[str, Any] = {}
-        start = 0
-        for name, width in LEVELS.items():
-            levels[name] = features[:, start : start + 2 * width]
-            start += 2 * width
-        levels |= {"last layer": features[:, start:], "all levels": features}
-        for name, columns in levels.items():
-            answer = study.ask(logistic(columns, study))
-            result["levels"].setdefault(treatment, {})[name] = answer
-            print(treatment, name, answer, flush=True)
-        if treatment == "aligned":
-            for name, changes in HEADS.items():
-                result["heads"][name] = study.ask(network_head(features, study, **changes))
-                print(name, result["heads"][name], flush=True)
-        elif arguments.weights is not None:
-            index, twins = make_twins(study, arguments.weights)
-            extra = (index, embed_images(backbone, check_images(twins), cache_dir=CACHE, n_jobs=-1))
-            for name, taken, only in (
-                ("GANs", None, False),
-                ("GANs and pairs", extra, False),
-                ("pairs", extra, True),
-            ):
-                answer = study.ask(logistic(features, study, taken, only_extra=only), same=False)
-                result["pairs"][name] = answer
-                print(name, answer, flush=True)
+    study = Study(Data(arguments.data))
     path = RESULTS / "choose_networks.json"
-    path.write_text(json.dumps(result, indent=1) + "\n")
+    result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    result["script"] = "benchmarks/accuracy/choose_networks.py"
+    result["command"] = "python benchmarks/accuracy/choose_networks.py DATA --weights FOLDER"
+    for part in arguments.part or PARTS:
+        if part == "levels":
+            result[part] = {t: ask_levels(study, t) for t in ("aligned", "crop")}
+        elif part == "heads":
+            result[part] = ask_heads(study)
+        elif part == "recipes":
+            result[part] = ask_recipes(study)
+        elif arguments.weights is not None:
+            result[part] = ask_pairs(study, arguments.weights)
+        path.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
