@@ -106,6 +106,12 @@ def _figures(val: dict[str, Any], protocols: dict[str, Any] | None) -> str:
         f"accuracy {macro}."
     )
     text += _summary(found)
+    if protocols is not None and "max_epochs" in protocols["detector"]:
+        epochs = protocols["detector"]["max_epochs"]
+        text += (
+            f" The trainings behind the figures on what is new were short: {epochs['B']} epochs with GANs alone, "
+            f"{epochs['C']} with each generator left out, {epochs['D']} with each collection."
+        )
     return text + "\n\n" + table(head, rows)
 
 
@@ -140,6 +146,7 @@ def _thresholds(training: dict[str, Any], protocols: dict[str, Any] | None) -> s
         text += (
             f" **At the threshold for 5 %, of photographs from a collection that was left out, "
             f"{new['false_positive_rate']:.0%} were called generated in the mean, and "
-            f"{worst['false_positive_rate']:.0%} at worst ({worst['name']}).**"
+            f"{worst['false_positive_rate']:.0%} at worst ({worst['name']}).** Of generated images that it knew, "
+            f"{found['D']['summary']['self']['fpr_5']['recall']:.0%} were found there."
         )
     return text
