@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from protocols import CACHE, RESULTS, Data, make_trials
+from protocols import CACHE, CROPS, RESULTS, Data, make_trials, vote_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
@@ -52,15 +52,19 @@ HEADS: dict[str, dict[str, Any]] = {
     "bottleneck of 64, learning rate 1e-4": {"learning_rate": 1e-4},
 }
 N_PAIRS = 300  # photographs of each collection that are reconstructed
-SIZE_96: dict[str, Any] = {"image_size": (96, 96)}  # of the crops, at native resolution
 RECIPES: dict[str, dict[str, Any]] = {
     'EfficientNet at 224 pixels, balance="origin"': {},
     "balance=None": {"balance": None},
     'validation="origins"': {"validation": "origins"},
     "160 pixels, not enlarged": {"image_size": (160, 160)},
-    "5 crops of 96 pixels, not enlarged": {**SIZE_96, "n_crops": 5},
+    "5 crops of 96 pixels, not enlarged": CROPS,
+    "CLIP": {"backbone": "clip-vit-b16"},
 }
-AUGMENTED, CLIP, TOGETHER = "with augmented copies", "CLIP", "mean score of EfficientNet and CLIP"
+AUGMENTED = "with augmented copies"
+VOTES: dict[str, tuple[dict[str, Any], ...]] = {
+    "vote of EfficientNet and CLIP, balance=None": ({}, {"backbone": "clip-vit-b16"}),
+    "vote of 5 crops and CLIP, balance=None": (CROPS, {"backbone": "clip-vit-b16"}),
+}
 PARTS = ("levels", "heads", "pairs", "recipes")
 
 Scorer = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -202,6 +206,16 @@ def head_of(images: np.ndarray, study: Study, copies: Any = None, **settings: An
     return score
 
 
+def vote(images: np.ndarray, study: Study, *settings: dict[str, Any]) -> Scorer:
+    """Make a scorer: the mean probability of several heads."""
+
+    def score(train: np.ndarray, test: np.ndarray) -> np.ndarray:
+        detector = vote_of(*settings).fit(images[train], study.data.y[train])
+        return detector.predict_proba(images[test])[:, 1] - 0.5
+
+    return score
+
+
 def ask_recipes(study: Study) -> dict[str, Any]:
     """Ask each way to train a head, one by one, on aligned images."""
     images = np.stack(study.data.images("aligned"))
@@ -209,9 +223,7 @@ def ask_recipes(study: Study) -> dict[str, Any]:
     copies = np.stack([Augmentation().apply(image, (160, 160), random) for image in images])
     scorers = {name: head_of(images, study, **settings) for name, settings in RECIPES.items()}
     scorers[AUGMENTED] = head_of(images, study, copies)
-    default, clip = next(iter(scorers.values())), head_of(images, study, backbone="clip-vit-b16")
-    scorers[CLIP] = clip
-    scorers[TOGETHER] = lambda train, test: (default(train, test) + clip(train, test)) / 2
+    scorers |= {name: vote(images, study, *settings) for name, settings in VOTES.items()}
     result = {}
     for name, score in scorers.items():
         result[name] = study.ask(score, same=name != 'validation="origins"')  # A has one of each

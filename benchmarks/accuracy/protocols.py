@@ -32,6 +32,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.ensemble import VotingClassifier
 
 from detectorkit import (
     BackboneDetector,
@@ -93,6 +95,7 @@ class RememberingForensic(ForensicDetector):
 
 COMMON: dict[str, Any] = {"n_jobs": -1, "random_state": 0}
 FROZEN: dict[str, Any] = {**COMMON, "balance": "origin", "cache_dir": CACHE}
+CROPS: dict[str, Any] = {"image_size": (96, 96), "n_crops": 5}  # of EfficientNet-Lite0
 # Small images, light changes and few epochs: on two cores, all protocols would take days.
 LIGHT = Augmentation(resample=0.1, blur=0.1, noise=0.1, jpeg=0.3)
 TRAINED: dict[str, Any] = {
@@ -108,8 +111,17 @@ EPOCHS: dict[str, dict[str, int]] = {  # of each protocol, as their trainings di
     "resnet": {"A": 10, "B": 3, "C": 1, "D": 1},
 }
 
+
+def vote_of(*settings: dict[str, Any]) -> VotingClassifier:
+    """Average the probabilities of heads; they are not balanced by origin, as no vote passes it."""
+    heads = [BackboneDetector(**COMMON, cache_dir=CACHE, **own) for own in settings]
+    return VotingClassifier([(f"head {n}", head) for n, head in enumerate(heads)], voting="soft")
+
+
 DETECTORS: dict[str, Callable[[], Any]] = {
     "clip": lambda: BackboneDetector("clip-vit-b16", **FROZEN),
+    "efficientnet-crops": lambda: BackboneDetector(**CROPS, **FROZEN),
+    "clip-and-crops": lambda: vote_of({"backbone": "clip-vit-b16"}, CROPS),
     "efficientnet-frozen": lambda: BackboneDetector(**FROZEN),
     "efficientnet-tuned": lambda: BackboneDetector(
         fine_tune=True, image_size=(160, 160), **TRAINED
@@ -203,6 +215,16 @@ def public_name(detector: Any) -> str:
     return (kinds or [type(detector)])[0].__name__
 
 
+def plain(value: Any) -> Any:
+    """Give a parameter as JSON has it."""
+    if isinstance(value, Augmentation):
+        return repr(value)
+    if isinstance(value, list) and isinstance(value[0], tuple):  # the detectors of a vote
+        parts = [clone(part).set_params(n_jobs=None, cache_dir=None) for _, part in value]
+        return [" ".join(repr(part).split()) for part in parts]
+    return value
+
+
 def describe(name: str, detector: Any, data: Data, command: str) -> dict[str, Any]:
     """Say what is measured, on what and by what."""
     parameters = detector.get_params(deep=False)
@@ -214,9 +236,7 @@ def describe(name: str, detector: Any, data: Data, command: str) -> dict[str, An
             "name": name,
             "class": public_name(detector),
             "parameters": {
-                key: repr(value) if isinstance(value, Augmentation) else value
-                for key, value in parameters.items()
-                if key not in UNIMPORTANT
+                key: plain(value) for key, value in parameters.items() if key not in UNIMPORTANT
             },
             **({"max_epochs": EPOCHS[name]} if name in EPOCHS else {}),
         },
