@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import sklearn.ensemble
@@ -114,10 +114,22 @@ def settings_line(result: dict) -> str:
     } | {"random_state": 0}
     shown = {k: v for k, v in detector["parameters"].items() if default.get(k, v) != v}
     call = f"{detector['class']}({short(shown)})"
-    epochs = detector.get("max_epochs", {})
-    if epochs:
-        call += "`, at most epochs: `" + ", ".join(f"{key} {n}" for key, n in epochs.items())
-    return f"- `{detector['name']}` is `{call}`: `{result['command']}`"
+    return f"- `{detector['name']}` is `{call}`: `{result['command']}`" + "".join(budgets(result))
+
+
+def budgets(result: dict) -> Iterator[str]:
+    """Say how short the trainings of each treatment were."""
+    for treatment, label in TREATMENTS.items():
+        found = result["results"].get(treatment, {})
+        limits = []
+        for protocol, entry in found.items():
+            if "budget" in entry:
+                budget = entry["budget"]
+                epochs = "1 epoch" if budget["max_epochs"] == 1 else f"{budget['max_epochs']} epochs"
+                images = f" of {budget['max_images']} images" if budget["max_images"] else ""
+                limits.append(f"{protocol} {epochs}{images}")
+        if limits:
+            yield f"\n    - {label}, at most: " + ", ".join(limits)
 
 
 def glance(results: list[dict]) -> str:

@@ -106,8 +106,10 @@ def _figures(val: dict[str, Any], protocols: dict[str, Any] | None) -> str:
         f"accuracy {macro}."
     )
     text += _summary(found)
-    if protocols is not None and "max_epochs" in protocols["detector"]:
-        epochs = protocols["detector"]["max_epochs"]
+    epochs = {
+        key: entry["budget"]["max_epochs"] for key, entry in found.items() if "budget" in entry
+    }
+    if {"B", "C", "D"} <= set(epochs):
         text += (
             f" The trainings behind the figures on what is new were short: {epochs['B']} epochs with GANs alone, "
             f"{epochs['C']} with each generator left out, {epochs['D']} with each collection."

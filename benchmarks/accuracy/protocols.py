@@ -26,6 +26,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -105,10 +106,33 @@ TRAINED: dict[str, Any] = {
     "patience": 6,
     "verbose": True,
 }
-EPOCHS: dict[str, dict[str, int]] = {  # of each protocol, as their trainings differ in size
-    "efficientnet-tuned": {"A": 3, "B": 1, "C": 1, "D": 1},
-    "cnn": {"A": 25, "B": 8, "C": 2, "D": 2},
-    "resnet": {"A": 10, "B": 3, "C": 1, "D": 1},
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a training may cost, as the protocols differ in how many there are.
+
+    Attributes
+    ----------
+    max_epochs : int
+        Passes over the training images.
+    max_images : int or None
+        Training images at most, as many of each origin as there are or as fit. None takes all.
+    """
+
+    max_epochs: int
+    max_images: int | None = None
+
+
+FULL: dict[str, dict[str, Budget]] = {  # of the aligned images, whose figures count
+    "efficientnet-tuned": {"A": Budget(3), "B": Budget(1), **dict.fromkeys("CD", Budget(1, 2000))},
+    "cnn": {"A": Budget(25), "B": Budget(8), **dict.fromkeys("CD", Budget(2))},
+    "resnet": {"A": Budget(10), "B": Budget(3), **dict.fromkeys("CD", Budget(1))},
+}
+SMALL: dict[str, dict[str, Budget]] = {  # of the others
+    "efficientnet-tuned": {"A": Budget(2), "B": Budget(1), **dict.fromkeys("CD", Budget(1, 1000))},
+    "cnn": {"A": Budget(12), "B": Budget(4), **dict.fromkeys("CD", Budget(1, 2000))},
+    "resnet": {"A": Budget(5), "B": Budget(2), **dict.fromkeys("CD", Budget(1, 2000))},
 }
 
 
@@ -139,10 +163,21 @@ KNOWN = ("stylegan", "stylegan2", "stylegan2-like", "ffhq", "celeba", "utkface")
 MIN_GROUP_SIZE = 48  # of a generator that is left out; the five of "dreambooth" are an anecdote
 
 
-def make_detector(name: str, protocol: str) -> Any:
-    """Make the detector that is measured."""
-    detector = DETECTORS[name]()
-    return detector.set_params(max_epochs=EPOCHS[name][protocol]) if name in EPOCHS else detector
+def budget_of(name: str, treatment: str, protocol: str) -> Budget | None:
+    """Give what a training may cost; None where there is no limit."""
+    return (FULL if treatment == "aligned" else SMALL).get(name, {}).get(protocol)
+
+
+def thin_out(trial: Trial, origin: np.ndarray, max_images: int | None) -> Trial:
+    """Keep some of the training images, as many of each origin as there are or as fit."""
+    if max_images is None or len(trial.train) <= max_images:
+        return trial
+    order = np.random.default_rng(0).permutation(trial.train)
+    rank = np.zeros(len(order), int)  # of each image within its origin
+    for name in np.unique(origin[order]):
+        own = origin[order] == name
+        rank[own] = np.arange(own.sum())
+    return replace(trial, train=np.sort(order[np.argsort(rank, kind="stable")[:max_images]]))
 
 
 class Data:
@@ -238,7 +273,6 @@ def describe(name: str, detector: Any, data: Data, command: str) -> dict[str, An
             "parameters": {
                 key: plain(value) for key, value in parameters.items() if key not in UNIMPORTANT
             },
-            **({"max_epochs": EPOCHS[name]} if name in EPOCHS else {}),
         },
         "data": {
             "manifest_sha256": data.sha256,
@@ -268,15 +302,19 @@ def run(name: str, data: Data, output: Path, treatments: list[str], protocols: l
         for protocol in protocols:
             trials = all_trials[protocol]
             entry = by_treatment.setdefault(treatment, {}).setdefault(protocol, {"trials": {}})
+            detector, max_images = DETECTORS[name](), None
+            if budget := budget_of(name, treatment, protocol):
+                entry["budget"] = asdict(budget)
+                detector.set_params(max_epochs=budget.max_epochs)
+                max_images = budget.max_images
             for trial in trials:
                 if trial.name in entry["trials"]:
                     continue
                 images = data.images(treatment) if images is None else images
                 start = time.perf_counter()
                 columns = {"origin": data.origin, "picture": data.picture}
-                found = run_trial(
-                    make_detector(name, protocol), images, data.y, trial=trial, **columns
-                )
+                thin = thin_out(trial, data.origin, max_images)
+                found = run_trial(clone(detector), images, data.y, trial=thin, **columns)
                 entry["trials"][trial.name] = found.to_dict()
                 entry["summary"] = summarize_trials(entry["trials"].values())
                 _write(output, result)
