@@ -121,15 +121,16 @@ def budgets(result: dict) -> Iterator[str]:
     """Say how short the trainings of each treatment were."""
     for treatment, label in TREATMENTS.items():
         found = result["results"].get(treatment, {})
-        limits = []
-        for protocol, entry in found.items():
-            if "budget" in entry:
-                budget = entry["budget"]
-                epochs = "1 epoch" if budget["max_epochs"] == 1 else f"{budget['max_epochs']} epochs"
-                images = f" of {budget['max_images']} images" if budget["max_images"] else ""
-                limits.append(f"{protocol} {epochs}{images}")
+        limits = [limit(key, entry["budget"]) for key, entry in found.items() if "budget" in entry]
         if limits:
             yield f"\n    - {label}, at most: " + ", ".join(limits)
+
+
+def limit(protocol: str, budget: dict) -> str:
+    """Say what a training of a protocol might cost."""
+    epochs = f"{budget['max_epochs']} epoch" + "s" * (budget["max_epochs"] > 1)
+    images = f" of {budget['max_images']} images" if budget["max_images"] else ""
+    return f"{protocol} {epochs}{images}"
 
 
 def glance(results: list[dict]) -> str:
