@@ -69,6 +69,15 @@ Differences are the largest between scores of the graph in floats and of torch, 
 score, over 32 images. Training is a step of 32 images: scaling, forward, backward and Adam.
 """
 
+ALLOCATION = """
+## Training in memory that is kept
+
+`{script}`: steps of training, images a second, medians of {repeats} processes with {threads} threads on
+{processor} ({versions}, {libc}). "Kept" is with `{variables}`.
+
+{rates}
+"""
+
 GRADIENTS = """
 (gradients)=
 ## Gradients
@@ -110,6 +119,7 @@ def performance_page() -> str:
     parts = [ratios_part()]
     for name, part in (
         ("speed_networks", networks_part),
+        ("speed_allocation", allocation_part),
         ("speed_gradients", gradients_part),
         ("speed_start", start_part),
     ):
@@ -237,6 +247,30 @@ def networks_part(result: dict[str, Any]) -> str:
         times=table(["", "images at once", "threads", *engines], times),
         eight_bits=eight_bits(result),
         sizes=table([*size_head, *training], sizes),
+    )
+
+
+def allocation_part(result: dict[str, Any]) -> str:
+    """Give the part on memory that a process keeps."""
+    rows = [
+        [
+            case["network"],
+            "{0} x {0}".format(case["image_size"]),
+            str(case["batch_size"]),
+            *(f"{case['images_per_second'][key]:.0f}" for key in ("usual", "kept")),
+            f"{case['ratio']:.2f}x",
+        ]
+        for case in result["cases"]
+    ]
+    return ALLOCATION.format(
+        script=result["script"],
+        repeats=result["repeats"],
+        threads=result["threads"],
+        processor=result["machine"]["processor"],
+        libc=result["machine"]["libc"],
+        versions=name_versions(result),
+        variables=" ".join(f"{key}={value}" for key, value in result["variables"].items()),
+        rates=table(["", "image", "batch", "usual", "kept", "ratio"], rows),
     )
 
 

@@ -1,0 +1,120 @@
+"""Training steps where the process keeps its memory, and where it gives it back.
+
+    python benchmarks/speed/allocation.py [--repeats N]
+
+It needs the extra "train", Linux and glibc, which gives large blocks of memory back to the system
+as soon as they are free. Each step of training asks for them again, and the system clears them. The
+environment variables in `KEEP` stop that. Processes with and without them take turns; each gives
+the images a second of steps with two threads. The result is
+benchmarks/results/speed_allocation.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from machine import describe_machine
+from torch import nn
+
+from detectorkit.training.networks import EfficientNetLite0, ModifiedCNN, ResNet18
+
+RESULT = Path(__file__).parents[1] / "results" / "speed_allocation.json"
+KEEP = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
+N_THREADS = 2
+N_STEPS = 6
+CASES = (
+    ("modified CNN", 64, 16),
+    ("modified CNN", 128, 32),
+    ("ResNet-18", 96, 16),
+    ("ResNet-18", 224, 32),
+    ("EfficientNet-Lite0", 160, 16),
+    ("EfficientNet-Lite0", 160, 32),
+)
+
+
+def make_network(name: str, size: int) -> nn.Module:
+    """Build a network with random weights."""
+    if name == "modified CNN":
+        return ModifiedCNN((size, size))
+    return ResNet18() if name == "ResNet-18" else EfficientNetLite0()
+
+
+def images_per_second(name: str, size: int, batch_size: int) -> float:
+    """Take some steps: forward, backward and Adam."""
+    torch.manual_seed(0)
+    torch.set_num_threads(N_THREADS)
+    network = make_network(name, size).train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
+    images = torch.rand(batch_size, 3, size, size).contiguous(memory_format=torch.channels_last)
+    seconds = []
+    for _ in range(N_STEPS + 2):
+        start = time.perf_counter()
+        optimizer.zero_grad()
+        network(images).square().mean().backward()
+        optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    return batch_size / statistics.median(seconds[2:])
+
+
+def measure_apart(case: int, variables: dict[str, str]) -> float:
+    """Measure a case in a process of its own."""
+    plain = {key: value for key, value in os.environ.items() if key not in KEEP}
+    command = [sys.executable, __file__, "--case", str(case)]
+    found = subprocess.run(
+        command, env=plain | variables, check=True, capture_output=True, text=True
+    )
+    return float(found.stdout)
+
+
+def measure(case: int, repeats: int) -> dict[str, Any]:
+    """Measure a case in both ways, by turns."""
+    name, size, batch_size = CASES[case]
+    turns = [(measure_apart(case, {}), measure_apart(case, KEEP)) for _ in range(repeats)]
+    usual, kept = (round(statistics.median(column), 1) for column in zip(*turns, strict=True))
+    return {
+        "network": name,
+        "image_size": size,
+        "batch_size": batch_size,
+        "images_per_second": {"usual": usual, "kept": kept},
+        "ratio": round(statistics.median(kept / usual for usual, kept in turns), 2),
+    }
+
+
+def main() -> None:
+    """Measure all cases."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5, help="turns whose median counts")
+    parser.add_argument("--case", type=int, help=argparse.SUPPRESS)  # in a process of its own
+    parser.add_argument("-o", "--output", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    if arguments.case is not None:
+        print(images_per_second(*CASES[arguments.case]))
+        return
+    result: dict[str, Any] = {
+        "script": "benchmarks/speed/allocation.py",
+        "versions": {"python": platform.python_version(), "torch": version("torch")},
+        "machine": {**describe_machine(), "libc": " ".join(platform.libc_ver())},
+        "threads": N_THREADS,
+        "variables": KEEP,
+        "repeats": arguments.repeats,
+        "cases": [],
+    }
+    for case in range(len(CASES)):
+        result["cases"].append(measure(case, arguments.repeats))
+        print(json.dumps(result["cases"][-1]), flush=True)
+        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
