@@ -131,8 +131,8 @@ FULL: dict[str, dict[str, Budget]] = {  # of the aligned images, whose figures c
 }
 SMALL: dict[str, dict[str, Budget]] = {  # of the others
     "efficientnet-tuned": {"A": Budget(2), "B": Budget(1), **dict.fromkeys("CD", Budget(1, 1000))},
-    "cnn": {"A": Budget(12), "B": Budget(4), **dict.fromkeys("CD", Budget(1, 2000))},
-    "resnet": {"A": Budget(5), "B": Budget(2), **dict.fromkeys("CD", Budget(1, 2000))},
+    "cnn": {"A": Budget(12), "B": Budget(4), **dict.fromkeys("CD", Budget(1, 1000))},
+    "resnet": {"A": Budget(5), "B": Budget(2), **dict.fromkeys("CD", Budget(1, 1000))},
 }
 
 
