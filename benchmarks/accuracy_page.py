@@ -52,13 +52,13 @@ features (`forensic`); all are clearly ahead of HoG + SVM. A vote of CLIP and of
 all on A, on the self part of B and in C, where CLIP and then EfficientNet-Lite0 follow. On what is new nothing leads
 by enough to rely on.
 
-Networks that were trained as a whole had the few epochs that two cores allow. Fine-tuning EfficientNet-Lite0 at 160
-pixels did not beat the same network left as it was at 224. The modified CNN (with batch normalisation; without, it
-stayed at chance) and ResNet-18, both from random weights, stay behind HoG on A and come level with the others
-on the self part of B, where there are more images.
-
-With C's and D's two epochs the CNN is at a coin's level in C. Its false positives in D are fewer than those of the
-others only because at that threshold it finds less than half of the images that it knows.
+Networks that were trained as a whole had the few epochs that two cores allow, for the many trainings of C and D
+one or two; as found and cropped they had fewer images as well. The list below says how many of each. Fine-tuning EfficientNet-Lite0
+at 160 pixels did not beat the same network left as it was at 224 on what it was trained on; it ranks B's foreign images best of
+all, which is still far from useful. The modified CNN (with batch normalisation; without, it stayed at
+chance) and ResNet-18, both from random weights, stay behind HoG on A and come near the others on the self part of
+B, where there are more images. In C they are at a coin's level or just above. Their false positives in D are fewer
+than those of the others only because at that threshold they find less than half of the images that they know.
 
 On generators that they never saw all rank little better than a coin, and the CNN and ResNet-18 rank B's foreign
 images the wrong way round. At their own thresholds they find hardly any of B's. On photographs of a collection that

@@ -34,6 +34,15 @@ def test_protocol_results_follow_their_schema(path):
     assert not errors
 
 
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("protocols_*.json")), ids=lambda p: p.stem)
+def test_no_training_took_more_images_than_its_budget(path):
+    for found in json.loads(path.read_text())["results"].values():
+        for entry in found.values():
+            most = entry.get("budget", {}).get("max_images")
+            taken = [trial["n_train"] for trial in entry["trials"].values()]
+            assert most is None or max(taken) <= most
+
+
 def test_the_schema_refuses_what_is_no_result():
     result = json.loads((RESULTS / "protocols_hog_svm.json").read_text())
     del result["results"]["aligned"]["A"]["trials"]["all"]["test"]["self"]["metrics"]
