@@ -61,7 +61,8 @@ its time.
 {times}
 
 Ratios are times as fast as torch in its usual memory layout. `quantize="dynamic"` leaves convolutions as
-they are. {eight_bits}
+they are. {eight_bits} On a processor with AVX2 and without VNNI, an earlier run of the same script had the CNN at
+2.5 to 2.8 times the speed of torch in static 8 bits.
 
 {sizes}
 
