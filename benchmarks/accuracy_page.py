@@ -48,17 +48,18 @@ DALL-E faces, and of faces made by DreamBooth there are five in these data, too 
 
 VERDICT = """**What this says.** These detectors tell what they were trained on, at best. At that, heads on frozen
 networks are the best: on CLIP, the largest, then on EfficientNet-Lite0, about level with the stack of classical
-features (`forensic`); all are clearly ahead of HoG + SVM. A vote of CLIP and of EfficientNet-Lite0 on crops is the best of
-all on A, on the self part of B and in C, where CLIP and then EfficientNet-Lite0 follow. On what is new nothing leads
+features (`forensic`); all are clearly ahead of HoG + SVM. Aligned, a vote of CLIP and of EfficientNet-Lite0 on crops is the
+best of all on A, on the self part of B and in C, where CLIP and then EfficientNet-Lite0 follow. On what is new nothing leads
 by enough to rely on.
 
-Networks that were trained as a whole had the few epochs that two cores allow, for the many trainings of C and D
-one or two; as found and cropped they had fewer images as well. The list below says how many of each. Fine-tuning EfficientNet-Lite0
-at 160 pixels did not beat the same network left as it was at 224 on what it was trained on; it ranks B's foreign images best of
-all, which is still far from useful. The modified CNN (with batch normalisation; without, it stayed at
-chance) and ResNet-18, both from random weights, stay behind HoG on A and come near the others on the self part of
-B, where there are more images. In C they are at a coin's level or just above. Their false positives in D are fewer
-than those of the others only because at that threshold they find less than half of the images that they know.
+Networks that were trained as a whole had the few epochs that two cores allow, as the list below says: one or two for
+the many trainings of C and D, and as found and cropped on fewer images. Aligned, fine-tuning
+EfficientNet-Lite0 at 160 pixels did not beat the same network left as it was at 224 on what both were trained on; it
+ranks B's foreign images best of all, which is still far from useful. The modified CNN (with batch normalisation;
+without, it stayed at chance) and ResNet-18, both from random weights, stay behind HoG on A and come near the others on
+the self part of B, where there are more images. In C they are at a coin's level or a little above. Their false
+positives in D are fewer than those of the others only because at that threshold they find less than half of the
+images that they know.
 
 On generators that they never saw all rank little better than a coin, and the CNN and ResNet-18 rank B's foreign
 images the wrong way round. At their own thresholds they find hardly any of B's. On photographs of a collection that
