@@ -9,7 +9,7 @@ from pathlib import Path
 
 import sklearn.ensemble
 from features_page import choice_of_stack, features_section
-from markdown_text import figure, table
+from markdown_text import cost, figure, table
 from networks_page import BESIDE, choice_of_networks, network_results
 
 import detectorkit
@@ -122,16 +122,11 @@ def budgets(result: dict) -> Iterator[str]:
     """Say how short the trainings of each treatment were."""
     for treatment, label in TREATMENTS.items():
         found = result["results"].get(treatment, {})
-        limits = [limit(key, entry["budget"]) for key, entry in found.items() if "budget" in entry]
-        if limits:
-            yield f"\n    - {label}, at most: " + ", ".join(limits)
-
-
-def limit(protocol: str, budget: dict) -> str:
-    """Say what a training of a protocol might cost."""
-    epochs = f"{budget['max_epochs']} epoch" + "s" * (budget["max_epochs"] > 1)
-    images = f" of {budget['max_images']} images" if budget["max_images"] else ""
-    return f"{protocol} {epochs}{images}"
+        costs = [
+            f"{key} {cost(entry['budget'])}" for key, entry in found.items() if "budget" in entry
+        ]
+        if costs:
+            yield f"\n    - {label}, at most: " + ", ".join(costs)
 
 
 def glance(results: list[dict]) -> str:

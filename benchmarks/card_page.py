@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from markdown_text import figure, table
+from markdown_text import cost, figure, table
 
 TITLES = {
     "forensic": "a stack of classical features with a linear machine",
@@ -106,13 +106,11 @@ def _figures(val: dict[str, Any], protocols: dict[str, Any] | None) -> str:
         f"accuracy {macro}."
     )
     text += _summary(found)
-    epochs = {
-        key: entry["budget"]["max_epochs"] for key, entry in found.items() if "budget" in entry
-    }
-    if {"B", "C", "D"} <= set(epochs):
+    costs = {key: cost(entry["budget"]) for key, entry in found.items() if "budget" in entry}
+    if {"B", "C", "D"} <= set(costs):
         text += (
-            f" The trainings behind the figures on what is new were short: {epochs['B']} epochs with GANs alone, "
-            f"{epochs['C']} with each generator left out, {epochs['D']} with each collection."
+            f" The trainings behind the figures on what is new were short: {costs['B']} with GANs alone, "
+            f"{costs['C']} with each generator left out, {costs['D']} with each collection."
         )
     return text + "\n\n" + table(head, rows)
 

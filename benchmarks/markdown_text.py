@@ -9,6 +9,12 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def cost(budget: dict) -> str:
+    """Say what a training might cost at most."""
+    epochs = f"{budget['max_epochs']} epoch" + "s" * (budget["max_epochs"] > 1)
+    return epochs + (f" of {budget['max_images']} images" if budget["max_images"] else "")
+
+
 def figure(estimate: dict) -> str:
     """Give a value with its interval, where it has one."""
     if estimate["value"] is None:

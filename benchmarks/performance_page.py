@@ -61,8 +61,7 @@ its time.
 {times}
 
 Ratios are times as fast as torch in its usual memory layout. `quantize="dynamic"` leaves convolutions as
-they are. {eight_bits} On a processor with AVX2 and without VNNI, an earlier run of the same script had the CNN at
-2.5 to 2.8 times the speed of torch in static 8 bits.
+they are. {eight_bits} {without_vnni}
 
 {sizes}
 
@@ -247,6 +246,7 @@ def networks_part(result: dict[str, Any]) -> str:
         versions=name_versions(result),
         times=table(["", "images at once", "threads", *engines], times),
         eight_bits=eight_bits(result),
+        without_vnni=without_vnni(),
         sizes=table([*size_head, *training], sizes),
     )
 
@@ -348,6 +348,20 @@ def eight_bits(result: dict[str, Any]) -> str:
             "step."
         )
     return text
+
+
+def without_vnni() -> str:
+    """Say what 8 bits brought to the CNN on a processor without their instructions."""
+    result = json.loads((RESULTS / "speed_networks_without_vnni.json").read_text())
+    ratios = [
+        ratio["int8_static"]
+        for by_batch in result["networks"]["modified CNN"]["times_as_fast_as_torch"].values()
+        for ratio in by_batch.values()
+    ]
+    return (
+        "On a processor with AVX2 and without VNNI (`speed_networks_without_vnni.json`), the CNN in static "
+        f"8 bits was {min(ratios):.1f} to {max(ratios):.1f} times as fast as torch."
+    )
 
 
 def start_part(result: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ D  leave out each collection of photographs
 "Origin" is the column generator: of a photograph it names the collection. Copies of a photograph,
 by the column photo or by their looks, are on one side of every cut. Thresholds are set on
 validation parts only; the settings of the detectors were fixed before (see choose_hog_svm.py).
+Networks that are trained as a whole get a `Budget` of epochs and images, which the result names.
 """
 
 from __future__ import annotations
@@ -124,12 +125,12 @@ class Budget:
     max_images: int | None = None
 
 
-FULL: dict[str, dict[str, Budget]] = {  # of the aligned images, whose figures count
+ALIGNED_BUDGETS: dict[str, dict[str, Budget]] = {  # their figures count
     "efficientnet-tuned": {"A": Budget(3), "B": Budget(1), **dict.fromkeys("CD", Budget(1, 2000))},
     "cnn": {"A": Budget(25), "B": Budget(8), **dict.fromkeys("CD", Budget(2))},
     "resnet": {"A": Budget(10), "B": Budget(3), **dict.fromkeys("CD", Budget(1))},
 }
-SMALL: dict[str, dict[str, Budget]] = {  # of the others
+OTHER_BUDGETS: dict[str, dict[str, Budget]] = {
     "efficientnet-tuned": {"A": Budget(2), "B": Budget(1), **dict.fromkeys("CD", Budget(1, 1000))},
     "cnn": {"A": Budget(12), "B": Budget(4), **dict.fromkeys("CD", Budget(1, 1000))},
     "resnet": {"A": Budget(5), "B": Budget(2), **dict.fromkeys("CD", Budget(1, 1000))},
@@ -165,11 +166,28 @@ MIN_GROUP_SIZE = 48  # of a generator that is left out; the five of "dreambooth"
 
 def budget_of(name: str, treatment: str, protocol: str) -> Budget | None:
     """Give what a training may cost; None where there is no limit."""
-    return (FULL if treatment == "aligned" else SMALL).get(name, {}).get(protocol)
+    budgets = ALIGNED_BUDGETS if treatment == "aligned" else OTHER_BUDGETS
+    return budgets.get(name, {}).get(protocol)
 
 
-def thin_out(trial: Trial, origin: np.ndarray, max_images: int | None) -> Trial:
-    """Keep some of the training images, as many of each origin as there are or as fit."""
+def note_budget(entry: dict[str, Any], budget: Budget | None) -> None:
+    """Write down what trainings may cost; trials under another budget are not added to."""
+    if budget is None:
+        return
+    known = entry.setdefault("budget", asdict(budget))
+    if known != asdict(budget):
+        raise SystemExit(f"Trials were measured with {known}: remove them, or restore that budget.")
+
+
+def make_detector(name: str, budget: Budget | None) -> Any:
+    """Make the detector that is measured."""
+    detector = DETECTORS[name]()
+    return detector if budget is None else detector.set_params(max_epochs=budget.max_epochs)
+
+
+def thin_out(trial: Trial, origin: np.ndarray, budget: Budget | None) -> Trial:
+    """Keep as many of the training images as the budget allows, the same number of each origin."""
+    max_images = None if budget is None else budget.max_images
     if max_images is None or len(trial.train) <= max_images:
         return trial
     order = np.random.default_rng(0).permutation(trial.train)
@@ -302,19 +320,17 @@ def run(name: str, data: Data, output: Path, treatments: list[str], protocols: l
         for protocol in protocols:
             trials = all_trials[protocol]
             entry = by_treatment.setdefault(treatment, {}).setdefault(protocol, {"trials": {}})
-            detector, max_images = DETECTORS[name](), None
-            if budget := budget_of(name, treatment, protocol):
-                entry["budget"] = asdict(budget)
-                detector.set_params(max_epochs=budget.max_epochs)
-                max_images = budget.max_images
+            budget = budget_of(name, treatment, protocol)
+            note_budget(entry, budget)
             for trial in trials:
                 if trial.name in entry["trials"]:
                     continue
                 images = data.images(treatment) if images is None else images
                 start = time.perf_counter()
                 columns = {"origin": data.origin, "picture": data.picture}
-                thin = thin_out(trial, data.origin, max_images)
-                found = run_trial(clone(detector), images, data.y, trial=thin, **columns)
+                thin = thin_out(trial, data.origin, budget)
+                detector = make_detector(name, budget)
+                found = run_trial(detector, images, data.y, trial=thin, **columns)
                 entry["trials"][trial.name] = found.to_dict()
                 entry["summary"] = summarize_trials(entry["trials"].values())
                 _write(output, result)

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ RESULT = Path(__file__).parents[1] / "results" / "speed_allocation.json"
 KEEP = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 N_THREADS = 2
 N_STEPS = 6
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {  # by the size of their images
+    "modified CNN": lambda size: ModifiedCNN((size, size)),
+    "ResNet-18": lambda _: ResNet18(),
+    "EfficientNet-Lite0": lambda _: EfficientNetLite0(),
+}
 CASES = (
     ("modified CNN", 64, 16),
     ("modified CNN", 128, 32),
@@ -43,18 +49,11 @@ CASES = (
 )
 
 
-def make_network(name: str, size: int) -> nn.Module:
-    """Build a network with random weights."""
-    if name == "modified CNN":
-        return ModifiedCNN((size, size))
-    return ResNet18() if name == "ResNet-18" else EfficientNetLite0()
-
-
 def images_per_second(name: str, size: int, batch_size: int) -> float:
     """Take some steps: forward, backward and Adam."""
     torch.manual_seed(0)
     torch.set_num_threads(N_THREADS)
-    network = make_network(name, size).train().to(memory_format=torch.channels_last)
+    network = NETWORKS[name](size).train().to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     images = torch.rand(batch_size, 3, size, size).contiguous(memory_format=torch.channels_last)
     seconds = []
