@@ -5,10 +5,10 @@ Names are imported when they are first used, so that ``import detectorkit`` is f
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from detectorkit._version import __version__
+from detectorkit.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from detectorkit.detectors.backbone import BackboneDetector
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from detectorkit.detectors.onnx import OnnxDetector, load_detector
     from detectorkit.detectors.resnet import ResNetDetector
     from detectorkit.exceptions import BackboneNotFoundError, ImageReadError, ModelFileError
+    from detectorkit.graph.inputs import NetworkInput
 
 __all__ = [
     "BackboneDetector",
@@ -29,6 +30,7 @@ __all__ = [
     "HoGSVMDetector",
     "ImageReadError",
     "ModelFileError",
+    "NetworkInput",
     "OnnxDetector",
     "ResNetDetector",
     "__version__",
@@ -44,17 +46,10 @@ _HOME_OF = {
     "OnnxDetector": "detectorkit.detectors.onnx",
     "ResNetDetector": "detectorkit.detectors.resnet",
     "load_detector": "detectorkit.detectors.onnx",
+    "NetworkInput": "detectorkit.graph.inputs",
     "BackboneNotFoundError": "detectorkit.exceptions",
     "ImageReadError": "detectorkit.exceptions",
     "ModelFileError": "detectorkit.exceptions",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'detectorkit' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME_OF[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOME_OF | {"__version__": "detectorkit._version"})

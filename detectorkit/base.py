@@ -42,12 +42,13 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from detectorkit.decoding import COLOR_SPACES, ColorSpace
-from detectorkit.graph.calibration import Calibration, SigmoidCalibration
-from detectorkit.images import ImageSequence, Preprocessing, check_images, map_batches
+from detectorkit.calibration.maps import Calibration, SigmoidCalibration
+from detectorkit.images.batches import map_batches
+from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
+from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.utils.validation import check_choice, check_pair, parameter_error
 
-__all__ = ["BaseImageDetector", "ImageInputMixin", "ImageTransformer", "Training"]
+__all__ = ["BaseImageDetector", "FitInputs", "ImageInputMixin", "ImageTransformer"]
 
 _DOCS = "https://detectorkit.readthedocs.io/en/latest/generated/{name}.html"
 
@@ -221,7 +222,7 @@ class ImageTransformer(
         return tags
 
 
-class Training(NamedTuple):
+class FitInputs(NamedTuple):
     """What `fit` was given, checked.
 
     Attributes
@@ -359,27 +360,27 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         finally:
             partial.unlink(missing_ok=True)
 
-    def _check_training(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> Training:
+    def _check_training(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> FitInputs:
         """Check what `fit` was given; the detector has the parameter `class_weight`."""
         images = self._validate_images(X, reset=True)
         classes, codes = self._check_y(y)
         groups = None if groups is None else np.asarray(groups)
         check_consistent_length(images, codes, groups)
         weight = self._check_weights(sample_weight, images, classes, codes)
-        return Training(images, classes, codes, weight, groups)
+        return FitInputs(images, classes, codes, weight, groups)
 
-    def _conclude(
+    def _finish_fit(
         self,
-        training: Training,
+        training: FitInputs,
         held_out: NDArray[np.intp],
         held_out_scores: NDArray[np.float64],
         **settings: Any,
     ) -> None:
         """Set the attributes that every fitted detector has, from held-out scores."""
-        from detectorkit.evaluation.calibration import fit_slope  # noqa: PLC0415 - of few kinds
+        from detectorkit.calibration.fit import fit_platt_slope
 
         weight = None if training.weight is None else training.weight[held_out]
-        slope = fit_slope(held_out_scores, training.codes[held_out], weight)
+        slope = fit_platt_slope(held_out_scores, training.codes[held_out], weight)
         self.calibration_ = SigmoidCalibration(slope)
         self.classes_ = training.classes
         self.threshold_ = 0.0

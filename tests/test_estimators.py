@@ -140,7 +140,7 @@ def test_scikit_learn_checks(estimator, check):
 
 @parametrize_with_image_checks(ON_IMAGES)
 def test_image_checks(estimator, check, monkeypatch):
-    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 2000)
+    monkeypatch.setattr("detectorkit.heads.linear_svm._STREAM_UPDATES", 2000)
     check(estimator)
 
 

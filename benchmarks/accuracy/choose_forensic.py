@@ -32,8 +32,8 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 
 from detectorkit import ForensicDetector
-from detectorkit.detectors._heads import _logistic, _scale
 from detectorkit.features.stack import FeatureStack
+from detectorkit.heads.stacked import _logistic, _scale
 
 RESULT = Path(__file__).parents[1] / "results" / "choose_forensic.json"
 DEFAULT = ("hog", "lbp", "residual")

@@ -24,8 +24,8 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 
 from detectorkit.datasets import TREATMENTS, align_image
-from detectorkit.decoding import load_image
 from detectorkit.features import HoGTransformer
+from detectorkit.images.decoding import load_image
 
 RESULT = Path(__file__).parents[1] / "results" / "choose_hog_svm.json"
 PLAIN = {"image_size": (128, 128)}

@@ -29,10 +29,10 @@ from sklearn.preprocessing import StandardScaler
 from detectorkit import BackboneDetector
 from detectorkit.backbones import embed_images, find_backbone
 from detectorkit.datasets import align_image
-from detectorkit.decoding import load_image
-from detectorkit.detectors._network_head import HeadSettings, fit_network_head
 from detectorkit.detectors._trained import balanced_chances
-from detectorkit.images import check_images
+from detectorkit.heads.mlp import HeadSettings, fit_network_head
+from detectorkit.images.decoding import load_image
+from detectorkit.images.sequence import check_images
 from detectorkit.training.augmentation import Augmentation
 
 LEVELS = {

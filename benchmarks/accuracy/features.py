@@ -22,8 +22,8 @@ from protocols import RESULTS, Data, describe, make_trials
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from detectorkit.datasets import TREATMENTS
-from detectorkit.detectors._heads import LinearHead, _fit_logistic, _scale
 from detectorkit.evaluation import run_trial, summarize_trials
+from detectorkit.heads.stacked import LinearHead, _fit_logistic, _scale
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -51,8 +51,6 @@ from detectorkit.datasets import (
     near_duplicate_groups,
     perceptual_hash,
 )
-from detectorkit.datasets.splitting import merge_groups
-from detectorkit.decoding import load_image
 from detectorkit.evaluation import (
     Trial,
     leave_one_generator_out_trials,
@@ -62,7 +60,10 @@ from detectorkit.evaluation import (
     self_and_foreign_trials,
     summarize_trials,
 )
-from detectorkit.images import ImageSequence, iter_slices
+from detectorkit.images.batches import iter_slices
+from detectorkit.images.decoding import load_image
+from detectorkit.images.sequence import ImageSequence
+from detectorkit.model_selection.split import merge_groups
 from detectorkit.training.augmentation import Augmentation
 
 RESULTS = Path(__file__).parents[1] / "results"

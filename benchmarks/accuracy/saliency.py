@@ -35,9 +35,9 @@ from protocols import COMMON, RESULTS, Data
 from sklearn.utils import resample
 
 from detectorkit import HoGSVMDetector, load_detector
-from detectorkit.datasets.splitting import take_items
 from detectorkit.evaluation import StratifiedGroupShuffleSplit
 from detectorkit.exceptions import ModelFileError
+from detectorkit.model_selection.split import take_items
 from detectorkit.saliency import (
     GradCAM,
     GradientSaliency,

@@ -23,8 +23,8 @@ import numpy as np
 from protocols import CACHE, COMMON, RESULTS, TRAINED, Data
 
 from detectorkit import BackboneDetector, CNNDetector, ForensicDetector
-from detectorkit.datasets.splitting import take_items
 from detectorkit.evaluation import StratifiedGroupShuffleSplit, evaluate, fpr_threshold
+from detectorkit.model_selection.split import take_items
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from card_page import card

@@ -38,11 +38,12 @@ from protocols import RESULTS, Data, describe
 from scipy.stats import binom
 
 from detectorkit.datasets import align_image
-from detectorkit.decoding import convert_color, load_image
 from detectorkit.evaluation import Estimate, roc_auc_estimate
-from detectorkit.evaluation.auc import placements
-from detectorkit.evaluation.perturbations import Perturbation, jpeg, resize
+from detectorkit.evaluation.robustness.perturbations import Perturbation, jpeg, resize
 from detectorkit.features import SmoothnessTransformer, skin_mask, smoothness_statistics
+from detectorkit.images.decoding import load_image
+from detectorkit.images.preprocessing import convert_color
+from detectorkit.metrics.auc import placements
 
 RESULT = RESULTS / "texture.json"
 TREATMENTS = ("aligned", "crop")

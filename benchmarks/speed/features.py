@@ -36,7 +36,7 @@ from sklearn.base import is_classifier
 from threadpoolctl import threadpool_limits
 
 from detectorkit.datasets import make_upsampling_images
-from detectorkit.decoding import load_image
+from detectorkit.images.decoding import load_image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from feature_sets import DETECTORS, FEATURES

@@ -46,9 +46,9 @@ from transformers import AutoModel, DeiTConfig
 
 from detectorkit import OnnxDetector
 from detectorkit.backbones import REGISTRY
+from detectorkit.calibration.maps import SigmoidCalibration
 from detectorkit.datasets import make_upsampling_images
 from detectorkit.graph.builder import revise_model
-from detectorkit.graph.calibration import SigmoidCalibration
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.networks import network_graph
 from detectorkit.graph.quantization import quantize_model

@@ -113,7 +113,7 @@ def measure_svm() -> dict:
     """Time the exact solution for 2000 images of 8100 features."""
     data = make_upsampling_images(2000, random_state=0)
     features = HoGTransformer().fit_transform(data.data)
-    from detectorkit.detectors._linear_svm import solve_gram  # noqa: PLC0415
+    from detectorkit.heads.linear_svm import solve_gram  # noqa: PLC0415
 
     settings = {"C": 0.01, "sample_weight": None, "groups": None}
     solution = solve_gram(

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from detectorkit.backbones.embedding import EmbeddingCache, embed_images
-from detectorkit.backbones.registry import (
-    REGISTRY,
-    Backbone,
-    BackboneEntry,
-    backbone_folder,
-    find_backbone,
-    read_backbone,
-    write_backbone,
-)
+from detectorkit.backbones.find import find_backbone
+from detectorkit.backbones.registry import REGISTRY, BackboneEntry
+from detectorkit.backbones.store import Backbone, backbone_folder, read_backbone, write_backbone
 
 __all__ = [
     "REGISTRY",

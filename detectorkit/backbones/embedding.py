@@ -11,9 +11,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.backbones.registry import Backbone
+from detectorkit.backbones.store import Backbone
 from detectorkit.graph.runner import make_session
-from detectorkit.images import ImageSequence, concatenate_batches, iter_slices, map_batches
+from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
+from detectorkit.images.sequence import ImageSequence
 from detectorkit.utils.progress import track
 
 __all__ = ["EmbeddingCache", "cache_name", "embed_images", "key_of"]

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
-from detectorkit.backbones.registry import REGISTRY, BackboneEntry, write_backbone
+from detectorkit.backbones.registry import REGISTRY, BackboneEntry
+from detectorkit.backbones.store import write_backbone
 from detectorkit.exceptions import BackboneNotFoundError, ModelFileError
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.utils.extras import require_extra
@@ -86,9 +87,9 @@ def load_torch_backbone(name: str) -> TorchBackbone:
 
 
 def _load_lite0(entry: BackboneEntry) -> TorchBackbone:
-    import torch  # noqa: PLC0415 - an extra
+    import torch
 
-    from detectorkit.training.networks import EfficientNetLite0  # noqa: PLC0415 - needs torch
+    from detectorkit.training.networks import EfficientNetLite0
 
     package, _, inside = str(entry.member).partition("/")
     found = find_spec(package)
@@ -116,10 +117,10 @@ def _load_lite0(entry: BackboneEntry) -> TorchBackbone:
 def _load_transformers(name: str, entry: BackboneEntry | None) -> TorchBackbone:
     """Load any vision model that transformers knows."""
     require_extra("train", "transformers", caller=f"The backbone {name!r}")
-    from transformers import AutoModel  # noqa: PLC0415 - an extra
-    from transformers.utils import cached_file  # noqa: PLC0415 - as above
+    from transformers import AutoModel
+    from transformers.utils import cached_file
 
-    from detectorkit.training.networks import TransformersBackbone  # noqa: PLC0415 - needs torch
+    from detectorkit.training.networks import TransformersBackbone
 
     place = name if entry is None else str(entry.hub_name)
     try:
@@ -198,10 +199,10 @@ def export_checkpoint(
     RuntimeError
         If the export says something else than torch.
     """
-    import numpy as np  # noqa: PLC0415 - with torch
+    import numpy as np
 
     backbone = load_torch_backbone(name)
-    from detectorkit.training.export import export_network, largest_difference  # noqa: PLC0415
+    from detectorkit.training.export import export_network, largest_difference
 
     taken, known_as = backbone.network_input, backbone.name
     if image_size not in {None, taken.image_size}:
@@ -243,7 +244,7 @@ def add_from_wheel(name: str, wheel: Path) -> Path:
     ModelFileError
         If the file is no wheel, or does not hold what the registry names.
     """
-    from onnx import load_model_from_string  # noqa: PLC0415 - costs import time
+    from onnx import load_model_from_string
 
     entry = REGISTRY.get(name)
     if entry is None or not str(entry.member).endswith(".onnx"):

@@ -72,7 +72,7 @@ def run(arguments: Namespace) -> int:
         If the data have no column ``--split``, or only one class.
     """
     from detectorkit.datasets import load_images
-    from detectorkit.datasets.auditing import judge_files, read_audit_files
+    from detectorkit.datasets.audit import judge_files, read_audit_files
 
     found = load_images(arguments.data)
     get_column(found, "--split", arguments.split)  # said before all files are read

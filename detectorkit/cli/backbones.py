@@ -74,7 +74,7 @@ def run(arguments: Namespace) -> int:
 
 def _list(arguments: Namespace) -> None:
     from detectorkit.backbones import REGISTRY
-    from detectorkit.backbones.registry import installed_backbones
+    from detectorkit.backbones.store import installed_backbones
 
     installed = installed_backbones()
     rows = [_describe(name, installed.get(name)) for name in dict.fromkeys([*REGISTRY, *installed])]
@@ -95,7 +95,8 @@ def _list(arguments: Namespace) -> None:
 
 def _describe(name: str, path: Path | None) -> dict[str, Any]:
     """Say what is known of a backbone; of an installed one, what its file says."""
-    from detectorkit.backbones.registry import REGISTRY, how_to_get, read_backbone
+    from detectorkit.backbones.registry import REGISTRY, how_to_get
+    from detectorkit.backbones.store import read_backbone
 
     entry = REGISTRY.get(name)
     row: dict[str, Any] = {

@@ -61,8 +61,8 @@ def run(arguments: Namespace) -> int:
     status : int
         0, or 1 if some images failed.
     """
-    from detectorkit import load_detector
     from detectorkit.datasets import load_images
+    from detectorkit.detectors import load_detector
 
     output = check_output(arguments.output)
     if arguments.guarantee and arguments.fpr is None:
@@ -89,7 +89,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _fit_probabilities(detector: Any, scores: Any, y: Any, method: Any) -> str:
-    from detectorkit.evaluation.calibration import set_calibration
+    from detectorkit.evaluation.calibrate import set_calibration
 
     set_calibration(detector, scores, y, method)
     return (

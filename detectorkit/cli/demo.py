@@ -61,7 +61,7 @@ def run(arguments: Namespace) -> int:
     status : int
         0.
     """
-    from detectorkit import load_detector
+    from detectorkit.detectors import load_detector
     from detectorkit.evaluation import binary_metrics
 
     start = time.monotonic()
@@ -130,7 +130,7 @@ def _fit(parts: dict[str, Any], random_state: int) -> Any:
     """Choose C on the validation part."""
     from sklearn.metrics import roc_auc_score
 
-    from detectorkit import HoGSVMDetector
+    from detectorkit.detectors import HoGSVMDetector
 
     def score(detector: Any) -> float:
         scores = detector.decision_function(parts["val"].data)

@@ -56,8 +56,8 @@ def run(arguments: Namespace) -> int:
     status : int
         0, or 1 if some images failed.
     """
-    from detectorkit import load_detector
     from detectorkit.datasets import load_images
+    from detectorkit.detectors import load_detector
     from detectorkit.evaluation import Evaluation
 
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)

@@ -58,9 +58,9 @@ def run(arguments: Namespace) -> int:
     """
     import numpy as np
 
-    from detectorkit import load_detector
-    from detectorkit.decoding import load_image
-    from detectorkit.encoding import encode_image
+    from detectorkit.detectors import load_detector
+    from detectorkit.images.decoding import load_image
+    from detectorkit.images.encoding import encode_image
     from detectorkit.saliency.display import overlay_map
 
     outputs = [check_output(one) for one in (arguments.output, arguments.numbers) if one]

@@ -70,7 +70,7 @@ def run(arguments: Namespace) -> int:
         0, or 1 if some images failed.
     """
     from detectorkit.graph.runner import GraphRunner, threads_of_run
-    from detectorkit.images import check_images
+    from detectorkit.images.sequence import check_images
 
     asked = _understand(arguments)
     paths = _expand(asked.images)
@@ -141,7 +141,7 @@ def _threshold(record: Any, fpr: int | None, name: str) -> float:
 
 
 def _expand(images: list[str]) -> list[str]:
-    from detectorkit.finding import find_images
+    from detectorkit.images.image_files import find_images
 
     paths: list[str] = []
     for image in images:

@@ -84,8 +84,8 @@ def run(arguments: Namespace) -> int:
     status : int
         0, or 1 if some images failed.
     """
-    from detectorkit import load_detector
     from detectorkit.datasets import load_images
+    from detectorkit.detectors import load_detector
 
     _check_before_work(arguments)
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
@@ -127,7 +127,7 @@ def _keep(found: Any, read: NDArray[np.intp]) -> Any:
 def _make_report(
     arguments: Namespace, detector: Any, scores: NDArray[Any], found: Any, n_failures: int
 ) -> Report:
-    from detectorkit.evaluation.measure import Evaluation
+    from detectorkit.evaluation.evaluate import Evaluation
     from detectorkit.report import hash_files, make_report
 
     evaluation = Evaluation(
@@ -169,7 +169,7 @@ def _names(paths: list[str], *, hide: bool) -> list[str]:
 def _measure_robustness(arguments: Namespace, detector: Any, found: Any) -> Any:
     if not arguments.robustness:
         return None
-    from detectorkit.evaluation.robustness import robustness_report
+    from detectorkit.evaluation.robustness.report import robustness_report
 
     return robustness_report(
         detector,
@@ -184,7 +184,7 @@ def _measure_robustness(arguments: Namespace, detector: Any, found: Any) -> Any:
 def _audit(arguments: Namespace, found: Any, names: list[str]) -> Any:
     if not arguments.audit:
         return None
-    from detectorkit.datasets.auditing import judge_files, read_audit_files
+    from detectorkit.datasets.audit import judge_files, read_audit_files
 
     known = {"generator", "source"} & set(found.metadata)
     return judge_files(

@@ -145,9 +145,9 @@ def run(arguments: Namespace) -> int:
 
 def _make_detector(arguments: Namespace) -> Any:
     """Make the detector that is asked for, not yet fitted."""
-    import detectorkit
+    from detectorkit import detectors
 
-    detector = getattr(detectorkit, _DETECTORS[arguments.model])(
+    detector = getattr(detectors, _DETECTORS[arguments.model])(
         n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
     )
     detector.set_params(**dict(arguments.set))
@@ -190,7 +190,7 @@ def _setting(text: str) -> tuple[str, Any]:
 def _together(hashes: Any, column: Any) -> Any:
     """Give one number to copies of a picture, and to images that are alike in the column."""
     from detectorkit.datasets import near_duplicate_groups
-    from detectorkit.datasets.splitting import merge_groups
+    from detectorkit.model_selection.split import merge_groups
 
     copies = near_duplicate_groups(hashes)
     if column is None:

@@ -1,12 +1,12 @@
 """Images with their labels: finding, splitting and making them."""
 
 from detectorkit.datasets.aligning import TREATMENTS, align, align_image
-from detectorkit.datasets.auditing.audit import Audit, audit
-from detectorkit.datasets.duplicates import near_duplicate_groups, perceptual_hash
-from detectorkit.datasets.fixtures import make_upsampling_images
+from detectorkit.datasets.audit.audit import Audit, audit
 from detectorkit.datasets.loading import load_images
-from detectorkit.datasets.splitting import train_val_test_split
-from detectorkit.finding import find_images
+from detectorkit.datasets.upsampling.images import make_upsampling_images
+from detectorkit.images.image_files import find_images
+from detectorkit.model_selection.duplicates import near_duplicate_groups, perceptual_hash
+from detectorkit.model_selection.split import train_val_test_split
 
 __all__ = [
     "TREATMENTS",

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
-from detectorkit.decoding import decode_image, load_image, resize_image
-from detectorkit.encoding import encode_image
 from detectorkit.exceptions import ImageReadError
-from detectorkit.images import iter_slices
+from detectorkit.images.batches import iter_slices
+from detectorkit.images.decoding import decode_image, load_image
+from detectorkit.images.encoding import encode_image
+from detectorkit.images.preprocessing import resize_image
 from detectorkit.utils.progress import track
 
 __all__ = ["TREATMENTS", "Treatment", "align", "align_image"]
@@ -168,7 +169,7 @@ def align(
     >>> import numpy as np
     >>> from detectorkit.datasets import load_images
     >>> from detectorkit.datasets.aligning import align
-    >>> from detectorkit.encoding import encode_image
+    >>> from detectorkit.images.encoding import encode_image
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("real/a.png", "generated/sdxl/b.png"):
     ...         (Path(folder) / name).parent.mkdir(parents=True)
@@ -313,7 +314,7 @@ def _safe_name(name: str) -> str:
 def _encode_all(
     copier: _Copier, rows: Sequence[_Row], n_jobs: int | None, *, show: bool
 ) -> Iterator[bytes | ImageReadError]:
-    from joblib import Parallel, delayed  # noqa: PLC0415 - late: joblib costs import time
+    from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
     parts = parallel(delayed(copier.encode)(rows[part]) for part in iter_slices(len(rows), _CHUNK))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from detectorkit.finding import find_images
+from detectorkit.images.image_files import find_images
 
 __all__ = ["load_images"]
 

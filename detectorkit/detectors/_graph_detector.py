@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from detectorkit.base import BaseImageDetector
 from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.runner import GraphRunner
-from detectorkit.images import ImageSequence
+from detectorkit.images.sequence import ImageSequence
 
 if TYPE_CHECKING:
     import onnx
@@ -65,11 +65,11 @@ class GraphDetector(BaseImageDetector):
         model : onnx.ModelProto
             From "pixels" to "score" and "probability".
         """
-        from dataclasses import replace  # noqa: PLC0415 - only wanted where onnx is
+        from dataclasses import replace
 
-        from onnx import load_model_from_string  # noqa: PLC0415 - costs import time
+        from onnx import load_model_from_string
 
-        from detectorkit.graph.builder import revise_model  # noqa: PLC0415 - imports onnx
+        from detectorkit.graph.builder import revise_model
 
         check_is_fitted(self)
         model = load_model_from_string(self.onnx_model_)

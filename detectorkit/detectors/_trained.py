@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
-from detectorkit.base import Training
+from detectorkit.base import FitInputs
 from detectorkit.detectors._graph_detector import GraphDetector
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.images import ImageSequence, Preprocessing, as_levels
+from detectorkit.images.levels import as_levels
+from detectorkit.images.preprocessing import Preprocessing
+from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.utils.extras import require_extra
 from detectorkit.utils.validation import check_choice, check_integer, check_real, parameter_error
@@ -29,7 +31,7 @@ __all__ = ["TorchDetector", "balanced_chances", "sample_pixels", "split_validati
 
 
 def split_validation(
-    training: Training,
+    training: FitInputs,
     origin: NDArray[Any] | None,
     *,
     share: float,
@@ -40,7 +42,7 @@ def split_validation(
 
     Parameters
     ----------
-    training : Training
+    training : FitInputs
         What `fit` was given.
     origin : ndarray of shape (n_samples,) or None
         Where each image is from.
@@ -56,8 +58,8 @@ def split_validation(
     train, val : ndarray of int
         Indices. The second is empty where there are too few images or groups to set any aside.
     """
-    from detectorkit.evaluation._groups import number_pictures  # noqa: PLC0415 - imports much
-    from detectorkit.evaluation.splitters import (  # noqa: PLC0415 - as above
+    from detectorkit.model_selection._groups import number_pictures
+    from detectorkit.model_selection.splitters import (
         LeaveOneGeneratorOut,
         StratifiedGroupShuffleSplit,
     )
@@ -155,16 +157,16 @@ class TorchDetector(GraphDetector):
 
     def _train(
         self,
-        training: Training,
+        training: FitInputs,
         origin: NDArray[Any] | None,
         settings: dict[str, Any],
         random_state: np.random.RandomState,
     ) -> None:
         """Train the whole network with torch, and export it."""
         require_extra("train", "torch", "onnxscript", caller=f"To train, {type(self).__name__}")
-        import torch  # noqa: PLC0415 - an extra
+        import torch
 
-        from detectorkit.training.loop import fit_network, score_images  # noqa: PLC0415 - as above
+        from detectorkit.training.loop import fit_network, score_images
 
         schedule = self._schedule(random_state, settings)
         with torch.random.fork_rng(devices=[]):
@@ -179,7 +181,7 @@ class TorchDetector(GraphDetector):
             scores = score_images(network, data, held_out, schedule)
         self.history_ = history
         settings |= {"n_epochs": len(history), "n_validation": len(data.val)}
-        self._conclude(training, held_out, scores.astype(np.float64), **settings)
+        self._finish_fit(training, held_out, scores.astype(np.float64), **settings)
         self._export(network, data, held_out)
 
     def _check_settings(self) -> dict[str, Any]:
@@ -194,14 +196,14 @@ class TorchDetector(GraphDetector):
         fraction = check_real(self, "validation_fraction", above=-1e-9, below=1)
         return {
             "learning_rate": self._check_rate(),
-            "batch_size": check_integer(self, "batch_size", least=2),
-            "max_epochs": check_integer(self, "max_epochs", least=1),
-            "patience": check_integer(self, "patience", least=1),
+            "batch_size": check_integer(self, "batch_size", minimum=2),
+            "max_epochs": check_integer(self, "max_epochs", minimum=1),
+            "patience": check_integer(self, "patience", minimum=1),
             "validation_fraction": max(fraction, 0.0),
             "quantize": self.quantize,
         }
 
-    def _check_origin(self, origin: Any, training: Training) -> NDArray[Any] | None:
+    def _check_origin(self, origin: Any, training: FitInputs) -> NDArray[Any] | None:
         """Check where the images are from; without that, some settings mean nothing."""
         if origin is not None:
             origin = np.asarray(origin).astype(str)
@@ -220,13 +222,13 @@ class TorchDetector(GraphDetector):
 
     def _prepare(
         self,
-        training: Training,
+        training: FitInputs,
         origin: NDArray[Any] | None,
         network_input: NetworkInput,
         settings: dict[str, Any],
         random_state: np.random.RandomState,
     ) -> TrainingSet:
-        from detectorkit.training.loop import TrainingSet  # noqa: PLC0415 - needs torch
+        from detectorkit.training.loop import TrainingSet
 
         train, val = split_validation(
             training,
@@ -251,10 +253,10 @@ class TorchDetector(GraphDetector):
         )
 
     def _schedule(self, random_state: np.random.RandomState, settings: dict[str, Any]) -> Schedule:
-        import torch  # noqa: PLC0415 - an extra
-        from joblib import effective_n_jobs  # noqa: PLC0415 - late: it costs import time
+        import torch
+        from joblib import effective_n_jobs
 
-        from detectorkit.training.loop import Schedule  # noqa: PLC0415 - needs torch
+        from detectorkit.training.loop import Schedule
 
         device = self.device
         if device == "auto":
@@ -271,9 +273,9 @@ class TorchDetector(GraphDetector):
 
     def _export(self, network: nn.Module, data: TrainingSet, held_out: NDArray[np.intp]) -> None:
         """Turn the network into ONNX, see that it says the same, and keep nothing else."""
-        from detectorkit.graph.networks import network_graph  # noqa: PLC0415 - imports onnx
-        from detectorkit.graph.record import ModelRecord  # noqa: PLC0415 - as above
-        from detectorkit.training.export import export_network, largest_difference  # noqa: PLC0415
+        from detectorkit.graph.networks import network_graph
+        from detectorkit.graph.record import ModelRecord
+        from detectorkit.training.export import export_network, largest_difference
 
         network_input = data.network_input
         shape = (network_input.n_channels, *network_input.image_size)
@@ -306,10 +308,10 @@ class TorchDetector(GraphDetector):
         how: Any = self.quantize
         if how is None:
             return
-        from onnx import load_model_from_string  # noqa: PLC0415 - costs import time
+        from onnx import load_model_from_string
 
-        from detectorkit.graph.builder import revise_model  # noqa: PLC0415 - imports onnx
-        from detectorkit.graph.quantization import quantize_model  # noqa: PLC0415 - as above
+        from detectorkit.graph.builder import revise_model
+        from detectorkit.graph.quantization import quantize_model
 
         some = train[:: max(1, len(train) // _N_CALIBRATION)]
         levels = sample_pixels(images, some, self.record_.preprocessing)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.base import Training
+from detectorkit.base import FitInputs
 from detectorkit.detectors._trained import TorchDetector, balanced_chances, split_validation
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.images import ImageSequence
+from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.utils.validation import check_integer, check_pair, check_real
 
@@ -226,7 +226,7 @@ class BackboneDetector(TorchDetector):
 
     def _train(
         self,
-        training: Training,
+        training: FitInputs,
         origin: NDArray[Any] | None,
         settings: dict[str, Any],
         random_state: np.random.RandomState,
@@ -245,7 +245,7 @@ class BackboneDetector(TorchDetector):
 
     def _fit_head(
         self,
-        training: Training,
+        training: FitInputs,
         origin: NDArray[Any] | None,
         train: NDArray[np.intp],
         val: NDArray[np.intp],
@@ -253,10 +253,7 @@ class BackboneDetector(TorchDetector):
         settings: dict[str, Any],
     ) -> None:
         """Train a head on the features of the fixed backbone; join both."""
-        from detectorkit.detectors._network_head import (  # noqa: PLC0415 - as above
-            HeadSettings,
-            fit_network_head,
-        )
+        from detectorkit.heads.mlp import HeadSettings, fit_network_head
 
         backbone = self._find()
         features = self._embed(backbone, training.images, verbose=self.verbose)
@@ -289,7 +286,7 @@ class BackboneDetector(TorchDetector):
             "n_epochs": len(head.history),
             "n_validation": len(val),
         }
-        self._conclude(training, held_out, head.score(features[held_out]), **settings)
+        self._finish_fit(training, held_out, head.score(features[held_out]), **settings)
         self._head = head
         self._join(backbone, head.layers)
         self._quantize(training.images, training.codes, train, held_out)
@@ -304,7 +301,7 @@ class BackboneDetector(TorchDetector):
     def _embed(
         self, backbone: Backbone, images: ImageSequence, *, verbose: bool
     ) -> NDArray[np.float32]:
-        from detectorkit.backbones import embed_images  # noqa: PLC0415 - late: imports onnx
+        from detectorkit.backbones import embed_images
 
         return embed_images(
             backbone,
@@ -316,10 +313,10 @@ class BackboneDetector(TorchDetector):
 
     def _join(self, backbone: Backbone, layers: Any) -> None:
         """Make one graph of backbone and head."""
-        from onnx import load_model_from_string  # noqa: PLC0415 - costs import time
+        from onnx import load_model_from_string
 
-        from detectorkit.graph.networks import network_graph  # noqa: PLC0415 - imports onnx
-        from detectorkit.graph.record import ModelRecord  # noqa: PLC0415 - with it
+        from detectorkit.graph.networks import network_graph
+        from detectorkit.graph.record import ModelRecord
 
         record = ModelRecord(
             detector=type(self).__name__,
@@ -342,7 +339,7 @@ class BackboneDetector(TorchDetector):
 
     def _find(self) -> Backbone:
         """Find the backbone, at the size and with the crops that are asked for."""
-        from detectorkit.backbones import find_backbone  # noqa: PLC0415 - late: imports onnx
+        from detectorkit.backbones import find_backbone
 
         size = None if self.image_size is None else check_pair(self, "image_size")
         backbone = find_backbone(self.backbone, self.network_input, image_size=size)
@@ -352,7 +349,7 @@ class BackboneDetector(TorchDetector):
 
     def _check_settings(self) -> dict[str, Any]:
         if self.bottleneck is not None:
-            check_integer(self, "bottleneck", least=1)
+            check_integer(self, "bottleneck", minimum=1)
         check_real(self, "dropout", above=-1e-9, below=1)
         settings = super()._check_settings()
         return settings | {"fine_tune": bool(self.fine_tune), "bottleneck": self.bottleneck}
@@ -366,8 +363,8 @@ class BackboneDetector(TorchDetector):
         return super()._check_rate()
 
     def _make_network(self) -> tuple[nn.Module, NetworkInput]:
-        from detectorkit.backbones.exporting import load_torch_backbone  # noqa: PLC0415 - an extra
-        from detectorkit.training.networks import attach_head  # noqa: PLC0415 - needs torch
+        from detectorkit.backbones.exporting import load_torch_backbone
+        from detectorkit.training.networks import attach_head
 
         found = load_torch_backbone(os.fspath(self.backbone))
         taken = replace(self.network_input or found.network_input, n_crops=self.n_crops)

@@ -179,7 +179,7 @@ class CNNDetector(TorchDetector):
         self.verbose = verbose
 
     def _make_network(self) -> tuple[nn.Module, NetworkInput]:
-        from detectorkit.training.networks import ModifiedCNN  # noqa: PLC0415 - needs torch
+        from detectorkit.training.networks import ModifiedCNN
 
         size = check_pair(self, "image_size")
         network_input = NetworkInput(size, _HALF, _HALF, n_crops=self.n_crops)
@@ -189,7 +189,7 @@ class CNNDetector(TorchDetector):
         return network, network_input
 
     def _check_settings(self) -> dict[str, Any]:
-        n_conv = check_integer(self, "n_conv", least=1)
+        n_conv = check_integer(self, "n_conv", minimum=1)
         if n_conv > 5:
             raise parameter_error(self, "n_conv", "a whole number from 1 to 5")
         if min(check_pair(self, "image_size")) < 2**n_conv:

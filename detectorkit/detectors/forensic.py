@@ -14,9 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from detectorkit.base import BaseImageDetector, ImageTransformer
-from detectorkit.detectors._heads import LinearHead, fit_head
-from detectorkit.evaluation._scoring import encode_labels
-from detectorkit.features._native import PLANES, PlaneSpace
+from detectorkit.features._planes import PLANES, PlaneSpace
 from detectorkit.features.block_dct import BlockDCTTransformer
 from detectorkit.features.hog import HoGTransformer
 from detectorkit.features.lbp import LBPTransformer
@@ -24,12 +22,11 @@ from detectorkit.features.residual import ResidualTransformer
 from detectorkit.features.smoothness import SmoothnessTransformer
 from detectorkit.features.spectrum import RadialSpectrumTransformer
 from detectorkit.features.stack import FeatureStack
-from detectorkit.images import (
-    ImageSequence,
-    Preprocessing,
-    concatenate_batches,
-    map_batches,
-)
+from detectorkit.heads.stacked import LinearHead, fit_head
+from detectorkit.images.batches import concatenate_batches, map_batches
+from detectorkit.images.preprocessing import Preprocessing
+from detectorkit.images.sequence import ImageSequence
+from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import (
     check_choice,
@@ -241,7 +238,7 @@ class ForensicDetector(BaseImageDetector):
         self.transformers_ = stack.transformers
         self.families_ = dict(zip(stack.names, slices, strict=True))
         self.head_ = fitted.head
-        self._conclude(training, fitted.held_out, fitted.held_out_scores, **settings)
+        self._finish_fit(training, fitted.held_out, fitted.held_out_scores, **settings)
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -347,8 +344,8 @@ class ForensicDetector(BaseImageDetector):
             record in the metadata says how they are computed; `detectorkit.load_detector` does
             so. The outputs are "score" and "probability", that of "generated", both of shape (n,).
         """
-        from detectorkit.graph.features import forensic_graph  # noqa: PLC0415 - imports onnx
-        from detectorkit.graph.record import ModelRecord  # noqa: PLC0415 - with it
+        from detectorkit.graph.features import forensic_graph
+        from detectorkit.graph.record import ModelRecord
 
         check_is_fitted(self)
         stack = FeatureStack(self.transformers_)
@@ -390,7 +387,7 @@ class ForensicDetector(BaseImageDetector):
             "C": check_real(self, "C", above=0),
             "n_components": None
             if self.n_components is None
-            else check_integer(self, "n_components", least=1),
+            else check_integer(self, "n_components", minimum=1),
         }
 
     def _make_stack(self) -> FeatureStack:

@@ -12,15 +12,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from detectorkit.base import BaseImageDetector
-from detectorkit.decoding import ColorSpace
-from detectorkit.detectors._linear_svm import GRAM_LIMIT, solve_gram, solve_stream
 from detectorkit.features.hog import BlockNorm, check_hog_parameters, hog_features
-from detectorkit.images import (
-    ImageSequence,
-    Preprocessing,
-    concatenate_batches,
-    map_batches,
-)
+from detectorkit.heads.linear_svm import GRAM_LIMIT, solve_gram, solve_stream
+from detectorkit.images.batches import concatenate_batches, map_batches
+from detectorkit.images.preprocessing import ColorSpace, Preprocessing
+from detectorkit.images.sequence import ImageSequence
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import check_choice, check_real
 
@@ -217,7 +213,7 @@ class HoGSVMDetector(BaseImageDetector):
         self.intercept_ = np.array([solution.intercept])
         self.working_size_ = working_size
         solver = "gram" if uses_gram else "stream"
-        self._conclude(training, solution.held_out, solution.held_out_scores, C=C, solver=solver)
+        self._finish_fit(training, solution.held_out, solution.held_out_scores, C=C, solver=solver)
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -263,8 +259,8 @@ class HoGSVMDetector(BaseImageDetector):
             that of "generated", both of shape (n,) and float32. The metadata hold a JSON record
             of everything else that a prediction needs.
         """
-        from detectorkit.graph.hog import hog_svm_graph  # noqa: PLC0415 - imports onnx
-        from detectorkit.graph.record import ModelRecord  # noqa: PLC0415 - with it
+        from detectorkit.graph.hog import hog_svm_graph
+        from detectorkit.graph.record import ModelRecord
 
         check_is_fitted(self)
         hog, preprocessing = check_hog_parameters(self), self._check_preprocessing()

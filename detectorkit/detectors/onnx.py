@@ -177,7 +177,7 @@ class OnnxDetector(GraphDetector):
         if self.preprocessing is None:
             self._adopt(source if isinstance(source, bytes) else source.read_bytes(), name)
             return
-        from detectorkit.graph.networks import adopt_classifier  # noqa: PLC0415 - imports onnx
+        from detectorkit.graph.networks import adopt_classifier
 
         classifier = adopt_classifier(
             source,

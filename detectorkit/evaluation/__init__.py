@@ -1,9 +1,8 @@
 """Measuring detectors without self-deception."""
 
-from detectorkit.evaluation.auc import roc_auc_estimate
-from detectorkit.evaluation.calibration import calibrate, fit_calibration, fit_slope
-from detectorkit.evaluation.comparison import DetectorComparison, compare_detectors
-from detectorkit.evaluation.consistency import ConsistencyResult, consistency_check
+from detectorkit.calibration.fit import fit_calibration, fit_platt_slope
+from detectorkit.calibration.maps import IsotonicCalibration, SigmoidCalibration
+from detectorkit.evaluation.calibrate import calibrate
 from detectorkit.evaluation.cross_generator import CrossGeneratorReport, cross_generator_report
 from detectorkit.evaluation.decisions import (
     CANT_TELL,
@@ -13,18 +12,8 @@ from detectorkit.evaluation.decisions import (
     balanced_threshold,
     fpr_threshold,
 )
-from detectorkit.evaluation.estimates import Estimate, wilson_interval
-from detectorkit.evaluation.measure import Evaluation, evaluate
-from detectorkit.evaluation.metrics import binary_metrics
-from detectorkit.evaluation.origins import OriginFigures, macro_balanced_accuracy
-from detectorkit.evaluation.perturbations import PERTURBATIONS, REALISTIC, Perturbation
-from detectorkit.evaluation.perturbed import perturbed_scores
-from detectorkit.evaluation.probabilities import (
-    ReliabilityRow,
-    precision_at_prevalence,
-    probability_metrics,
-    reliability_table,
-)
+from detectorkit.evaluation.evaluate import Evaluation, evaluate
+from detectorkit.evaluation.origins import OriginMetrics, macro_balanced_accuracy
 from detectorkit.evaluation.protocols import (
     Trial,
     leave_one_generator_out_trials,
@@ -32,27 +21,46 @@ from detectorkit.evaluation.protocols import (
     same_generator_trials,
     self_and_foreign_trials,
 )
-from detectorkit.evaluation.robustness import (
-    ClassFigures,
-    PerturbationFigures,
+from detectorkit.evaluation.robustness.consistency import (
+    ConsistencyResult,
+    consistency_check,
+)
+from detectorkit.evaluation.robustness.perturbations import (
+    PERTURBATIONS,
+    REALISTIC,
+    Perturbation,
+)
+from detectorkit.evaluation.robustness.report import (
+    ClassMetrics,
+    PerturbationMetrics,
     RobustnessReport,
     robustness_report,
 )
-from detectorkit.evaluation.splitters import (
+from detectorkit.evaluation.robustness.scores import perturbed_scores
+from detectorkit.evaluation.trials import TrialResult, run_trial, summarize_trials
+from detectorkit.metrics.auc import roc_auc_estimate
+from detectorkit.metrics.binary import binary_metrics
+from detectorkit.metrics.comparison import DetectorComparison, compare_detectors
+from detectorkit.metrics.estimates import Estimate, wilson_interval
+from detectorkit.metrics.probabilities import (
+    ReliabilityRow,
+    precision_at_prevalence,
+    probability_metrics,
+    reliability_table,
+)
+from detectorkit.model_selection.splitters import (
     GeneratorDateSplit,
     LeaveOneFamilyOut,
     LeaveOneGeneratorOut,
     LeaveOneSourceOut,
     StratifiedGroupShuffleSplit,
 )
-from detectorkit.evaluation.trials import TrialResult, run_trial, summarize_trials
-from detectorkit.graph.calibration import IsotonicCalibration, SigmoidCalibration
 
 __all__ = [
     "CANT_TELL",
     "PERTURBATIONS",
     "REALISTIC",
-    "ClassFigures",
+    "ClassMetrics",
     "ConformalAbstention",
     "ConsistencyResult",
     "CrossGeneratorReport",
@@ -65,9 +73,9 @@ __all__ = [
     "LeaveOneFamilyOut",
     "LeaveOneGeneratorOut",
     "LeaveOneSourceOut",
-    "OriginFigures",
+    "OriginMetrics",
     "Perturbation",
-    "PerturbationFigures",
+    "PerturbationMetrics",
     "ReliabilityRow",
     "RobustnessReport",
     "SigmoidCalibration",
@@ -83,7 +91,7 @@ __all__ = [
     "cross_generator_report",
     "evaluate",
     "fit_calibration",
-    "fit_slope",
+    "fit_platt_slope",
     "fpr_threshold",
     "leave_one_generator_out_trials",
     "leave_one_source_out_trials",

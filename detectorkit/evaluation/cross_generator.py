@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from detectorkit.evaluation.measure import Evaluation
+from detectorkit.evaluation.evaluate import Evaluation
 from detectorkit.evaluation.protocols import leave_one_generator_out_trials
 from detectorkit.evaluation.trials import TrialResult, run_trial, summarize_trials
 from detectorkit.utils.progress import progress_bar

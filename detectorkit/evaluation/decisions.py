@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_curve
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from detectorkit.evaluation.estimates import Estimate, share
+from detectorkit.metrics.estimates import Estimate, proportion
 from detectorkit.utils.validation import check_real
 
 __all__ = [
@@ -339,6 +339,6 @@ def abstention_metrics(
         "false_positive_rate_where_decided": (real & (said == 1), real & decided),
     }
     return {
-        name: share(int(part.sum()), int(whole.sum()), confidence=confidence)
+        name: proportion(int(part.sum()), int(whole.sum()), confidence=confidence)
         for name, (part, whole) in counts.items()
     }

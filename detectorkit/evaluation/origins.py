@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from detectorkit.evaluation.estimates import Estimate, share, weighted_sum
+from detectorkit.metrics.estimates import Estimate, proportion, weighted_sum
 
-__all__ = ["OriginFigures", "macro_balanced_accuracy", "origin_lines"]
+__all__ = ["OriginMetrics", "macro_balanced_accuracy", "origin_lines"]
 
 
-class OriginFigures(NamedTuple):
+class OriginMetrics(NamedTuple):
     """How a detector does on the images of one generator or one source of photographs.
 
     Attributes
@@ -61,7 +61,7 @@ class OriginFigures(NamedTuple):
         return content
 
 
-def macro_balanced_accuracy(origins: Sequence[OriginFigures]) -> Estimate:
+def macro_balanced_accuracy(origins: Sequence[OriginMetrics]) -> Estimate:
     """Average over sources and generators, so that every one of them counts the same.
 
     This is the figure to quote for a world that the detector does not know: the mean over the
@@ -70,7 +70,7 @@ def macro_balanced_accuracy(origins: Sequence[OriginFigures]) -> Estimate:
 
     Parameters
     ----------
-    origins : sequence of OriginFigures
+    origins : sequence of OriginMetrics
         At least one source and one generator; else the result is nan.
 
     Returns
@@ -85,19 +85,19 @@ def macro_balanced_accuracy(origins: Sequence[OriginFigures]) -> Estimate:
     """
     is_generator = np.array([row.is_generator for row in origins], bool)
     if is_generator.all() or not is_generator.any():
-        return share(0, 0)
+        return proportion(0, 0)
     # Half the mean of 1 - rate over sources plus half the mean of the rate over generators.
     weight = np.where(is_generator, 0.5 / is_generator.sum(), -0.5 / (~is_generator).sum())
     rates = [row.called_generated for row in origins]
     return weighted_sum(rates, weight.tolist(), constant=0.5)
 
 
-def origin_lines(origins: Sequence[OriginFigures]) -> list[str]:
+def origin_lines(origins: Sequence[OriginMetrics]) -> list[str]:
     """Give a table of origins as lines of text.
 
     Parameters
     ----------
-    origins : sequence of OriginFigures
+    origins : sequence of OriginMetrics
         One a line.
 
     Returns

@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils.validation import check_consistent_length
 
-from detectorkit.datasets.splitting import train_val_test_split
-from detectorkit.evaluation._groups import number_pictures
-from detectorkit.evaluation.splitters import LeaveOneGeneratorOut, LeaveOneSourceOut
+from detectorkit.model_selection._groups import number_pictures
+from detectorkit.model_selection.split import train_val_test_split
+from detectorkit.model_selection.splitters import LeaveOneGeneratorOut, LeaveOneSourceOut
 
 __all__ = [
     "Trial",

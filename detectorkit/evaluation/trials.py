@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
 
-from detectorkit.datasets.splitting import take_items
 from detectorkit.evaluation.decisions import balanced_threshold, fpr_threshold
-from detectorkit.evaluation.estimates import Estimate
-from detectorkit.evaluation.measure import Evaluation, evaluate
-from detectorkit.evaluation.metrics import verdict_metrics
-from detectorkit.evaluation.origins import OriginFigures, macro_balanced_accuracy
+from detectorkit.evaluation.evaluate import Evaluation, evaluate
+from detectorkit.evaluation.origins import OriginMetrics, macro_balanced_accuracy
 from detectorkit.evaluation.protocols import Trial, check_columns
+from detectorkit.metrics.binary import verdict_metrics
+from detectorkit.metrics.estimates import Estimate
+from detectorkit.model_selection.split import take_items
 
 __all__ = ["TrialResult", "run_trial", "summarize_trials"]
 
@@ -217,7 +217,7 @@ def _summarize_rates(
         macro = {"value": (recall + 1 - fpr) / 2, "low": None, "high": None}
         if all(len(found) == 1 for found in rates.values()):
             nan = Estimate(np.nan, np.nan, np.nan)
-            rows = [OriginFigures(n, is_generator[n], 0, r[0], nan) for n, r in rates.items()]
+            rows = [OriginMetrics(n, is_generator[n], 0, r[0], nan) for n, r in rates.items()]
             macro = macro_balanced_accuracy(rows).to_dict()
     return {
         "false_positive_rate": fpr,

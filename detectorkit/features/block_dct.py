@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.features._native import NativeTransformer, Planes, PlaneSpace, check_planes
+from detectorkit.features._planes import NativeTransformer, Planes, PlaneSpace, check_planes
 
 __all__ = ["BlockDCTTransformer", "block_dct_statistics", "frequency_basis"]
 
@@ -187,7 +187,7 @@ class BlockDCTTransformer(NativeTransformer):
     def _describe(self, planes: Planes, settings: dict[str, Any]) -> NDArray[np.float32]:
         return block_dct_statistics(planes, **settings)
 
-    def _least_size(self, settings: dict[str, Any]) -> tuple[int, int]:  # noqa: ARG002
+    def _minimum_size(self, settings: dict[str, Any]) -> tuple[int, int]:  # noqa: ARG002
         return BLOCK, BLOCK
 
     def _plane_names(self, settings: dict[str, Any]) -> list[str]:  # noqa: ARG002

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.features._native import check_planes
+from detectorkit.features._planes import check_planes
 from detectorkit.features.skin import check_mask
 
 __all__ = ["ANGLES", "LEVELS", "PROPERTIES", "are_distinct_integers", "glcm_properties"]
@@ -84,12 +84,12 @@ def glcm_properties(
     >>> glcm_properties(np.zeros((2, 64, 64), dtype=np.uint8), distances=(1, 3)).shape
     (2, 32)
     """
-    if not are_distinct_integers(distances, least=1):
+    if not are_distinct_integers(distances, minimum=1):
         raise ValueError(
             f"glcm_properties: distances={distances!r} must be one or more different whole numbers "
             "of at least 1."
         )
-    if not are_distinct_integers([levels], least=2) or levels > 256:
+    if not are_distinct_integers([levels], minimum=2) or levels > 256:
         raise ValueError(
             f"glcm_properties: levels={levels!r} must be a whole number from 2 to 256."
         )
@@ -109,14 +109,14 @@ def glcm_properties(
     return features
 
 
-def are_distinct_integers(values: Any, *, least: int, most: float = float("inf")) -> bool:
+def are_distinct_integers(values: Any, *, minimum: int, most: float = float("inf")) -> bool:
     """Tell whether a parameter is one or more different whole numbers.
 
     Parameters
     ----------
     values : object
         What was given for the parameter.
-    least : int
+    minimum : int
         The least value allowed.
     most : float, default=inf
         The greatest value allowed.
@@ -134,7 +134,7 @@ def are_distinct_integers(values: Any, *, least: int, most: float = float("inf")
     return (
         are_whole
         and len(set(found)) == len(found) > 0
-        and least <= min(found) <= max(found) <= most
+        and minimum <= min(found) <= max(found) <= most
     )
 
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.base import ImageTransformer
-from detectorkit.decoding import ColorSpace
-from detectorkit.images import Preprocessing
+from detectorkit.images.preprocessing import ColorSpace, Preprocessing
 from detectorkit.utils.validation import check_choice, check_integer, check_pair
 
 __all__ = ["HoGTransformer", "check_hog_parameters", "hog_features", "hog_shape"]
@@ -433,7 +432,7 @@ def check_hog_parameters(estimator: Any) -> dict[str, Any]:
         If one is wrong.
     """
     return {
-        "orientations": check_integer(estimator, "orientations", least=1),
+        "orientations": check_integer(estimator, "orientations", minimum=1),
         "pixels_per_cell": check_pair(estimator, "pixels_per_cell"),
         "cells_per_block": check_pair(estimator, "cells_per_block"),
         "block_norm": check_choice(estimator, "block_norm", BLOCK_NORMS),

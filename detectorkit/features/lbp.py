@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.features._native import NativeTransformer, Planes, PlaneSpace, check_planes
+from detectorkit.features._planes import NativeTransformer, Planes, PlaneSpace, check_planes
 from detectorkit.utils.validation import check_argument, check_choice, check_integer, check_pair
 
 __all__ = ["LBPTransformer", "code_numbers", "lbp_histograms", "tile_map"]
@@ -101,8 +101,8 @@ def lbp_histograms(
     """
     check_argument("lbp_histograms", "neighborhood", neighborhood, NEIGHBORHOODS)
     check_argument("lbp_histograms", "codes", codes, CODES)
-    least = 2 * radius + grid[0], 2 * radius + grid[1]
-    planes = check_planes("lbp_histograms", images, least)
+    minimum = 2 * radius + grid[0], 2 * radius + grid[1]
+    planes = check_planes("lbp_histograms", images, minimum)
     find = _square_codes if neighborhood == "square" else _circle_codes
     numbers, n_codes = code_numbers(codes)
     inner = planes.shape[1] - 2 * radius, planes.shape[2] - 2 * radius
@@ -323,7 +323,7 @@ class LBPTransformer(NativeTransformer):
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "radius": check_integer(self, "radius", least=1),
+            "radius": check_integer(self, "radius", minimum=1),
             "neighborhood": check_choice(self, "neighborhood", NEIGHBORHOODS),
             "codes": check_choice(self, "codes", CODES),
             "grid": check_pair(self, "grid"),
@@ -333,7 +333,7 @@ class LBPTransformer(NativeTransformer):
     def _describe(self, planes: Planes, settings: dict[str, Any]) -> NDArray[np.float32]:
         return lbp_histograms(planes, **settings)
 
-    def _least_size(self, settings: dict[str, Any]) -> tuple[int, int]:
+    def _minimum_size(self, settings: dict[str, Any]) -> tuple[int, int]:
         rows, columns = settings["grid"]
         return 2 * settings["radius"] + rows, 2 * settings["radius"] + columns
 

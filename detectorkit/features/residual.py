@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.features._native import NativeTransformer, Planes, PlaneSpace, check_planes
+from detectorkit.features._planes import NativeTransformer, Planes, PlaneSpace, check_planes
 from detectorkit.utils.validation import (
     check_argument,
     check_choice,
@@ -409,8 +409,8 @@ class ResidualTransformer(NativeTransformer):
         self.n_jobs = n_jobs
 
     def _settings(self) -> dict[str, Any]:
-        truncation = check_integer(self, "truncation", least=1)
-        order = check_integer(self, "order", least=1)
+        truncation = check_integer(self, "truncation", minimum=1)
+        order = check_integer(self, "order", minimum=1)
         if (2 * truncation + 1) ** order > 100_000:
             raise parameter_error(
                 self, "order", f"smaller: (2 * {truncation} + 1) ** order exceeds 100 000 patterns"
@@ -439,7 +439,7 @@ class ResidualTransformer(NativeTransformer):
             parts.append(np.sqrt(shares) if settings["root"] else shares)
         return np.concatenate(parts, axis=1)
 
-    def _least_size(self, settings: dict[str, Any]) -> tuple[int, int]:
+    def _minimum_size(self, settings: dict[str, Any]) -> tuple[int, int]:
         runs = settings["cooccurrences"]
         longest = max(ORDERS[residual] for residual in runs["residuals"])
         sides = {"cooccurrences": runs["order"] + longest, "npr": 2, "peaks": PERIOD + 1}

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.features._native import as_levels
+from detectorkit.features._planes import as_levels
 
 __all__ = ["Masks", "check_mask", "skin_mask"]
 

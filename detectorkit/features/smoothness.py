@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from detectorkit.features._native import (
+from detectorkit.features._planes import (
     NativeTransformer,
     Planes,
     PlaneSpace,
@@ -21,7 +21,7 @@ from detectorkit.features._native import (
 )
 from detectorkit.features.glcm import ANGLES, PROPERTIES, are_distinct_integers, glcm_properties
 from detectorkit.features.skin import Masks, check_mask, skin_mask
-from detectorkit.images import Preprocessing
+from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.utils.validation import check_choice, parameter_error
 
 __all__ = ["SmoothnessTransformer", "smoothness_statistics"]
@@ -135,7 +135,7 @@ _WINDOW_SIZES: Final = f"one or more different odd whole numbers from 3 to {LARG
 
 
 def _are_window_sizes(values: Any) -> bool:
-    is_good = are_distinct_integers(values, least=3, most=LARGEST_WINDOW)
+    is_good = are_distinct_integers(values, minimum=3, most=LARGEST_WINDOW)
     return is_good and all(size % 2 for size in values)
 
 
@@ -397,7 +397,7 @@ class SmoothnessTransformer(NativeTransformer):
             raise parameter_error(self, "window_sizes", _WINDOW_SIZES)
         distances: Any = self.glcm_distances
         is_empty = isinstance(distances, tuple | list) and not distances
-        if not is_empty and not are_distinct_integers(distances, least=1):
+        if not is_empty and not are_distinct_integers(distances, minimum=1):
             expected = "different whole numbers of at least 1, or an empty tuple"
             raise parameter_error(self, "glcm_distances", expected)
         return {"window_sizes": self.window_sizes, "distances": distances}
@@ -424,7 +424,7 @@ class SmoothnessTransformer(NativeTransformer):
             masks.append(skin[:, ::step, ::step][:, : planes.shape[1], : planes.shape[2]])
         return self._compute_planes(split, batch.shape, masks)
 
-    def _least_size(self, settings: dict[str, Any]) -> tuple[int, int]:
+    def _minimum_size(self, settings: dict[str, Any]) -> tuple[int, int]:
         side = max([_least_side(settings["window_sizes"]), *(d + 1 for d in settings["distances"])])
         return side, side
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import rfft2
 
-from detectorkit.features._native import NativeTransformer, Planes, PlaneSpace, check_planes
+from detectorkit.features._planes import NativeTransformer, Planes, PlaneSpace, check_planes
 from detectorkit.utils.validation import check_integer
 
 __all__ = ["RadialSpectrumTransformer", "radial_spectrum"]
@@ -293,14 +293,14 @@ class RadialSpectrumTransformer(NativeTransformer):
 
     def _settings(self) -> dict[str, Any]:
         return {
-            "n_rings": check_integer(self, "n_rings", least=2),
-            "n_angles": check_integer(self, "n_angles", least=0),
+            "n_rings": check_integer(self, "n_rings", minimum=2),
+            "n_angles": check_integer(self, "n_angles", minimum=0),
         }
 
     def _describe(self, planes: Planes, settings: dict[str, Any]) -> NDArray[np.float32]:
         return radial_spectrum(planes, **settings)
 
-    def _least_size(self, settings: dict[str, Any]) -> tuple[int, int]:  # noqa: ARG002
+    def _minimum_size(self, settings: dict[str, Any]) -> tuple[int, int]:  # noqa: ARG002
         return LEAST_SIZE
 
     def _plane_names(self, settings: dict[str, Any]) -> list[str]:

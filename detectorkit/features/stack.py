@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.base import ImageTransformer
-from detectorkit.decoding import ColorSpace, convert_color, resize_image
 from detectorkit.exceptions import ModelFileError
-from detectorkit.features._native import NativeTransformer, as_levels
+from detectorkit.features._planes import NativeTransformer, as_levels
 from detectorkit.features.block_dct import BlockDCTTransformer
 from detectorkit.features.hog import HoGTransformer
 from detectorkit.features.lbp import LBPTransformer
 from detectorkit.features.residual import ResidualTransformer
 from detectorkit.features.smoothness import SmoothnessTransformer
 from detectorkit.features.spectrum import RadialSpectrumTransformer
+from detectorkit.images.preprocessing import ColorSpace, convert_color, resize_image
 
 __all__ = ["FAMILIES", "FeatureStack"]
 

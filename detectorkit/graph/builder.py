@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import compose, helper, inliner, numpy_helper
 
 from detectorkit._version import __version__
-from detectorkit.graph.calibration import Calibration, SigmoidCalibration
+from detectorkit.calibration.maps import Calibration, SigmoidCalibration
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 
 __all__ = ["GraphBuilder", "expose_tensors", "revise_model"]

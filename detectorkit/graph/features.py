@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from detectorkit.detectors._heads import BoostingHead, LinearHead
 from detectorkit.features.block_dct import BLOCK, OFFSET, frequency_basis
 from detectorkit.features.lbp import STEPS, code_numbers, tile_map
 from detectorkit.graph.builder import GraphBuilder
 from detectorkit.graph.hog import add_hog
 from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.trees import add_trees
+from detectorkit.heads.stacked import BoostingHead, LinearHead
 
 if TYPE_CHECKING:
     import onnx
@@ -52,7 +52,7 @@ def forensic_graph(
         if head.components is not None and head.offset is not None:
             features = graph.add("MatMul", features, graph.constant(head.components))
             features = graph.add("Add", features, graph.constant(head.offset))
-        score = add_trees(graph, features, head.machine)
+        score = add_trees(graph, features, head.clf)
         graph.add("Identity", score, name="score")
         graph.calibrate("score", record.calibration)
     return graph.to_model(record, n_features=None if from_pixels else n_features)

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.decoding import ColorSpace
-from detectorkit.images import Preprocessing
+from detectorkit.images.preprocessing import ColorSpace, Preprocessing
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NetworkInput"]
 
@@ -33,7 +32,7 @@ class NetworkInput:
         Colours of the image; grey has one channel.
     n_crops : int or None, default=None
         None resizes whole images to `image_size`; a number takes so many crops at native
-        resolution, whose scores are averaged: see `detectorkit.images.cut_crops`.
+        resolution, whose scores are averaged: see `detectorkit.images.crops.cut_crops`.
 
     Examples
     --------

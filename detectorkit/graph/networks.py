@@ -8,18 +8,17 @@ from typing import Any, Final, Literal
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, version_converter
 
+from detectorkit.calibration.maps import SigmoidCalibration
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.builder import GraphBuilder
-from detectorkit.graph.calibration import SigmoidCalibration
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.runner import make_session
+from detectorkit.heads.mlp import DenseLayer
 
 __all__ = [
-    "DenseLayer",
     "Output",
     "add_network",
     "adopt_classifier",
@@ -28,8 +27,6 @@ __all__ = [
 ]
 
 Output = Literal["auto", "logit", "logits", "probability", "probabilities"]
-DenseLayer = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Weights of shape (n_inputs, n_outputs) and offsets."""
 
 _OLDEST_OPSET: Final = 13  # the nodes added here are written for it
 _TARGET_OPSET: Final = 17

@@ -58,7 +58,7 @@ def quantize_model(content: bytes, how: Quantization, pixels: NDArray[np.uint8])
     Weights have 7 bits and a scale for each channel: on processors without VNNI, sums of 8-bit
     products overflow. Scaling in front of the network and the score behind it stay floats.
     """
-    from onnxruntime.quantization import (  # noqa: PLC0415 - late: it imports much
+    from onnxruntime.quantization import (
         CalibrationMethod,
         QuantType,
         quantize_dynamic,

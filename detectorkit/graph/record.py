@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from detectorkit._version import __version__
-from detectorkit.decoding import COLOR_SPACES
+from detectorkit.calibration.maps import Calibration, calibration_from_record
 from detectorkit.exceptions import ModelFileError
-from detectorkit.graph.calibration import Calibration, calibration_from_record
-from detectorkit.images import Preprocessing
+from detectorkit.images.preprocessing import COLOR_SPACES, Preprocessing
 
 __all__ = ["RECORD_KEY", "ModelRecord"]
 

@@ -18,13 +18,9 @@ from numpy.typing import NDArray
 
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
-from detectorkit.images import (
-    ImageSequence,
-    as_levels,
-    concatenate_batches,
-    iter_slices,
-    map_batches,
-)
+from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
+from detectorkit.images.levels import as_levels
+from detectorkit.images.sequence import ImageSequence
 
 __all__ = ["GraphRunner", "make_session", "threads_of_run"]
 
@@ -77,7 +73,7 @@ class GraphRunner:
         self._lock = threading.Lock()
         self._stack: Any = None  # what computes features, where the graph begins with these
         if session.get_inputs()[0].name == "features":
-            from detectorkit.features.stack import FeatureStack  # noqa: PLC0415 - few graphs need it
+            from detectorkit.features.stack import FeatureStack
 
             self._stack = FeatureStack.from_record(self.record.features)
         elif self.record.preprocessing.image_size is None:
@@ -194,7 +190,7 @@ def threads_of_run(n_images: int, n_jobs: int | None) -> int:
     nobody_says_more = n_jobs is None and "joblib" not in sys.modules  # no `parallel_config`
     if n_images > _NETWORK_BATCH or nobody_says_more:
         return 1
-    from joblib import effective_n_jobs  # noqa: PLC0415 - late: joblib costs import time
+    from joblib import effective_n_jobs
 
     n_threads: int = effective_n_jobs(n_jobs)
     return n_threads
@@ -202,7 +198,7 @@ def threads_of_run(n_images: int, n_jobs: int | None) -> int:
 
 def _with_float_pixels(content: bytes) -> bytes:
     """Let a graph take floats, for rows of numbers that are no levels any more."""
-    from onnx import TensorProto, load_model_from_string  # noqa: PLC0415 - costs import time
+    from onnx import TensorProto, load_model_from_string
 
     model = load_model_from_string(content)
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
@@ -232,7 +228,7 @@ def make_session(content: bytes, name: str, *, n_threads: int = 1) -> Any:
     ModelFileError
         If it is no ONNX model, or onnxruntime cannot run it.
     """
-    import onnxruntime  # noqa: PLC0415 - late: it costs import time
+    import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what is wrong is said by the exception

@@ -24,7 +24,7 @@ _COLUMNS = (
 )
 
 
-def add_trees(graph: GraphBuilder, features: str, machine: Any) -> str:
+def add_trees(graph: GraphBuilder, features: str, clf: Any) -> str:
     """Add a fitted `HistGradientBoostingClassifier` of two classes.
 
     Parameters
@@ -33,7 +33,7 @@ def add_trees(graph: GraphBuilder, features: str, machine: Any) -> str:
         Where to.
     features : str
         Name of the features, of shape (n, n_features), float32.
-    machine : HistGradientBoostingClassifier
+    clf : HistGradientBoostingClassifier
         Of numerical features.
 
     Returns
@@ -48,7 +48,7 @@ def add_trees(graph: GraphBuilder, features: str, machine: Any) -> str:
     """
     columns: dict[str, list[Any]] = {key: [] for key in _COLUMNS}
     leaves: dict[str, list[Any]] = {key: [] for key in ("treeids", "nodeids", "ids", "weights")}
-    for tree, (predictor,) in enumerate(machine._predictors):  # noqa: SLF001 - no public way
+    for tree, (predictor,) in enumerate(clf._predictors):  # noqa: SLF001 - no public way
         for index, node in enumerate(predictor.nodes):
             is_leaf = bool(node["is_leaf"])
             threshold = 0.0 if is_leaf else _round_down(node["num_threshold"])
@@ -67,7 +67,7 @@ def add_trees(graph: GraphBuilder, features: str, machine: Any) -> str:
         features,
         domain="ai.onnx.ml",
         n_targets=1,
-        base_values=[float(np.ravel(machine._baseline_prediction)[0])],  # noqa: SLF001 - as above
+        base_values=[float(np.ravel(clf._baseline_prediction)[0])],  # noqa: SLF001 - as above
         **attributes,
     )
     return graph.add("Squeeze", scores, graph.constant(np.array([1])))

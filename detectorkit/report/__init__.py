@@ -2,7 +2,8 @@
 
 from detectorkit.report.curves import Curve, draw_curves
 from detectorkit.report.page import Page
-from detectorkit.report.report import Report, check_report_path, hash_files, make_report
+from detectorkit.report.report import Report, check_report_path, make_report
+from detectorkit.utils.files import hash_files
 
 __all__ = [
     "Curve",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from detectorkit.report.data import ReportData
 from detectorkit.report.page import Page
 from detectorkit.report.sections import (
     add_audit,
@@ -23,20 +23,17 @@ from detectorkit.report.sections import (
 )
 from detectorkit.report.words import INTENDED_USE, MACRO, join_names, trained_on
 
-if TYPE_CHECKING:
-    from detectorkit.report.report import Report
-
 __all__ = ["fill_card"]
 
 
-def fill_card(page: Page, report: Report) -> None:
+def fill_card(page: Page, report: ReportData) -> None:
     """Put the parts on a page under the headings that hubs of models expect.
 
     Parameters
     ----------
     page : Page
         The page, empty so far.
-    report : Report
+    report : ReportData
         What is to be said.
     """
     _add_model_details(page, report)
@@ -64,7 +61,7 @@ def fill_card(page: Page, report: Report) -> None:
     add_record(page, report, 2)
 
 
-def _add_model_details(page: Page, report: Report) -> None:
+def _add_model_details(page: Page, report: ReportData) -> None:
     """Say what the model is."""
     page.heading("Model details")
     record = report.record
@@ -88,7 +85,7 @@ def _add_model_details(page: Page, report: Report) -> None:
     )
 
 
-def _add_training(page: Page, report: Report) -> None:
+def _add_training(page: Page, report: ReportData) -> None:
     """Say what the model was trained on."""
     page.heading("Training data")
     page.paragraph(trained_on(report.training))
@@ -101,7 +98,7 @@ def _add_training(page: Page, report: Report) -> None:
         page.table(["setting", "value"], rows)
 
 
-def _add_evaluation_data(page: Page, report: Report) -> None:
+def _add_evaluation_data(page: Page, report: ReportData) -> None:
     """Say what the model was measured on."""
     evaluation = report.evaluation
     page.heading("Evaluation data")
@@ -113,7 +110,7 @@ def _add_evaluation_data(page: Page, report: Report) -> None:
         page.paragraph(f"sha256 of the data: {report.hashes['data']}")
 
 
-def _add_metric_meanings(page: Page, report: Report) -> None:
+def _add_metric_meanings(page: Page, report: ReportData) -> None:
     """Say how to read the figures."""
     confidence = 100 * report.evaluation.confidence
     page.paragraph(

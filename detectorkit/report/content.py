@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from detectorkit.evaluation.measure import Evaluation
+from detectorkit.evaluation.evaluate import Evaluation
+from detectorkit.report.data import ReportData
 from detectorkit.report.familiarity import training_names
 from detectorkit.report.histogram import count_scores
 from detectorkit.report.words import describe_inverted
-
-if TYPE_CHECKING:
-    from detectorkit.report.report import Report
 
 __all__ = ["SCHEMA", "report_to_dict"]
 
@@ -20,12 +18,12 @@ SCHEMA: Final = "detectorkit-report/1"
 """What the content says of itself; the number rises when a program must read it differently."""
 
 
-def report_to_dict(report: Report) -> dict[str, Any]:
+def report_to_dict(report: ReportData) -> dict[str, Any]:
     """Give a report in a form that JSON can hold.
 
     Parameters
     ----------
-    report : Report
+    report : ReportData
         The report.
 
     Returns
@@ -63,7 +61,7 @@ def report_to_dict(report: Report) -> dict[str, Any]:
     return _without_nan(content)
 
 
-def _figures(report: Report) -> dict[str, Any]:
+def _figures(report: ReportData) -> dict[str, Any]:
     figures = report.evaluation.to_dict()
     for row, origin in zip(figures["origins"], report.evaluation.origins, strict=True):
         row["training"] = report.status[int(origin.is_generator), origin.name]

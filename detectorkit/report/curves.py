@@ -22,7 +22,7 @@ from sklearn.metrics import (
     RocCurveDisplay,
 )
 
-from detectorkit.evaluation.measure import Evaluation
+from detectorkit.evaluation.evaluate import Evaluation
 from detectorkit.utils.text import printable
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def check_matplotlib() -> None:
         If matplotlib is missing; it names the extra that brings it.
     """
     try:
-        import matplotlib as mpl  # noqa: F401, PLC0415 - it is optional
+        import matplotlib as mpl  # noqa: F401 - it is optional
     except ImportError as error:
         raise ImportError(
             "detectorkit.report: curves are drawn by matplotlib, which is not installed. "
@@ -113,7 +113,7 @@ def draw_curves(evaluation: Evaluation) -> list[Curve]:
     --------
     >>> import numpy as np
     >>> from detectorkit.report.curves import draw_curves
-    >>> from detectorkit.evaluation.measure import Evaluation
+    >>> from detectorkit.evaluation.evaluate import Evaluation
     >>> y, scores = np.array([0, 0, 1, 1]), np.array([-2.0, 1.0, 0.5, 3.0])
     >>> evaluation = Evaluation(y, scores, 0.0, None, np.array(["a", "a", "b", "b"]))
     >>> [curve.name for curve in draw_curves(evaluation)]
@@ -253,8 +253,8 @@ def _draw(
     draw: Callable[[Evaluation, Axes], None], evaluation: Evaluation, name: str, alt: str
 ) -> str:
     """Draw on a figure that pyplot knows nothing of, whatever style the user has set."""
-    import matplotlib.style  # noqa: PLC0415 - it is optional
-    from matplotlib.figure import Figure  # noqa: PLC0415 - with it
+    import matplotlib.style
+    from matplotlib.figure import Figure
 
     style: list[Any] = ["default", {**_STYLE, "svg.hashsalt": name}]
     with matplotlib.style.context(style), warnings.catch_warnings():

@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.decoding import resize_image
-from detectorkit.evaluation.measure import Evaluation
-from detectorkit.images import ImageSequence, Preprocessing
+from detectorkit.evaluation.evaluate import Evaluation
+from detectorkit.images.preprocessing import Preprocessing, resize_image
+from detectorkit.images.sequence import ImageSequence
 
 __all__ = ["ExampleGroup", "choose_examples"]
 
@@ -150,7 +150,7 @@ def _picture(images: ImageSequence, index: int, explainer: Any) -> NDArray[np.ui
     image: NDArray[np.uint8] = levels.astype(np.uint8)
     if explainer is None:
         return _shrink(image)
-    from detectorkit.saliency.display import overlay_map  # noqa: PLC0415 - few reports have maps
+    from detectorkit.saliency.display import overlay_map
 
     found = explainer.transform(images[index : index + 1])[0]
     beside = _shrink(overlay_map(image, found))

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from detectorkit.evaluation.measure import Evaluation
+from detectorkit.evaluation.evaluate import Evaluation
 
 __all__ = [
     "IN_TRAINING",

@@ -12,16 +12,16 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit._version import __version__
-from detectorkit.encoding import encode_image
-from detectorkit.evaluation.estimates import Estimate
+from detectorkit.images.encoding import encode_image
+from detectorkit.metrics.estimates import Estimate
 from detectorkit.report.histogram import histogram_svg
+from detectorkit.utils.files import write_whole
 from detectorkit.utils.text import (
     printable_lines,
     to_html_text,
@@ -29,9 +29,10 @@ from detectorkit.utils.text import (
     to_markdown_text,
 )
 
-__all__ = ["Page", "describe_interval", "describe_value", "write_whole"]
+__all__ = ["Page", "describe_interval", "describe_value"]
 
 ParagraphKind = Literal["plain", "lead", "warning"]
+
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -71,11 +72,18 @@ svg { display: block; width: 100%; height: auto; }
 }
 footer { margin-top: 2.5rem; font-size: .8rem; }
 """
+
+
 # Even if some text were taken for markup, nothing could run or be fetched.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
+
 _LONG = 30  # cells with more characters than this may be broken into lines
+
+
 _INTERVAL = re.compile(r"(?<=\d) to (?=-?\d)")
+
+
 _SMALL = 64  # pictures with fewer pixels a side are shown larger than they are
 
 
@@ -349,25 +357,6 @@ def describe_interval(estimate: Estimate) -> str:
     if np.isnan(estimate.low) or np.isnan(estimate.high):
         return ""
     return f"{estimate.low:.3f} to {estimate.high:.3f}"
-
-
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write text to a file, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        The file; replaced if it exists.
-    text : str
-        Its content.
-    """
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
-    try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(target)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _cell(text: str, tag: str = "td") -> str:

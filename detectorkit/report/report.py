@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from detectorkit._version import __version__
-from detectorkit.evaluation.measure import Evaluation
-from detectorkit.images import check_images
+from detectorkit.evaluation.evaluate import Evaluation
+from detectorkit.images.sequence import check_images
 from detectorkit.report.card import fill_card
 from detectorkit.report.content import report_to_dict
-from detectorkit.report.curves import Curve, draw_curves
-from detectorkit.report.examples import ExampleGroup, choose_examples
-from detectorkit.report.familiarity import self_and_foreign, training_status
-from detectorkit.report.page import Page, write_whole
+from detectorkit.report.data import ReportData
+from detectorkit.report.examples import choose_examples
+from detectorkit.report.page import Page
 from detectorkit.report.sections import fill_page
-from detectorkit.report.words import headline
-from detectorkit.utils.progress import progress_bar
+from detectorkit.utils.files import write_whole
 
 if TYPE_CHECKING:
-    from detectorkit.datasets.auditing.audit import Audit
-    from detectorkit.evaluation.robustness import RobustnessReport
+    from detectorkit.datasets.audit.audit import Audit
+    from detectorkit.evaluation.robustness.report import RobustnessReport
     from detectorkit.graph.record import ModelRecord
 
-__all__ = ["Report", "check_report_path", "hash_files", "make_report"]
+__all__ = ["Report", "check_report_path", "make_report"]
 
 _CARD_HEAD: Final = """---
 library_name: detectorkit
@@ -46,82 +41,11 @@ tags:
 """
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(ReportData):
     """A report, in three forms; `make_report` makes it.
 
-    Attributes
-    ----------
-    title : str
-        Its heading.
-    evaluation : Evaluation
-        Scores of the images, from which all figures follow.
-    record : dict or None
-        What the model says of itself.
-    examples : list of ExampleGroup
-        Images worth a look; may be empty.
-    robustness : RobustnessReport or None
-        What changes to the files do to the verdicts.
-    audit : Audit or None
-        Whether the files alone would give the answer away.
-    hashes : dict of str to str
-        The sha256 of "model" and of "data", where known.
-    command : str or None
-        With which it was made.
-    notes : tuple of str
-        Further paragraphs.
-    date : str
-        When it was made, in UTC.
-    versions : dict of str to str
-        Of what it was made with.
+    Its attributes are those of `ReportData`.
     """
-
-    title: str
-    evaluation: Evaluation
-    record: dict[str, Any] | None
-    examples: list[ExampleGroup] = field(repr=False)
-    robustness: RobustnessReport | None
-    audit: Audit | None
-    hashes: dict[str, str]
-    command: str | None
-    notes: tuple[str, ...]
-    date: str
-    versions: dict[str, str]
-
-    @cached_property
-    def headline(self) -> str:
-        """What was measured and what came out, in a few sentences."""
-        return headline(self.evaluation)
-
-    @property
-    def training(self) -> Mapping[str, Any] | None:
-        """What the record says of the training."""
-        return None if self.record is None else self.record["training"]
-
-    @cached_property
-    def status(self) -> dict[tuple[int, str], str]:
-        """Whether the model was trained on an origin, by its class and name."""
-        return {
-            (int(row.is_generator), row.name): training_status(
-                self.training, row.name, int(row.is_generator)
-            )
-            for row in self.evaluation.origins
-        }
-
-    @cached_property
-    def parts(self) -> dict[str, Evaluation]:
-        """The evaluation of "self" and that of "foreign" images, where there are both."""
-        return self_and_foreign(self.evaluation, self.training)
-
-    @cached_property
-    def curves(self) -> list[Curve]:
-        """Charts; empty with images of one class only."""
-        return draw_curves(self.evaluation)
-
-    @property
-    def has_both_classes(self) -> bool:
-        """Whether there are both photographs and generated images."""
-        return len(np.unique(self.evaluation.y_true)) == 2
 
     def to_html(self) -> str:
         """Give the report as one self-contained HTML page.
@@ -263,7 +187,7 @@ def make_report(
     --------
     >>> from detectorkit import HoGSVMDetector
     >>> from detectorkit.datasets import make_upsampling_images
-    >>> from detectorkit.evaluation.measure import evaluate
+    >>> from detectorkit.evaluation.evaluate import evaluate
     >>> from detectorkit.report import make_report
     >>> data = make_upsampling_images(n_samples=80, random_state=0)
     >>> detector = HoGSVMDetector(random_state=0).fit(data.data[:40], data.target[:40])
@@ -294,37 +218,6 @@ def make_report(
         date=moment.strftime("%Y-%m-%d %H:%M:%S UTC"),
         versions=_versions(),
     )
-
-
-def hash_files(paths: Sequence[str | os.PathLike[str]], *, progress: bool = False) -> str:
-    """Give one sha256 for a set of files, whatever their names and order.
-
-    Parameters
-    ----------
-    paths : sequence of str or Path
-        The files.
-    progress : bool, default=False
-        Whether to show a progress bar on standard error.
-
-    Returns
-    -------
-    sha256 : str
-        That of the sorted sha256 of the files in hexadecimal, one a line. For one file it is not
-        the sha256 of that file.
-
-    Raises
-    ------
-    OSError
-        If a file cannot be read.
-    """
-    digests = []
-    with progress_bar("Hashing files", len(paths), show=progress) as advance:
-        for path in paths:
-            with Path(path).open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-            advance(1)
-    lines = "".join(f"{digest}\n" for digest in sorted(digests))
-    return hashlib.sha256(lines.encode("ascii")).hexdigest()
 
 
 def check_report_path(path: str | os.PathLike[str]) -> Path:
@@ -359,9 +252,9 @@ def check_report_path(path: str | os.PathLike[str]) -> Path:
 
 
 def _versions() -> dict[str, str]:
-    import cv2  # noqa: PLC0415 - only its version is asked
-    import onnxruntime  # noqa: PLC0415 - late: it costs import time
-    import sklearn  # noqa: PLC0415 - only its version is asked
+    import cv2
+    import onnxruntime
+    import sklearn
 
     return {
         "detectorkit": __version__,

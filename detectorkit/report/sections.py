@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from detectorkit.evaluation.estimates import Estimate
-from detectorkit.evaluation.measure import PREVALENCES, Evaluation
-from detectorkit.evaluation.origins import OriginFigures
+from detectorkit.evaluation.evaluate import PREVALENCES, Evaluation
+from detectorkit.evaluation.origins import OriginMetrics
+from detectorkit.metrics.estimates import Estimate
+from detectorkit.report.data import ReportData
 from detectorkit.report.familiarity import (
     IN_TRAINING,
     NOT_IN_TRAINING,
@@ -28,9 +29,6 @@ from detectorkit.report.words import (
     trained_on,
 )
 
-if TYPE_CHECKING:
-    from detectorkit.report.report import Report
-
 __all__ = ["fill_page"]
 
 _COMPARED = (
@@ -42,14 +40,14 @@ _COMPARED = (
 )
 
 
-def fill_page(page: Page, report: Report) -> None:
+def fill_page(page: Page, report: ReportData) -> None:
     """Put the parts on a page, the most important first.
 
     Parameters
     ----------
     page : Page
         The page, empty so far.
-    report : Report
+    report : ReportData
         What is to be said.
     """
     add_headline(page, report)
@@ -70,7 +68,7 @@ def fill_page(page: Page, report: Report) -> None:
         add(page, report, 2)
 
 
-def add_headline(page: Page, report: Report) -> None:
+def add_headline(page: Page, report: ReportData) -> None:
     """Say in plain words what was measured and what came out."""
     page.paragraph(report.headline, "lead")
     page.paragraph(trained_on(report.training))
@@ -79,14 +77,14 @@ def add_headline(page: Page, report: Report) -> None:
         page.paragraph(inverted, "warning")
 
 
-def add_warnings(page: Page, report: Report) -> None:
+def add_warnings(page: Page, report: ReportData) -> None:
     """Say what the figures do not say."""
     page.paragraph(WARNING, "warning")
     for note in report.notes:
         page.paragraph(note)
 
 
-def add_known_and_unknown(page: Page, report: Report, level: int) -> None:
+def add_known_and_unknown(page: Page, report: ReportData, level: int) -> None:
     """Set what was in training beside what was not."""
     page.heading("What was in training, and what was not", level)
     kinds = [
@@ -117,7 +115,7 @@ def add_known_and_unknown(page: Page, report: Report, level: int) -> None:
     )
 
 
-def _names_of(report: Report, label: int, kind: str) -> str:
+def _names_of(report: ReportData, label: int, kind: str) -> str:
     names = [name for (of, name), status in report.status.items() if of == label and status == kind]
     return ", ".join(named(names)) or ("(no name given)" if names else "none")
 
@@ -137,7 +135,7 @@ def _compare(evaluations: Sequence[Evaluation]) -> list[list[str]]:
     ]
 
 
-def add_figures(page: Page, report: Report, level: int) -> None:
+def add_figures(page: Page, report: ReportData, level: int) -> None:
     """Give the metrics, each with what it means."""
     evaluation = report.evaluation
     page.heading("Figures", level)
@@ -163,7 +161,7 @@ def add_metrics(page: Page, figures: Mapping[str, Estimate], confidence: float) 
     )
 
 
-def add_origins(page: Page, report: Report, level: int) -> None:
+def add_origins(page: Page, report: ReportData, level: int) -> None:
     """Give the figures of every source and generator."""
     evaluation = report.evaluation
     page.heading("By source and generator", level)
@@ -182,7 +180,7 @@ def add_origins(page: Page, report: Report, level: int) -> None:
         page.paragraph(f"Mean area over the generators: {evaluation.mean_roc_auc:.3f}.")
 
 
-def _origin_row(row: OriginFigures, status: str) -> list[str]:
+def _origin_row(row: OriginMetrics, status: str) -> list[str]:
     has_area = not np.isnan(row.roc_auc.value)
     return [
         row.name,
@@ -195,7 +193,7 @@ def _origin_row(row: OriginFigures, status: str) -> list[str]:
     ]
 
 
-def add_probabilities(page: Page, report: Report, level: int) -> None:
+def add_probabilities(page: Page, report: ReportData, level: int) -> None:
     """Say whether probabilities mean what they say, and what an alarm is worth."""
     evaluation = report.evaluation
     page.heading("Probabilities", level)
@@ -235,7 +233,7 @@ def _prevalence_row(prevalence: float, precision: Estimate) -> list[str]:
     return [f"{100 * prevalence:g} %", describe_estimate(precision), false]
 
 
-def add_curves(page: Page, report: Report, level: int) -> None:
+def add_curves(page: Page, report: ReportData, level: int) -> None:
     """Draw the curves."""
     page.heading("Curves", level)
     if not report.curves:
@@ -244,14 +242,14 @@ def add_curves(page: Page, report: Report, level: int) -> None:
         page.figure(curve.svg, curve.caption)
 
 
-def add_scores(page: Page, report: Report, level: int) -> None:
+def add_scores(page: Page, report: ReportData, level: int) -> None:
     """Draw how the scores are spread."""
     evaluation = report.evaluation
     page.heading("Scores", level)
     page.score_histogram(evaluation.scores, evaluation.y_true, evaluation.threshold)
 
 
-def add_examples(page: Page, report: Report, level: int) -> None:
+def add_examples(page: Page, report: ReportData, level: int) -> None:
     """Show images that are worth a look."""
     if not report.examples:
         return
@@ -269,7 +267,7 @@ def add_examples(page: Page, report: Report, level: int) -> None:
             )
 
 
-def add_robustness(page: Page, report: Report, level: int) -> None:
+def add_robustness(page: Page, report: ReportData, level: int) -> None:
     """Say what changes to the files do to the verdicts."""
     robustness = report.robustness
     if robustness is None:
@@ -312,7 +310,7 @@ def _signed(value: float) -> str:
     return "not defined" if np.isnan(value) else f"{value:+.2f}"
 
 
-def add_audit(page: Page, report: Report, level: int) -> None:
+def add_audit(page: Page, report: ReportData, level: int) -> None:
     """Say whether the files alone would give the answer away."""
     audit = report.audit
     if audit is None:
@@ -330,7 +328,7 @@ def add_audit(page: Page, report: Report, level: int) -> None:
     )
 
 
-def add_provenance(page: Page, report: Report, level: int) -> None:
+def add_provenance(page: Page, report: ReportData, level: int) -> None:
     """Say how the report was made."""
     page.heading("How this was made", level)
     rows = [["date", report.date], *([key, value] for key, value in report.versions.items())]
@@ -344,7 +342,7 @@ def add_provenance(page: Page, report: Report, level: int) -> None:
         page.code(report.command, "sh")
 
 
-def add_record(page: Page, report: Report, level: int) -> None:
+def add_record(page: Page, report: ReportData, level: int) -> None:
     """Give the model's own record."""
     if report.record is not None:
         page.heading("The model's own record", level)

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from detectorkit.evaluation.estimates import Estimate
-from detectorkit.evaluation.measure import Evaluation
-from detectorkit.evaluation.origins import OriginFigures
+from detectorkit.evaluation.evaluate import Evaluation
+from detectorkit.evaluation.origins import OriginMetrics
+from detectorkit.metrics.estimates import Estimate
 from detectorkit.report.familiarity import named, training_names
 from detectorkit.report.page import describe_interval, describe_value
 
@@ -147,7 +147,7 @@ def headline(evaluation: Evaluation) -> str:
 
 
 def _from(
-    n: int, what: str, whence: str, origins: Sequence[OriginFigures], *, is_generator: bool
+    n: int, what: str, whence: str, origins: Sequence[OriginMetrics], *, is_generator: bool
 ) -> str:
     names = named(row.name for row in origins if row.is_generator == is_generator)
     text = _count(n, what)
@@ -184,12 +184,12 @@ def describe_estimate(estimate: Estimate) -> str:
     return describe_value(estimate) + (f" ({interval})" if interval else "")
 
 
-def describe_inverted(origins: Sequence[OriginFigures]) -> str:
+def describe_inverted(origins: Sequence[OriginMetrics]) -> str:
     """Say of which generators the images look more real than photographs do.
 
     Parameters
     ----------
-    origins : sequence of OriginFigures
+    origins : sequence of OriginMetrics
         Of all sources and generators.
 
     Returns
@@ -214,7 +214,7 @@ def describe_inverted(origins: Sequence[OriginFigures]) -> str:
     return " ".join(sentences)
 
 
-def _join_areas(rows: Sequence[OriginFigures]) -> str:
+def _join_areas(rows: Sequence[OriginMetrics]) -> str:
     return join_names([f"{row.name} {describe_estimate(row.roc_auc)}" for row in rows])
 
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from detectorkit.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from detectorkit.saliency.attention_rollout import AttentionRollout
     from detectorkit.saliency.display import SaliencyDisplay
     from detectorkit.saliency.factorization import DeepFeatureFactorization
-    from detectorkit.saliency.faithfulness import (
-        deletion_insertion,
-        max_sensitivity,
-        pointing_game,
-        randomization_check,
-    )
-    from detectorkit.saliency.grad_cam import AttentionRollout, GradCAM
+    from detectorkit.saliency.grad_cam import GradCAM
     from detectorkit.saliency.gradient import GradientSaliency
     from detectorkit.saliency.integrated_gradients import IntegratedGradients
+    from detectorkit.saliency.metrics.deletion import deletion_insertion
+    from detectorkit.saliency.metrics.pointing_game import pointing_game
+    from detectorkit.saliency.metrics.randomization import randomization_check
+    from detectorkit.saliency.metrics.sensitivity import max_sensitivity
     from detectorkit.saliency.occlusion import OcclusionSaliency
     from detectorkit.saliency.smooth_grad import SmoothGrad
     from detectorkit.saliency.statistics import gradient_statistics
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "AttentionRollout": "detectorkit.saliency.grad_cam",
+    "AttentionRollout": "detectorkit.saliency.attention_rollout",
     "DeepFeatureFactorization": "detectorkit.saliency.factorization",
     "GradCAM": "detectorkit.saliency.grad_cam",
     "GradientSaliency": "detectorkit.saliency.gradient",
@@ -46,19 +46,11 @@ _HOME_OF = {
     "OcclusionSaliency": "detectorkit.saliency.occlusion",
     "SaliencyDisplay": "detectorkit.saliency.display",
     "SmoothGrad": "detectorkit.saliency.smooth_grad",
-    "deletion_insertion": "detectorkit.saliency.faithfulness",
+    "deletion_insertion": "detectorkit.saliency.metrics.deletion",
     "gradient_statistics": "detectorkit.saliency.statistics",
-    "max_sensitivity": "detectorkit.saliency.faithfulness",
-    "pointing_game": "detectorkit.saliency.faithfulness",
-    "randomization_check": "detectorkit.saliency.faithfulness",
+    "max_sensitivity": "detectorkit.saliency.metrics.sensitivity",
+    "pointing_game": "detectorkit.saliency.metrics.pointing_game",
+    "randomization_check": "detectorkit.saliency.metrics.randomization",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'detectorkit.saliency' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME_OF[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.runner import make_session
-from detectorkit.images import ImageSequence, iter_slices
+from detectorkit.images.batches import iter_slices
+from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import read_pixels, record_of
 from detectorkit.saliency._score import content_of
 
@@ -113,7 +114,7 @@ def layer_run(
     ValueError
         If it has no such layer; the message names those that it has.
     """
-    from joblib import effective_n_jobs  # noqa: PLC0415 - late: it costs import time
+    from joblib import effective_n_jobs
 
     name = type(detector).__name__
     return _make(content_of(detector), layer, effective_n_jobs(n_jobs), name, caller)
@@ -136,7 +137,7 @@ def channel_maps(content: bytes, name: str) -> dict[str, tuple[int, int, int]]:
         Channels, height and width of each tensor that has more than one row and column, in the
         order of computation.
     """
-    from detectorkit.graph.gradients import tensor_shapes  # noqa: PLC0415 - imports onnx
+    from detectorkit.graph.gradients import tensor_shapes
 
     return {
         tensor: (shape[0], shape[1], shape[2])
@@ -147,9 +148,9 @@ def channel_maps(content: bytes, name: str) -> dict[str, tuple[int, int, int]]:
 
 @lru_cache(maxsize=8)
 def _make(content: bytes, layer: str | None, n_threads: int, name: str, caller: str) -> LayerRun:
-    import onnx  # noqa: PLC0415 - late: it costs import time
+    import onnx
 
-    from detectorkit.graph.builder import expose_tensors  # noqa: PLC0415 - imports onnx
+    from detectorkit.graph.builder import expose_tensors
 
     shapes = channel_maps(content, name)
     model = onnx.load_model_from_string(content)

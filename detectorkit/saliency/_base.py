@@ -14,16 +14,21 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted, c
 
 from detectorkit.base import _EstimatorBase
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
-from detectorkit.images import (
-    ImageSequence,
-    Preprocessing,
-    as_levels,
-    check_images,
-    crop_places,
-)
+from detectorkit.images.crops import crop_places
+from detectorkit.images.levels import as_levels
+from detectorkit.images.preprocessing import Preprocessing
+from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.utils.progress import track
 
-__all__ = ["Map", "Saliency", "bring_back", "label_codes", "place_back", "read_pixels", "record_of"]
+__all__ = [
+    "Map",
+    "Saliency",
+    "label_codes",
+    "place_back",
+    "read_pixels",
+    "record_of",
+    "resize_to_image",
+]
 
 Map = NDArray[np.float32]
 
@@ -185,7 +190,9 @@ def label_codes(
     return is_generated
 
 
-def bring_back(found: Map, images: ImageSequence, index: int, preprocessing: Preprocessing) -> Map:
+def resize_to_image(
+    found: Map, images: ImageSequence, index: int, preprocessing: Preprocessing
+) -> Map:
     """Bring the map of an image, or those of its crops, back to the image's shape.
 
     Parameters

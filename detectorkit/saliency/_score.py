@@ -13,7 +13,8 @@ from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.gradients import gradient_graph
 from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.runner import make_session
-from detectorkit.images import ImageSequence, iter_slices
+from detectorkit.images.batches import iter_slices
+from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import read_pixels, record_of
 
 __all__ = ["ScoreGradient", "content_of", "score_gradient"]
@@ -136,7 +137,7 @@ def score_gradient(
     ModelFileError
         If it is no graph from pixels to a score, or has an operator without a gradient.
     """
-    from joblib import effective_n_jobs  # noqa: PLC0415 - late: it costs import time
+    from joblib import effective_n_jobs
 
     name = type(detector).__name__
     return _make(content_of(detector), wrt, effective_n_jobs(n_jobs), name)

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.images import Preprocessing, check_images
+from detectorkit.images.preprocessing import Preprocessing
+from detectorkit.images.sequence import check_images
 from detectorkit.saliency._base import Map
 from detectorkit.utils.extras import require_extra
 
@@ -182,7 +183,7 @@ class SaliencyDisplay:
             If matplotlib is not installed; it names the extra.
         """
         require_extra("plot", "matplotlib", caller="SaliencyDisplay.plot")
-        from matplotlib import pyplot as plt  # noqa: PLC0415 - an extra
+        from matplotlib import pyplot as plt
 
         n = len(self.images)
         self.figure_ = figure or plt.figure(figsize=(5, 2.6 * n), layout="constrained")

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.validation import check_is_fitted
 
 from detectorkit.base import _EstimatorBase
-from detectorkit.images import ImageSequence, check_images
+from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.saliency._activations import LayerRun, layer_run
 from detectorkit.saliency._base import Map, label_codes, place_back
 from detectorkit.utils.progress import track
@@ -191,10 +191,10 @@ class DeepFeatureFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin
         name = type(self).__name__
         images = check_images(X, caller=name)
         factorizer = NMF(
-            check_integer(self, "n_concepts", least=1),
+            check_integer(self, "n_concepts", minimum=1),
             init="nndsvda",
-            max_iter=check_integer(self, "max_iter", least=1),
-            random_state=check_integer(self, "random_state", least=0),
+            max_iter=check_integer(self, "max_iter", minimum=1),
+            random_state=check_integer(self, "random_state", minimum=0),
         )
         codes = None
         if y is not None:

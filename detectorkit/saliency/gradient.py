@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from detectorkit.images import ImageSequence, check_images
-from detectorkit.saliency._base import Map, Saliency, bring_back, label_codes
+from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.saliency._base import Map, Saliency, label_codes, resize_to_image
 from detectorkit.saliency._score import score_gradient
 
 __all__ = ["GradientSaliency", "magnitude"]
@@ -108,7 +108,7 @@ class GradientSaliency(Saliency):
                 found = found.sum(axis=3) if found.ndim == 4 else found
             else:
                 found = magnitude(gradient)
-            return bring_back(found, images, index, run.record.preprocessing)
+            return resize_to_image(found, images, index, run.record.preprocessing)
 
         return explain
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from detectorkit.images import ImageSequence, check_images
-from detectorkit.saliency._base import Map, Saliency, bring_back
+from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.saliency._base import Map, Saliency, resize_to_image
 from detectorkit.saliency._score import ScoreGradient, score_gradient
 from detectorkit.utils.validation import check_choice, check_integer
 
@@ -100,7 +100,7 @@ class IntegratedGradients(Saliency):
                     ConvergenceWarning,
                     stacklevel=4,
                 )
-            return bring_back(shares, images, index, run.record.preprocessing)
+            return resize_to_image(shares, images, index, run.record.preprocessing)
 
         return explain
 
@@ -124,7 +124,7 @@ class IntegratedGradients(Saliency):
         return np.array([self._attribute(run, images, index)[1] for index in range(len(images))])
 
     def _check(self) -> None:
-        check_integer(self, "n_steps", least=1)
+        check_integer(self, "n_steps", minimum=1)
         check_choice(self, "baseline", ("blur", "black", "mean"))
 
     def _attribute(

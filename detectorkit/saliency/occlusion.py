@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from detectorkit.images import Image, ImageSequence, Preprocessing
+from detectorkit.images.preprocessing import Image, Preprocessing
+from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import Map, Saliency
 from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
 from detectorkit.utils.validation import check_choice, check_integer, check_pair, parameter_error
@@ -53,7 +54,7 @@ class OcclusionSaliency(Saliency):
     See Also
     --------
     GradientSaliency : For detectors that are graphs; one pass forth and back an image.
-    detectorkit.saliency.faithfulness.deletion_insertion : Tests a map in a similar way.
+    detectorkit.saliency.metrics.deletion.deletion_insertion : Tests a map in a similar way.
 
     Notes
     -----
@@ -109,7 +110,7 @@ class OcclusionSaliency(Saliency):
         if self.window_shape is not None:
             self._check_strides(check_pair(self, "window_shape"))  # before anything is scored
         replacement = check_choice(self, "replacement", tuple(REPLACEMENTS))
-        batch_size = check_integer(self, "batch_size", least=1)
+        batch_size = check_integer(self, "batch_size", minimum=1)
 
         def score(batch: NDArray[Any]) -> NDArray[np.float64]:
             return score_batch(self.detector, batch)

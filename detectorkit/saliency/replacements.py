@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.decoding import decode_image
-from detectorkit.encoding import encode_image
-from detectorkit.images import Image, as_levels
+from detectorkit.images.decoding import decode_image
+from detectorkit.images.encoding import encode_image
+from detectorkit.images.levels import as_levels
+from detectorkit.images.preprocessing import Image
 
 __all__ = [
     "REPLACEMENTS",
@@ -155,7 +156,7 @@ def from_levels(levels: NDArray[Any], like: Image) -> Image:
     Returns
     -------
     pixels : ndarray
-        Rounded to uint8, or float32 from 0 to 1: the inverse of `detectorkit.images.as_levels`.
+        Rounded to uint8, or float32 from 0 to 1: the inverse of `as_levels`.
     """
     levels = np.clip(levels, 0, 255)
     if like.dtype == np.uint8:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from detectorkit.images import ImageSequence
-from detectorkit.saliency._base import Map, Saliency, bring_back
+from detectorkit.images.sequence import ImageSequence
+from detectorkit.saliency._base import Map, Saliency, resize_to_image
 from detectorkit.saliency._score import score_gradient
 from detectorkit.saliency.gradient import magnitude
 from detectorkit.utils.validation import check_integer, check_real
@@ -82,9 +82,9 @@ class SmoothGrad(Saliency):
         self.verbose = verbose
 
     def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
-        n_samples = check_integer(self, "n_samples", least=1)
+        n_samples = check_integer(self, "n_samples", minimum=1)
         level = check_real(self, "noise_level", above=0)
-        seed = check_integer(self, "random_state", least=0)
+        seed = check_integer(self, "random_state", minimum=0)
         run = score_gradient(self.detector, n_jobs=self.n_jobs)
 
         def explain(index: int) -> Map:
@@ -95,7 +95,7 @@ class SmoothGrad(Saliency):
             for _ in range(n_samples):
                 noise = random.standard_normal(pixels.shape, np.float32) * np.float32(deviation)
                 total += run.run(pixels + noise, "gradient")[0]
-            return bring_back(
+            return resize_to_image(
                 magnitude(total / np.float32(n_samples)), images, index, run.record.preprocessing
             )
 

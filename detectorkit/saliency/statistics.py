@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 from sklearn.utils.validation import check_is_fitted
 
-from detectorkit.decoding import convert_color
-from detectorkit.evaluation.estimates import Estimate
 from detectorkit.features.skin import check_mask
-from detectorkit.images import Preprocessing, check_images, iter_slices
+from detectorkit.images.batches import iter_slices
+from detectorkit.images.preprocessing import Preprocessing, convert_color
+from detectorkit.images.sequence import check_images
+from detectorkit.metrics.estimates import Estimate
 from detectorkit.saliency._activations import check_whole_images
 from detectorkit.saliency._base import label_codes
 from detectorkit.saliency._score import score_gradient
@@ -177,7 +178,7 @@ class GradientStatistics:
         check_argument(caller, "kind", kind, ("distribution", "regions"))
         require_extra("plot", "matplotlib", caller=caller)
         if ax is None:
-            from matplotlib import pyplot as plt  # noqa: PLC0415 - it is optional
+            from matplotlib import pyplot as plt
 
             ax = plt.subplots()[1]
         if kind == "distribution":

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from detectorkit.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from detectorkit.training.augmentation import Augmentation
@@ -17,12 +18,4 @@ _HOME_OF = {
     "make_pairs": "detectorkit.training.pairs",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'detectorkit.training' has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOME_OF[name]), name)
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy_names(__name__, _HOME_OF)

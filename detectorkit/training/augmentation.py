@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.decoding import decode_image
-from detectorkit.encoding import encode_image
-from detectorkit.images import enlarge_to_cover
+from detectorkit.images.crops import enlarge_to_cover
+from detectorkit.images.decoding import decode_image
+from detectorkit.images.encoding import encode_image
 
 __all__ = ["Augmentation"]
 
@@ -43,7 +43,7 @@ class Augmentation:
         Its standard deviation, in pixels.
     noise : float, default=0.15
         Probability of Gaussian noise.
-    deviation : float, default=4.0
+    noise_std : float, default=4.0
         The largest standard deviation of the noise, in levels of 0 to 255.
     jpeg : float, default=0.5
         Probability of a JPEG encode.
@@ -68,7 +68,7 @@ class Augmentation:
     blur: float = 0.15
     sigma: tuple[float, float] = (0.3, 1.2)
     noise: float = 0.15
-    deviation: float = 4.0
+    noise_std: float = 4.0
     jpeg: float = 0.5
     quality: tuple[int, int] = (60, 95)
 
@@ -100,7 +100,7 @@ class Augmentation:
             changed = cv2.GaussianBlur(changed, (0, 0), random.uniform(*self.sigma))
         if random.random() < self.noise:
             noise = random.standard_normal(changed.shape, np.float32)
-            noise *= random.uniform(0, self.deviation)
+            noise *= random.uniform(0, self.noise_std)
             changed = np.clip(np.rint(changed + noise), 0, 255).astype(np.uint8)
         if random.random() < self.jpeg:
             quality = int(random.integers(*self.quality, endpoint=True))

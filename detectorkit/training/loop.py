@@ -23,7 +23,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.images import ImageSequence, Preprocessing, as_levels, iter_slices
+from detectorkit.images.batches import iter_slices
+from detectorkit.images.levels import as_levels
+from detectorkit.images.preprocessing import Preprocessing
+from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.training.networks import HeadedNetwork
 from detectorkit.utils.progress import progress_bar, report_epoch

@@ -399,7 +399,7 @@ def load_weights(network: nn.Module, path: Path, *, ignored: tuple[str, ...] = (
         If it cannot be read.
     """
     if path.suffix == ".safetensors":
-        from safetensors.torch import load_file  # noqa: PLC0415 - only for such files
+        from safetensors.torch import load_file
 
         state = load_file(path)
     else:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detectorkit.images import ImageSequence, check_images
+from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.utils.progress import track
 
 __all__ = ["Pairs", "TinyAutoencoder", "make_pairs"]
@@ -100,7 +100,7 @@ class TinyAutoencoder:
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, device: str = "cpu") -> None:
-        from safetensors.torch import load_file  # noqa: PLC0415 - of the same extra
+        from safetensors.torch import load_file
 
         self.device = device
         self._parts = []

@@ -110,7 +110,7 @@ def parametrize_with_image_checks(
     decorator : pytest.MarkDecorator
         For a test with the arguments `estimator` and `check`.
     """
-    import pytest  # noqa: PLC0415 - only tests have it
+    import pytest
 
     cases = []
     for estimator in estimators:
@@ -392,7 +392,7 @@ def check_lengths(estimator: Any) -> None:
 
 def check_onnx_round_trip(estimator: Any) -> None:
     """Give the same from the saved ONNX file, threshold included."""
-    from detectorkit import load_detector  # noqa: PLC0415 - it imports the base class of this
+    from detectorkit.detectors import load_detector
 
     images = _data().images
     fitted = _fitted(estimator)
@@ -437,7 +437,7 @@ def _assert_close(actual: NDArray[Any], expected: NDArray[Any]) -> None:
 
 
 def _import_or_none(name: str) -> Any:
-    import importlib  # noqa: PLC0415 - only these checks need it
+    import importlib
 
     try:
         return importlib.import_module(name)

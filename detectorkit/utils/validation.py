@@ -122,7 +122,7 @@ def check_real(
     return float(value)
 
 
-def check_integer(estimator: Any, name: str, *, least: int) -> int:
+def check_integer(estimator: Any, name: str, *, minimum: int) -> int:
     """Check that a parameter is a whole number of a least size.
 
     Parameters
@@ -131,7 +131,7 @@ def check_integer(estimator: Any, name: str, *, least: int) -> int:
         The estimator that has the parameter.
     name : str
         The name of the parameter.
-    least : int
+    minimum : int
         The least value allowed.
 
     Returns
@@ -146,8 +146,8 @@ def check_integer(estimator: Any, name: str, *, least: int) -> int:
     """
     value: Any = getattr(estimator, name)
     is_whole = isinstance(value, Integral) and value is not True and value is not False
-    if not is_whole or value < least:
-        raise parameter_error(estimator, name, f"a whole number of at least {least}")
+    if not is_whole or value < minimum:
+        raise parameter_error(estimator, name, f"a whole number of at least {minimum}")
     return int(value)
 
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from detectorkit import BackboneDetector, BackboneNotFoundError, load_detector
 from detectorkit.backbones import embed_images, find_backbone, write_backbone
 from detectorkit.detectors import backbone as module
-from detectorkit.images import check_images
+from detectorkit.images.sequence import check_images
 
 SETTINGS = {"bottleneck": 4, "max_epochs": 20, "learning_rate": 0.02, "random_state": 0}
 
@@ -39,15 +39,15 @@ def dataset():
 @pytest.fixture
 def heads(monkeypatch):
     """The heads that are trained, as they were before they became part of a graph."""
-    from detectorkit.detectors import _network_head
+    from detectorkit.heads import mlp
 
-    trained, fit = [], _network_head.fit_network_head
+    trained, fit = [], mlp.fit_network_head
 
     def remember(*arguments):
         trained.append(fit(*arguments))
         return trained[-1]
 
-    monkeypatch.setattr(_network_head, "fit_network_head", remember)
+    monkeypatch.setattr(mlp, "fit_network_head", remember)
     return trained
 
 

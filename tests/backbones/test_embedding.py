@@ -9,8 +9,8 @@ from detectorkit import ImageReadError
 from detectorkit.backbones import EmbeddingCache, embed_images, find_backbone, write_backbone
 from detectorkit.backbones import embedding as module
 from detectorkit.backbones.embedding import cache_name, key_of
-from detectorkit.decoding import resize_image
-from detectorkit.images import check_images
+from detectorkit.images.preprocessing import resize_image
+from detectorkit.images.sequence import check_images
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 from detectorkit import BackboneDetector, BackboneNotFoundError, ModelFileError, load_detector
 from detectorkit.backbones import REGISTRY, embed_images, find_backbone, read_backbone
 from detectorkit.backbones.exporting import export_checkpoint, load_torch_backbone
-from detectorkit.images import check_images
+from detectorkit.images.sequence import check_images
 
 PREPROCESSOR = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.5, 0.6, 0.7]}
 

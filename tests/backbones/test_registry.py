@@ -11,7 +11,7 @@ from detectorkit.backbones import (
     read_backbone,
     write_backbone,
 )
-from detectorkit.backbones.registry import installed_backbones
+from detectorkit.backbones.store import installed_backbones
 from detectorkit.graph.inputs import NetworkInput
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from detectorkit.cli import main
 from detectorkit.datasets import load_images
-from detectorkit.encoding import encode_image
+from detectorkit.images.encoding import encode_image
 
 
 @pytest.fixture

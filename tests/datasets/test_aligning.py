@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from detectorkit.datasets import load_images
 from detectorkit.datasets.aligning import align, align_image
-from detectorkit.datasets.auditing.file_facts import read_file_facts
-from detectorkit.decoding import load_image
+from detectorkit.datasets.audit.file_facts import read_file_facts
 from detectorkit.exceptions import ImageReadError
+from detectorkit.images.decoding import load_image
 
 
 def treat(image, treatment, side=160, quality=85):

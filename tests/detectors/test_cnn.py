@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 pytest.importorskip("torch")
 
 from detectorkit import CNNDetector, ResNetDetector, load_detector
-from detectorkit.images import cut_crops
+from detectorkit.images.crops import cut_crops
 from detectorkit.training import Augmentation
 
 pytestmark = pytest.mark.usefixtures("fast_export")

@@ -6,13 +6,13 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
 from detectorkit import ForensicDetector, load_detector
-from detectorkit.detectors._heads import fit_head
 from detectorkit.features import (
     BlockDCTTransformer,
     HoGTransformer,
     LBPTransformer,
     ResidualTransformer,
 )
+from detectorkit.heads.stacked import fit_head
 
 SMALL = ["residual", "block_dct"]
 

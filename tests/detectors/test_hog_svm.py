@@ -9,9 +9,9 @@ from sklearn.svm import SVC
 from detectorkit import HoGSVMDetector
 from detectorkit.datasets import make_upsampling_images
 from detectorkit.detectors import hog_svm
-from detectorkit.detectors._linear_svm import _best_intercept
-from detectorkit.evaluation import fit_slope
+from detectorkit.evaluation import fit_platt_slope
 from detectorkit.features import HoGTransformer
+from detectorkit.heads.linear_svm import _best_intercept
 
 
 def features(images):
@@ -22,18 +22,18 @@ def features(images):
 def test_gram_finds_the_solution_of_svc(upsampled, C):
     X, y = upsampled.data, upsampled.target
     detector = HoGSVMDetector(C=C).fit(X[:80], y[:80])
-    machine = SVC(kernel="linear", C=C, tol=1e-5).fit(features(X[:80]), y[:80])
-    expected = machine.decision_function(features(X))
+    clf = SVC(kernel="linear", C=C, tol=1e-5).fit(features(X[:80]), y[:80])
+    expected = clf.decision_function(features(X))
     assert_allclose(detector.decision_function(X), expected, rtol=0, atol=1e-3)
-    assert_allclose(detector.coef_, machine.coef_, atol=1e-3)
+    assert_allclose(detector.coef_, clf.coef_, atol=1e-3)
 
 
 def test_weights_and_class_weights_are_those_of_svc(upsampled):
     X, y = upsampled.data, upsampled.target
     weight = np.random.default_rng(0).uniform(0.1, 3, len(y))
     detector = HoGSVMDetector(C=0.01, class_weight={0: 1, 1: 4}).fit(X, y, sample_weight=weight)
-    machine = SVC(kernel="linear", C=0.01, class_weight={0: 1, 1: 4}, tol=1e-5)
-    expected = machine.fit(features(X), y, weight).decision_function(features(X))
+    clf = SVC(kernel="linear", C=0.01, class_weight={0: 1, 1: 4}, tol=1e-5)
+    expected = clf.fit(features(X), y, weight).decision_function(features(X))
     assert_allclose(detector.decision_function(X), expected, rtol=0, atol=1e-3)
 
 
@@ -59,7 +59,7 @@ def test_balanced_weights_shift_towards_the_rare_class(upsampled):
 
 
 def test_stream_comes_near_the_exact_solution(upsampled, monkeypatch):
-    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 50_000)
+    monkeypatch.setattr("detectorkit.heads.linear_svm._STREAM_UPDATES", 50_000)
     X, y = upsampled.data, upsampled.target
     exact = HoGSVMDetector(C=0.001, random_state=0).fit(X, y).decision_function(X)
     streamed = HoGSVMDetector(C=0.001, solver="stream", random_state=0).fit(X, y)
@@ -87,7 +87,7 @@ def test_the_intercept_of_stream_minimises_the_hinge_loss(n, weighted, seed):
 
 def test_verbose_shows_progress_and_silence_is_the_default(upsampled, capsys, monkeypatch):
     monkeypatch.setattr("detectorkit.utils.progress._PATIENCE", -1)
-    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 500)
+    monkeypatch.setattr("detectorkit.heads.linear_svm._STREAM_UPDATES", 500)
     HoGSVMDetector(solver="stream").fit(upsampled.data, upsampled.target)
     assert capsys.readouterr().err == ""
     HoGSVMDetector(solver="stream", verbose=True).fit(upsampled.data, upsampled.target)
@@ -98,7 +98,7 @@ def test_verbose_shows_progress_and_silence_is_the_default(upsampled, capsys, mo
 
 def test_auto_streams_where_the_gram_matrix_is_too_large(upsampled, monkeypatch):
     monkeypatch.setattr(hog_svm, "GRAM_LIMIT", 50)
-    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 500)
+    monkeypatch.setattr("detectorkit.heads.linear_svm._STREAM_UPDATES", 500)
     for n, solver in ((50, "gram"), (60, "stream")):
         detector = HoGSVMDetector().fit(upsampled.data[:n], upsampled.target[:n])
         assert detector.training_summary_["solver"] == solver
@@ -106,7 +106,7 @@ def test_auto_streams_where_the_gram_matrix_is_too_large(upsampled, monkeypatch)
 
 def test_stream_leaves_no_files_behind(upsampled, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 500)
+    monkeypatch.setattr("detectorkit.heads.linear_svm._STREAM_UPDATES", 500)
     HoGSVMDetector(solver="stream").fit(upsampled.data, upsampled.target)
     with pytest.raises(OSError, match="image 3"):
         HoGSVMDetector(solver="stream").fit([*_paths(upsampled, tmp_path), "no.png"], [0, 1, 0, 1])
@@ -130,7 +130,7 @@ def test_probabilities_are_calibrated_on_held_out_images():
     probabilities = detector.predict_proba(new.data)[:, 1]
     assert np.mean((probabilities - new.target) ** 2) < 0.2  # 0.25 is "don't know"
     # The scores of the training images are better; a slope fitted on them is too sure.
-    naive = fit_slope(detector.decision_function(known.data), known.target)
+    naive = fit_platt_slope(detector.decision_function(known.data), known.target)
     assert naive > 1.2 * detector.calibration_.slope
 
 
@@ -153,7 +153,7 @@ def test_a_class_of_one_group_is_not_held_out(upsampled):
 
 @pytest.mark.parametrize("n", [2, 6, 12])
 def test_stream_takes_very_few_images(upsampled, monkeypatch, n):
-    monkeypatch.setattr("detectorkit.detectors._linear_svm._STREAM_UPDATES", 500)
+    monkeypatch.setattr("detectorkit.heads.linear_svm._STREAM_UPDATES", 500)
     detector = HoGSVMDetector(solver="stream", random_state=0)
     detector.fit(upsampled.data[:n], upsampled.target[:n])
     assert np.isfinite(detector.predict_proba(upsampled.data)).all()

@@ -15,7 +15,7 @@ from detectorkit.evaluation import (
     SigmoidCalibration,
     calibrate,
     fit_calibration,
-    fit_slope,
+    fit_platt_slope,
 )
 
 
@@ -32,21 +32,21 @@ def test_fit_slope_finds_the_slope_that_made_the_labels(slope):
     random = np.random.default_rng(0)
     scores = random.normal(size=20_000) / slope
     y = (random.random(20_000) < 1 / (1 + np.exp(-slope * scores))).astype(int)
-    assert fit_slope(scores, y) == pytest.approx(slope, rel=0.05)
+    assert fit_platt_slope(scores, y) == pytest.approx(slope, rel=0.05)
 
 
 def test_fit_slope_counts_weights_as_copies():
     scores, y = np.array([-2.0, -1, 1, 2, 0.5]), np.array([0, 1, 0, 1, 0])
     weight = np.array([3, 1, 2, 4, 1])
     copies = np.repeat(np.arange(5), weight)
-    assert fit_slope(scores, y, weight) == pytest.approx(
-        fit_slope(scores[copies], y[copies]), rel=1e-4
+    assert fit_platt_slope(scores, y, weight) == pytest.approx(
+        fit_platt_slope(scores[copies], y[copies]), rel=1e-4
     )
 
 
 def test_fit_slope_never_turns_the_order_around():
-    assert fit_slope(np.array([2.0, 1, -1, -2]), np.array([0, 0, 1, 1])) > 0
-    assert fit_slope(np.zeros(4), np.array([0, 0, 1, 1])) > 0
+    assert fit_platt_slope(np.array([2.0, 1, -1, -2]), np.array([0, 0, 1, 1])) > 0
+    assert fit_platt_slope(np.zeros(4), np.array([0, 0, 1, 1])) > 0
 
 
 @pytest.mark.parametrize(("slope", "offset"), [(1.0, 0.0), (0.3, -4.0), (20.0, 3.0)])

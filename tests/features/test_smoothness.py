@@ -395,13 +395,13 @@ def test_wrong_parameters_are_named(name, value):
 
 @pytest.mark.parametrize("region", ["image", "skin"])
 def test_too_small_images_are_refused(region):
-    for parameters, least in [
+    for parameters, minimum in [
         ({}, 9),
         ({"window_sizes": (3,)}, 7),
         ({"glcm_distances": (12,)}, 13),
         ({"color_space": "ycbcr"}, 18),
     ]:
         transformer = SmoothnessTransformer(region=region, **parameters)
-        assert transformer.fit_transform(make((1, least, least, 3))).shape[0] == 1
-        with pytest.raises(ValueError, match=f"size of at least {least} x {least}"):
-            transformer.fit(make((1, least - 1, least, 3)))
+        assert transformer.fit_transform(make((1, minimum, minimum, 3))).shape[0] == 1
+        with pytest.raises(ValueError, match=f"size of at least {minimum} x {minimum}"):
+            transformer.fit(make((1, minimum - 1, minimum, 3)))

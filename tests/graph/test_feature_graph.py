@@ -6,9 +6,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 from detectorkit import ForensicDetector, OnnxDetector
-from detectorkit.decoding import convert_color, resize_image
 from detectorkit.exceptions import ModelFileError
 from detectorkit.features import BlockDCTTransformer, HoGTransformer, LBPTransformer
+from detectorkit.images.preprocessing import convert_color, resize_image
 
 
 def run(model, name, values):

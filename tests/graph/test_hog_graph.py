@@ -8,8 +8,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 from detectorkit import HoGSVMDetector
-from detectorkit.decoding import resize_image
-from detectorkit.images import check_images
+from detectorkit.images.preprocessing import resize_image
+from detectorkit.images.sequence import check_images
 
 
 def run(model, pixels):
@@ -89,7 +89,7 @@ def test_on_real_faces_graph_and_detector_agree(real_faces):
     paths, y = real_faces
     detector = HoGSVMDetector(random_state=0).fit(paths[::2], y[::2])
     images = check_images(paths)
-    from detectorkit.images import Preprocessing
+    from detectorkit.images.preprocessing import Preprocessing
 
     pixels = np.concatenate(list(images.read_stacked(Preprocessing((128, 128), "gray"))))
     _, probability = run(detector.to_onnx(), pixels)

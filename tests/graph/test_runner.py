@@ -15,7 +15,7 @@ from detectorkit.graph import runner as module
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.networks import adopt_classifier
 from detectorkit.graph.runner import GraphRunner, threads_of_run
-from detectorkit.images import check_images
+from detectorkit.images.sequence import check_images
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_score
 
-from detectorkit.evaluation.measure import Evaluation
+from detectorkit.evaluation.evaluate import Evaluation
 from detectorkit.report.curves import MAX_GENERATORS, draw_curves
 
 NAMES = ["a", "b<c>&", "$x_1$", "_d", "line\nbreak", 'quo"te', "naïve 日本", "x" * 60]

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from detectorkit.evaluation import binary_metrics
-from detectorkit.evaluation.estimates import Estimate
+from detectorkit.metrics.estimates import Estimate
 from detectorkit.report.histogram import count_scores
-from detectorkit.report.page import Page, write_whole
+from detectorkit.report.page import Page
+from detectorkit.utils.files import write_whole
 from detectorkit.utils.text import printable, to_html_text, to_markdown_text
 
 

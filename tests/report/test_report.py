@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
-from detectorkit.evaluation.calibration import SigmoidCalibration
-from detectorkit.evaluation.measure import Evaluation
-from detectorkit.evaluation.robustness import RobustnessReport
+from detectorkit.calibration.maps import SigmoidCalibration
+from detectorkit.evaluation.evaluate import Evaluation
+from detectorkit.evaluation.robustness.report import RobustnessReport
 from detectorkit.graph.record import ModelRecord
-from detectorkit.images import Preprocessing
+from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.report import check_report_path, hash_files, make_report
 from detectorkit.utils.text import printable
 

@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 torch = pytest.importorskip("torch")
 
-from detectorkit.graph.calibration import SigmoidCalibration
+from detectorkit.calibration.maps import SigmoidCalibration
 from detectorkit.graph.gradients import gradient_graph
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.networks import network_graph

@@ -9,7 +9,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from detectorkit import HoGSVMDetector
 from detectorkit.features import HoGTransformer
-from detectorkit.images import check_images
+from detectorkit.images.sequence import check_images
 from detectorkit.saliency.occlusion import OcclusionSaliency, read_as_given
 from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
 

@@ -58,7 +58,7 @@ def test_each_change_changes_a_little_and_keeps_the_form(image, name):
 
 def test_limits_of_the_changes_are_kept(image):
     cut = image[:24, :32]
-    assert_array_equal(change(cut, noise=1, deviation=0), cut)
+    assert_array_equal(change(cut, noise=1, noise_std=0), cut)
     assert_array_equal(change(cut, geometric=1, rotation=0, scale=(1, 1)), cut)
     assert_array_equal(change(cut, resample=1, smallest=1), cut)
     errors = [

@@ -7,10 +7,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 torch = pytest.importorskip("torch")
 
 from detectorkit import CNNDetector
-from detectorkit.base import Training
+from detectorkit.base import FitInputs
 from detectorkit.detectors._trained import balanced_chances, split_validation
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.images import check_images, cut_crops
+from detectorkit.images.crops import cut_crops
+from detectorkit.images.sequence import check_images
 from detectorkit.training import Augmentation
 from detectorkit.training.loop import Schedule, TrainingSet, fit_network, score_images
 from detectorkit.training.networks import ModifiedCNN, ResNet18, attach_head
@@ -268,7 +269,7 @@ def test_the_seed_says_all(data):
 
 
 def training(codes, groups=None):
-    return Training(
+    return FitInputs(
         check_images(np.zeros((len(codes), 4, 4), np.uint8)), [0, 1], codes, None, groups
     )
 

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 torch = pytest.importorskip("torch")
 
 from detectorkit.backbones import REGISTRY
-from detectorkit.decoding import resize_image
+from detectorkit.images.preprocessing import resize_image
 from detectorkit.training.networks import (
     EfficientNetLite0,
     ModifiedCNN,

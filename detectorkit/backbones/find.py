@@ -1,0 +1,71 @@
+"""Find a backbone by its name or path; export it where the extra "train" brings its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from detectorkit.backbones.registry import how_to_get
+from detectorkit.backbones.store import Backbone
+
+if TYPE_CHECKING:
+    pass
+import os
+from pathlib import Path
+
+from detectorkit.backbones.registry import REGISTRY
+from detectorkit.backbones.store import backbone_folder, read_backbone
+from detectorkit.exceptions import BackboneNotFoundError
+from detectorkit.graph.inputs import NetworkInput
+
+__all__ = ["find_backbone"]
+
+
+def find_backbone(
+    name: str | os.PathLike[str],
+    network_input: NetworkInput | None = None,
+    *,
+    image_size: tuple[int, int] | None = None,
+) -> Backbone:
+    """Find an installed backbone by its name, or by a path.
+
+    Parameters
+    ----------
+    name : str or Path
+        A name of `REGISTRY`, another name that was given at export, or the path of an ONNX file.
+    network_input : NetworkInput, default=None
+        How images are prepared. None takes what the file says.
+    image_size : tuple of (int, int), default=None
+        Height and width of the images; None takes what the file says. Another one can be had of
+        backbones whose weights come with the extra "train".
+
+    Returns
+    -------
+    backbone : Backbone
+        Read from its file.
+
+    Raises
+    ------
+    BackboneNotFoundError
+        If it is not installed; the message says how it can be.
+    ModelFileError
+        If its file is no backbone.
+    """
+    as_path, known = Path(name), os.fspath(name)
+    is_file = as_path.suffix == ".onnx" and as_path.exists()
+    entry = REGISTRY.get(known)
+    if entry is not None and image_size not in {None, entry.network_input.image_size}:
+        known = "{}-{}x{}".format(known, *image_size)
+    path = as_path if is_file else backbone_folder() / f"{known}.onnx"
+    if not path.exists():
+        if entry is None or not entry.comes_with_extra:
+            raise BackboneNotFoundError(known, how_to_get(os.fspath(name), image_size))
+        from detectorkit.backbones.exporting import export_checkpoint
+
+        path = export_checkpoint(entry.name, image_size=image_size)
+    backbone = read_backbone(path, network_input)
+    if image_size not in {None, backbone.network_input.image_size}:
+        raise ValueError(
+            f"The backbone {os.fspath(name)!r} takes images of "
+            f"{backbone.network_input.image_size}, not {image_size}. Leave image_size=None."
+        )
+    return backbone

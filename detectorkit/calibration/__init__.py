@@ -1,0 +1,1 @@
+"""The maps from scores to probabilities: what they are, and how they are fitted."""

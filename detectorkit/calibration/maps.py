@@ -1,0 +1,154 @@
+"""The maps from scores to probabilities that a model can hold, in its record and in its graph.
+
+Both rise with the score, so they change what a score is called and never the ranking. How they
+are fitted is in `detectorkit.calibration.fit`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Calibration", "IsotonicCalibration", "SigmoidCalibration", "calibration_from_record"]
+
+_BEYOND = float(np.finfo(np.float32).max)  # above all scores, and JSON can hold it
+
+
+@dataclass(frozen=True)
+class SigmoidCalibration:
+    """The probability of "generated" as ``1 / (1 + exp(-slope * (score - offset)))``.
+
+    Attributes
+    ----------
+    slope : float
+        How fast the probability rises; positive.
+    offset : float, default=0.0
+        The score whose probability is one half.
+    """
+
+    slope: float
+    offset: float = 0.0
+
+    @property
+    def threshold(self) -> float:
+        """The score above which the probability is above one half."""
+        return self.offset
+
+    def predict(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Turn scores into probabilities.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples,)
+            What `decision_function` gives.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples,)
+            Those of "generated".
+        """
+        # As scipy's `expit`, which would cost import time; it never overflows either.
+        logits = self.slope * (scores - self.offset)
+        small = np.exp(-np.abs(logits))
+        probabilities: NDArray[np.float64] = np.where(logits >= 0, 1, small) / (1 + small)
+        return probabilities
+
+    def to_record(self) -> dict[str, Any]:
+        """Give the form that is saved with a model.
+
+        Returns
+        -------
+        record : dict
+            For JSON.
+        """
+        return {"method": "sigmoid", "slope": self.slope, "offset": self.offset}
+
+
+@dataclass(frozen=True)
+class IsotonicCalibration:
+    """The probability of "generated" as straight lines between points.
+
+    Attributes
+    ----------
+    scores : tuple of float
+        Where the points lie; rising.
+    probabilities : tuple of float
+        The probability at each; not falling. Beyond the ends it stays as it is.
+    """
+
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+    @property
+    def threshold(self) -> float:
+        """The score above which the probability is above one half; beyond all if it never is."""
+        above = np.asarray(self.probabilities) > 0.5
+        if above.all() or not above.any():
+            return -_BEYOND if above.all() else _BEYOND
+        # From the last point at or below one half, on the line to the next one.
+        k = int(np.argmax(above)) - 1
+        (x0, x1), (p0, p1) = self.scores[k : k + 2], self.probabilities[k : k + 2]
+        return float(x0 + (0.5 - p0) / (p1 - p0) * (x1 - x0))
+
+    def predict(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Turn scores into probabilities.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_samples,)
+            What `decision_function` gives.
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n_samples,)
+            Those of "generated".
+        """
+        return np.interp(scores, self.scores, self.probabilities)
+
+    def to_record(self) -> dict[str, Any]:
+        """Give the form that is saved with a model.
+
+        Returns
+        -------
+        record : dict
+            For JSON.
+        """
+        return {
+            "method": "isotonic",
+            "scores": list(self.scores),
+            "probabilities": list(self.probabilities),
+        }
+
+
+Calibration = SigmoidCalibration | IsotonicCalibration
+
+
+def calibration_from_record(record: dict[str, Any]) -> Calibration:
+    """Read a map.
+
+    Parameters
+    ----------
+    record : dict
+        What `to_record` gave.
+
+    Returns
+    -------
+    calibration : SigmoidCalibration or IsotonicCalibration
+        The map.
+
+    Raises
+    ------
+    KeyError
+        If it is something else.
+    """
+    if record["method"] == "isotonic":
+        x, p = (np.asarray(record[key], np.float64) for key in ("scores", "probabilities"))
+        if len(x) == len(p) > 0 and (np.diff(x) > 0).all() and (np.diff(p) >= 0).all():
+            return IsotonicCalibration(tuple(x.tolist()), tuple(p.tolist()))
+        raise KeyError("rising scores with their probabilities")
+    if record["method"] != "sigmoid":
+        raise KeyError(record["method"])
+    return SigmoidCalibration(float(record["slope"]), float(record.get("offset", 0.0)))

@@ -1,0 +1,301 @@
+"""Find out whether format, size or compression alone would give the answer away."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_consistent_length
+
+from detectorkit.datasets.audit.findings import Finding, Severity, judge_auc, judge_copies
+from detectorkit.datasets.audit.groups import Copies, FileGroup, describe_groups, find_copies
+from detectorkit.datasets.audit.metadata_auc import MetadataAuc, metadata_auc
+from detectorkit.datasets.audit.reading import read_audit_files
+from detectorkit.datasets.audit.to_text import audit_to_text
+from detectorkit.metrics.auc import roc_auc_estimate
+from detectorkit.metrics.estimates import Estimate
+from detectorkit.model_selection.duplicates import near_duplicate_groups
+
+__all__ = ["MAX_AUC", "Audit", "audit", "judge_files"]
+
+MAX_AUC = 0.6
+"""What a classifier that sees no pixel may reach before the data fail the audit."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What the files of a data set say apart from their pictures, and a verdict.
+
+    Attributes
+    ----------
+    by_class, by_generator, by_source : tuple of FileGroup
+        What the files are like; empty without that column.
+    copies : dict of str to Copies
+        Pictures of which there are several files: "within_class", "across_classes" and, where
+        a split was given, "across_splits".
+    sharpness : Estimate
+        Area under the ROC curve of the sharpness after alignment; above 0.5 where generated
+        images are sharper.
+    metadata : MetadataAuc
+        Areas of classifiers that see only facts of the files.
+    max_auc : float
+        What was tolerated.
+    findings : tuple of Finding
+        The results with a grade, the gravest first.
+    """
+
+    by_class: tuple[FileGroup, ...]
+    by_generator: tuple[FileGroup, ...]
+    by_source: tuple[FileGroup, ...]
+    copies: dict[str, Copies]
+    sharpness: Estimate
+    metadata: MetadataAuc
+    max_auc: float
+    findings: tuple[Finding, ...]
+
+    @property
+    def verdict(self) -> Severity:
+        """The gravest severity among the findings."""
+        return self.findings[0].severity
+
+    @property
+    def passed(self) -> bool:
+        """Whether no finding is a "fail"; too few images to judge are none."""
+        return self.verdict != "fail"
+
+    def to_text(self) -> str:
+        """Give tables and verdict as plain text.
+
+        Returns
+        -------
+        text : str
+            Several lines, without an end of line at the end.
+        """
+        return audit_to_text(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it in a form that JSON can hold.
+
+        Returns
+        -------
+        content : dict
+            All attributes under their names, and "passed" and "verdict"; None for nan.
+        """
+        content: dict[str, Any] = {"passed": self.passed, "verdict": self.verdict}
+        return content | _to_json(self)
+
+
+def audit(
+    paths: Sequence[str | os.PathLike[str]],
+    y: Any,
+    *,
+    generator: Any = None,
+    source: Any = None,
+    split: Any = None,
+    max_auc: float = MAX_AUC,
+    allow_pairs: bool = False,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+    progress: bool = False,
+) -> Audit:
+    """Look for what would let a detector tell the classes apart without looking at traces.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        The files; they themselves are audited, so arrays will not do.
+    y : array-like of shape (n_samples,)
+        0 for real, 1 for generated.
+    generator, source : array-like of shape (n_samples,), default=None
+        Where each image comes from, for the tables.
+    split : array-like of shape (n_samples,), default=None
+        The part of each image, such as "train" and "test"; "" where it is in none. The same
+        picture in two parts fails the audit.
+    max_auc : float, default=0.6
+        The data fail where the AUC of a classifier that sees only format, size and compression
+        is above this, with the lower end of its interval; 0.5 or more and below 1.
+    allow_pairs : bool, default=False
+        Whether photographs and generated images that were made from them, such as their own
+        reconstructions, are meant to be there. Then the same picture in both classes is a
+        warning; identical files still fail.
+    n_jobs : int, default=None
+        Number of threads; -1 means all processors. The result does not depend on it.
+    random_state : int, RandomState instance or None, default=0
+        Draws folds and classifiers.
+    progress : bool, default=False
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    audit : Audit
+        Tables, figures and a verdict; ``print(audit.to_text())`` shows them.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded; it names the path and its index.
+    ValueError
+        If there are no images of one class, the lengths differ, or `max_auc` has no sense.
+
+    See Also
+    --------
+    align : Gives all files the same format, size and compression.
+    read_audit_files, judge_files : The two halves, for data with broken files.
+
+    Notes
+    -----
+    Photographs and generated images that were collected in different ways can often be told
+    apart by the files alone, and then most of what a detector seems to know is that [1]_. The
+    audit measures how far that goes: by the cross-validated AUC of a classifier that sees only
+    facts of the files, and copies of one picture stay in one fold. Bytes per pixel are kept
+    apart, for they depend on the picture too, and so does sharpness: neither can fail the audit.
+
+    The audit does not see what is in the pictures. Photographs of one place against faces on
+    plain backgrounds pass it.
+
+    References
+    ----------
+    .. [1] Grommelt, P., Weiss, L., Pfreundt, F.-J. and Keuper, J. (2024). Fake or JPEG?
+       Revealing common biases in generated image detection datasets.
+       :doi:`10.48550/arXiv.2403.17608`
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from detectorkit.datasets.audit.audit import audit
+    >>> from detectorkit.images.encoding import encode_image
+    >>> images = np.random.default_rng(0).integers(0, 256, (24, 64, 64, 3), dtype=np.uint8)
+    >>> y = np.arange(24) % 2
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = [Path(folder) / str(number) for number in range(24)]
+    ...     for path, image, label in zip(paths, images, y):
+    ...         _ = path.write_bytes(encode_image(image, "PNG" if label else "JPEG"))
+    ...     result = audit(paths, y)
+    >>> result.passed, result.metadata.container.value
+    (False, 1.0)
+    """
+    _check(paths, y, max_auc)
+    files = read_audit_files(paths, n_jobs=n_jobs, progress=progress)
+    return judge_files(
+        files,
+        paths,
+        y,
+        generator=generator,
+        source=source,
+        split=split,
+        max_auc=max_auc,
+        allow_pairs=allow_pairs,
+        n_jobs=n_jobs,
+        random_state=random_state,
+        progress=progress,
+    )
+
+
+def judge_files(
+    files: NDArray[np.void],
+    paths: Sequence[str | os.PathLike[str]],
+    y: Any,
+    *,
+    generator: Any = None,
+    source: Any = None,
+    split: Any = None,
+    max_auc: float = MAX_AUC,
+    allow_pairs: bool = False,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+    progress: bool = False,
+) -> Audit:
+    """Judge files that have been read; the second half of `audit`.
+
+    Parameters
+    ----------
+    files : ndarray of shape (n_samples,), dtype FILE_DTYPE
+        As `read_audit_files` gives them.
+    paths : sequence of str or Path
+        Their paths, for the examples.
+    y : array-like of shape (n_samples,)
+        As in `audit`.
+    generator, source, split : array-like of shape (n_samples,), default=None
+        As in `audit`.
+    max_auc : float, default=0.6
+        As in `audit`.
+    allow_pairs : bool, default=False
+        As in `audit`.
+    n_jobs : int, default=None
+        As in `audit`.
+    random_state : int, RandomState instance or None, default=0
+        As in `audit`.
+    progress : bool, default=False
+        As in `audit`.
+
+    Returns
+    -------
+    audit : Audit
+        Tables, figures and a verdict.
+
+    Raises
+    ------
+    ValueError
+        If there are no images of one class, the lengths differ, or `max_auc` has no sense.
+    """
+    check_consistent_length(files, *(c for c in (generator, source, split) if c is not None))
+    labels = _check(paths, y, max_auc)
+    seed = int(check_random_state(random_state).randint(2**31 - 1))
+    pictures = near_duplicate_groups(files["picture"])
+    copies = {
+        "within_class": find_copies(paths, files, pictures, labels, across=False),
+        "across_classes": find_copies(paths, files, pictures, labels, across=True),
+    }
+    if split is not None:
+        copies["across_splits"] = find_copies(paths, files, pictures, split, across=True)
+    metadata = metadata_auc(
+        files, labels, pictures, n_jobs=n_jobs, random_state=seed, progress=progress
+    )
+    sharpness = roc_auc_estimate(labels, files["sharpness"])
+    findings = judge_auc(files, labels, metadata, sharpness, max_auc)
+    findings += judge_copies(**copies, allow_pairs=allow_pairs)
+    order = ("fail", "warn", "ok")
+    return Audit(
+        by_class=describe_groups(files, labels),
+        by_generator=() if generator is None else describe_groups(files, labels, generator),
+        by_source=() if source is None else describe_groups(files, labels, source),
+        copies=copies,
+        sharpness=sharpness,
+        metadata=metadata,
+        max_auc=max_auc,
+        findings=tuple(sorted(findings, key=lambda finding: order.index(finding.severity))),
+    )
+
+
+def _check(paths: Sequence[str | os.PathLike[str]], y: Any, max_auc: float) -> NDArray[np.int64]:
+    """Check what can be checked before a file is read; give the labels."""
+    if isinstance(paths, str | os.PathLike):
+        raise TypeError(f"audit: paths is the single path {os.fspath(paths)!r}. Pass a list.")
+    if not 0.5 <= max_auc < 1:
+        raise ValueError(f"audit: max_auc={max_auc!r} must be at least 0.5 and below 1.")
+    check_consistent_length(paths, y)
+    labels = np.asarray(y)
+    if not np.isin(labels, (0, 1)).all():
+        raise ValueError("audit: y must be 0 for real and 1 for generated.")
+    if len(np.unique(labels)) < 2:
+        raise ValueError("audit: y has only one class. Pass photographs and generated images.")
+    return labels.astype(np.int64)
+
+
+def _to_json(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
+    if hasattr(value, "_asdict"):
+        return _to_json(value._asdict())
+    if isinstance(value, Mapping):
+        return {key: _to_json(v) for key, v in value.items()}
+    if isinstance(value, tuple):
+        return [_to_json(v) for v in value]
+    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,0 +1,144 @@
+"""Read the files of a data set once, for everything that the audit asks of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.datasets.aligning import align_image
+from detectorkit.datasets.audit.file_facts import parse_file_facts
+from detectorkit.exceptions import ImageReadError
+from detectorkit.images.batches import iter_slices
+from detectorkit.images.decoding import decode_image
+from detectorkit.images.preprocessing import convert_color, resize_image
+from detectorkit.model_selection.duplicates import perceptual_hash
+from detectorkit.utils.progress import track
+
+__all__ = ["FILE_DTYPE", "measure_sharpness", "read_audit_files"]
+
+FILE_DTYPE: Final = np.dtype(
+    [
+        ("format", "U4"),
+        ("height", np.int64),
+        ("width", np.int64),
+        ("n_bytes", np.int64),
+        ("jpeg_quality", np.float64),
+        ("standard_tables", np.bool_),
+        ("subsampling", "U16"),
+        ("progressive", np.bool_),
+        ("has_profile", np.bool_),
+        ("has_exif", np.bool_),
+        ("sha256", "S64"),
+        ("aspect", np.float64),
+        ("bytes_per_pixel", np.float64),
+        ("sharpness", np.float64),
+        ("picture", np.bool_, (255,)),
+    ]
+)
+"""One row a file: its `FileFacts`, its sharpness, and its perceptual hash ("picture")."""
+
+_CHUNK = 64  # files that a thread does at a time; does not depend on n_jobs
+_HASH_SIZE = (64, 64)  # what `perceptual_hash` works on
+
+
+def read_audit_files(
+    paths: Sequence[str | os.PathLike[str]], *, n_jobs: int | None = None, progress: bool = False
+) -> NDArray[np.void]:
+    """Read what the audit needs to know of each file; each is read and decoded once.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        The files.
+    n_jobs : int, default=None
+        Number of threads; -1 means all processors. The result does not depend on it.
+    progress : bool, default=False
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    files : ndarray of shape (n_samples,), dtype FILE_DTYPE
+        One row a file, for `judge_files`. Rows of several calls can be put together with
+        ``numpy.concatenate``.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded; it names the path and its index.
+
+    Notes
+    -----
+    Hashes are those of the decoded colours, so that each file is decoded once; those that
+    `perceptual_hash` finds in the luma of a JPEG differ in a bit or two.
+    """
+    from joblib import Parallel, delayed
+
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
+    parts = parallel(
+        delayed(_read_chunk)(paths[part], part.start) for part in iter_slices(len(paths), _CHUNK)
+    )
+    empty = np.empty(0, FILE_DTYPE)
+    return np.concatenate([empty, *track("Reading images", parts, len(paths), show=progress)])
+
+
+def _read_chunk(paths: Sequence[str | os.PathLike[str]], start: int) -> NDArray[np.void]:
+    files = np.empty(len(paths), FILE_DTYPE)
+    small = np.empty((len(paths), *_HASH_SIZE), np.uint8)
+    for row, path in enumerate(paths):
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise ImageReadError(path, f"{error.strerror or error}.", start + row) from error
+        facts = parse_file_facts(data, path=path, index=start + row)
+        image = decode_image(data, path=path, index=start + row)
+        for name, value in facts._asdict().items():
+            files[name][row] = value
+        files["aspect"][row] = facts.aspect
+        files["bytes_per_pixel"][row] = facts.bytes_per_pixel
+        files["sharpness"][row] = measure_sharpness(image)
+        small[row] = resize_image(convert_color(image, "gray"), _HASH_SIZE)
+    files["picture"] = perceptual_hash(small, n_jobs=1)
+    return files
+
+
+def measure_sharpness(image: NDArray[np.uint8]) -> float:
+    """Measure how sharp an image is after the treatment "aligned".
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB, as `load_image` gives it.
+
+    Returns
+    -------
+    sharpness : float
+        The natural logarithm of 1 + the variance of the Laplacian of the grey levels.
+
+    Notes
+    -----
+    The variance of the Laplacian is a focus measure of [1]_. It is taken after `align_image`, so
+    that size and compression of the file do not count, and as a logarithm, for it spans several
+    powers of ten. The Laplacian is the plain one of 3 x 3 pixels; 1 is added because a flat image
+    has none.
+
+    References
+    ----------
+    .. [1] Pech-Pacheco, J. L., Cristobal, G., Chamorro-Martinez, J. and Fernandez-Valdivia, J.
+       (2000). Diatom autofocusing in brightfield microscopy: a comparative study. ICPR.
+       :doi:`10.1109/ICPR.2000.903548`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.datasets.audit.reading import measure_sharpness
+    >>> measure_sharpness(np.zeros((200, 200, 3), np.uint8))
+    0.0
+    """
+    grey: Any = convert_color(align_image(image, "aligned"), "gray")
+    return float(np.log1p(cv2.Laplacian(grey, cv2.CV_64F).var()))

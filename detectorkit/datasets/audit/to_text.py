@@ -1,0 +1,155 @@
+"""An audit as plain text: tables with aligned columns, and the verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from detectorkit.datasets.audit.groups import CLASS_NAMES, Copies, FileGroup, Spread, percent
+from detectorkit.datasets.audit.metadata_auc import ALL_FACTS
+from detectorkit.utils.text import printable
+
+if TYPE_CHECKING:
+    from detectorkit.datasets.audit.audit import Audit
+
+__all__ = ["audit_to_text"]
+
+_WIDTH = 100  # of sentences; tables are as wide as they are
+_SHOWN = 2  # values of a distribution in a cell
+_VERDICTS: Final = {
+    "fail": "FAILED: do not train or measure on these files as they are.",
+    "warn": "PASSED WITH WARNINGS: know these when you read results.",
+    "ok": "PASSED.",
+}
+_WHERE: Final = {
+    "within_class": "within one class",
+    "across_classes": "in both classes",
+    "across_splits": "in more than one part of the split",
+}
+_HEADINGS: Final = (
+    "",
+    "n",
+    "format",
+    "height",
+    "width",
+    "bytes/px",
+    "JPEG quality",
+    "chroma",
+    "progr.",
+    "profile",
+    "EXIF",
+    "sharpness",
+)
+
+
+def audit_to_text(audit: Audit) -> str:
+    """Give an audit as plain text.
+
+    Parameters
+    ----------
+    audit : Audit
+        The result of `detectorkit.datasets.audit`.
+
+    Returns
+    -------
+    text : str
+        Several lines, without an end of line at the end.
+    """
+    lines = []
+    for title, groups in (
+        ("By class", audit.by_class),
+        ("By generator", audit.by_generator),
+        ("By source", audit.by_source),
+    ):
+        if groups:
+            lines += [title, *_group_table(groups), ""]
+    lines += [
+        "Numbers are medians, with the least and the greatest where they differ. Sharpness is that",
+        "of the image after one resize and one compression: log(1 + variance of the Laplacian).",
+        "",
+        *_metadata_lines(audit),
+        "",
+        *_copies_lines(audit),
+        "",
+        _VERDICTS[audit.verdict],
+    ]
+    for finding in audit.findings:
+        lines += ["", _wrap(f"  {finding.severity:4}  ", finding.text)]
+    return "\n".join(lines)
+
+
+def _wrap(start: str, text: str) -> str:
+    return fill(
+        printable(text),
+        _WIDTH,
+        initial_indent=start,
+        subsequent_indent=" " * len(start),
+        break_long_words=False,  # paths are to be copied
+        break_on_hyphens=False,
+    )
+
+
+def _group_table(groups: Sequence[FileGroup]) -> list[str]:
+    rows = [_HEADINGS, *(_group_row(group) for group in groups)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
+    return [f"  {'  '.join(cells)}".rstrip() for cells in padded]
+
+
+def _group_row(group: FileGroup) -> tuple[str, ...]:
+    kind = CLASS_NAMES[group.label]
+    return (
+        kind if group.name == kind else f"{kind}: {printable(group.name)}",
+        str(group.n),
+        _shares(group.format),
+        _spread(group.height, 0),
+        _spread(group.width, 0),
+        _spread(group.bytes_per_pixel, 2),
+        _shares(group.jpeg_quality),
+        _shares(group.subsampling),
+        percent(group.progressive),
+        percent(group.has_profile),
+        percent(group.has_exif),
+        _spread(group.sharpness, 1),
+    )
+
+
+def _spread(spread: Spread, decimals: int) -> str:
+    median, low, high = (f"{value:.{decimals}f}" for value in spread)
+    return median if low == high else f"{median} ({low}-{high})"
+
+
+def _shares(shares: dict[str, float]) -> str:
+    """Give the commonest values, with their shares unless all files are alike."""
+    if len(shares) == 1:
+        return next(iter(shares)) or "-"
+    cells = [f"{value or '-'}: {percent(share)}" for value, share in shares.items()]
+    return ", ".join(cells[:_SHOWN]) + (" ..." if len(cells) > _SHOWN else "")
+
+
+def _metadata_lines(audit: Audit) -> list[str]:
+    rows = {
+        "all facts of the file": audit.metadata.everything,
+        "the same without its length": audit.metadata.container,
+        **{f"  {ALL_FACTS[fact]} alone": alone for fact, alone in audit.metadata.alone.items()},
+        "sharpness itself, no classifier": audit.sharpness,
+    }
+    if np.isnan(audit.metadata.everything.value):
+        return ["Too few images to say how far the facts of the files give the classes away."]
+    title = "What a classifier that sees no pixel reaches: AUC, cross-validated, 95 % interval"
+    return [title, *(f"  {name:31}  {estimate}" for name, estimate in rows.items())]
+
+
+def _copies_lines(audit: Audit) -> list[str]:
+    lines = ["The same picture several times"]
+    for name, copies in audit.copies.items():
+        lines.append(f"  {_WHERE[name]:35} {_count(copies)}")
+        lines += [f"    {' = '.join(map(printable, paths))}" for paths in copies.examples]
+    return lines
+
+
+def _count(copies: Copies) -> str:
+    return f"{copies.near} pictures in {copies.n_files} files, {copies.exact} of them identical"

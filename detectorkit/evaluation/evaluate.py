@@ -1,0 +1,304 @@
+"""Measure a detector on labelled images: as a whole, and by generator and source.
+
+`evaluate` scores the images once; the `Evaluation` that it returns computes figures from the
+scores when they are asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_consistent_length
+
+from detectorkit.evaluation.origins import OriginMetrics, macro_balanced_accuracy, origin_lines
+from detectorkit.metrics.auc import roc_auc_estimate
+from detectorkit.metrics.binary import binary_metrics
+from detectorkit.metrics.estimates import Estimate, proportion
+from detectorkit.metrics.probabilities import (
+    precision_at_prevalence,
+    probability_metrics,
+    reliability_table,
+)
+from detectorkit.metrics.scoring import own_threshold, score_images
+from detectorkit.utils.labels import encode_labels
+
+__all__ = ["Evaluation", "evaluate"]
+
+PREVALENCES = (0.5, 0.1, 0.01)
+"""Shares of generated images among all for which the precision is worked out."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of labelled images, and the figures that follow from them.
+
+    Attributes
+    ----------
+    y_true : ndarray of shape (n_samples,)
+        0 for real, 1 for generated.
+    scores : ndarray of shape (n_samples,)
+        Higher means "generated".
+    threshold : float
+        An image whose score is above it counts as called generated.
+    probabilities : ndarray of shape (n_samples,) or None
+        Those of "generated", where the detector gives any.
+    origin : ndarray of shape (n_samples,)
+        The generator of a generated image, the source of a photograph.
+    confidence : float
+        Confidence of all intervals.
+    n_resamples : int
+        Number of bootstrap samples, for figures whose interval is not known otherwise.
+    random_state : int
+        Draws them.
+    """
+
+    y_true: NDArray[np.int64]
+    scores: NDArray[np.float64]
+    threshold: float
+    probabilities: NDArray[np.float64] | None
+    origin: NDArray[Any]
+    confidence: float = 0.95
+    n_resamples: int = 1000
+    random_state: int = 0
+
+    def at(self, threshold: float) -> Evaluation:
+        """Give the evaluation of the same scores at another threshold.
+
+        Parameters
+        ----------
+        threshold : float
+            It must have been chosen without these images.
+
+        Returns
+        -------
+        evaluation : Evaluation
+            A new one.
+        """
+        return replace(self, threshold=float(threshold))
+
+    @cached_property
+    def metrics(self) -> dict[str, Estimate]:
+        """All that `binary_metrics` gives."""
+        return binary_metrics(self.y_true, self.scores, threshold=self.threshold, **self._options)
+
+    @cached_property
+    def accuracy_at_one_half(self) -> Estimate:
+        """Share of right verdicts where a probability above one half is called generated."""
+        if self.probabilities is None:
+            return proportion(0, 0)
+        right = int(np.sum((self.probabilities > 0.5) == self.y_true))
+        return proportion(right, len(self.y_true), confidence=self.confidence)
+
+    @cached_property
+    def probability_metrics(self) -> dict[str, Estimate]:
+        """All that `probability_metrics` gives; empty without probabilities."""
+        if self.probabilities is None:
+            return {}
+        return probability_metrics(self.y_true, self.probabilities, **self._options)
+
+    @cached_property
+    def reliability(self) -> list[Any]:
+        """Rows of `reliability_table`; empty without probabilities."""
+        if self.probabilities is None:
+            return []
+        return reliability_table(self.y_true, self.probabilities, confidence=self.confidence)
+
+    @cached_property
+    def origins(self) -> list[OriginMetrics]:
+        """Figures for every source of photographs, then for every generator, by name."""
+        return [
+            self._measure_origin(name, label)
+            for label in (0, 1)
+            for name in np.unique(self.origin[self.y_true == label])
+        ]
+
+    @cached_property
+    def mean_roc_auc(self) -> float:
+        """Mean over the generators of the area under the ROC curve; nan without both classes."""
+        areas = [row.roc_auc.value for row in self.origins if row.is_generator]
+        return float(np.mean(areas)) if areas else float("nan")
+
+    @cached_property
+    def macro_balanced_accuracy(self) -> Estimate:
+        """Balanced accuracy in which every source and every generator counts the same."""
+        return macro_balanced_accuracy(self.origins)
+
+    def precision_at(self, prevalence: float) -> Estimate:
+        """Give the share of alarms that would be right in a world with fewer generated images.
+
+        Parameters
+        ----------
+        prevalence : float
+            The share of generated images among all there.
+
+        Returns
+        -------
+        precision : Estimate
+            With rates as they are on these images; nan where a class is missing.
+        """
+        called, is_generated = self.scores > self.threshold, self.y_true == 1
+        n_generated = int(is_generated.sum())
+        if n_generated in {0, len(is_generated)}:
+            return proportion(0, 0)
+        return precision_at_prevalence(
+            int(np.sum(called & is_generated)),
+            n_generated,
+            int(np.sum(called & ~is_generated)),
+            len(is_generated) - n_generated,
+            prevalence,
+            confidence=self.confidence,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all figures in a form that JSON can hold.
+
+        Returns
+        -------
+        content : dict
+            Estimates are ``{"value": ..., "low": ..., "high": ...}``; None stands for nan.
+        """
+        return {
+            "n": len(self.y_true),
+            "n_real": int(np.sum(self.y_true == 0)),
+            "n_generated": int(np.sum(self.y_true == 1)),
+            "threshold": self.threshold,
+            "metrics": _to_dicts(self.metrics),
+            "accuracy_at_one_half": self.accuracy_at_one_half.to_dict(),
+            "mean_roc_auc": None if np.isnan(self.mean_roc_auc) else self.mean_roc_auc,
+            "macro_balanced_accuracy": self.macro_balanced_accuracy.to_dict(),
+            "probability_metrics": _to_dicts(self.probability_metrics),
+            "precision_at_prevalence": {
+                str(prevalence): self.precision_at(prevalence).to_dict()
+                for prevalence in PREVALENCES
+            },
+            "origins": [row.to_dict() for row in self.origins],
+        }
+
+    def to_text(self) -> str:
+        """Give the figures as lines of text.
+
+        Returns
+        -------
+        text : str
+            A line a metric, then a line a source and a generator.
+        """
+        figures = self.metrics | {
+            "accuracy at 0.5": self.accuracy_at_one_half,
+            "macro balanced accuracy": self.macro_balanced_accuracy,
+            **self.probability_metrics,
+        }
+        figures |= {
+            f"precision if {prevalence:.0%} is generated": self.precision_at(prevalence)
+            for prevalence in PREVALENCES
+        }
+        lines = [f"  {name.replace('_', ' '):31} {value}" for name, value in figures.items()]
+        return "\n".join([*lines, "", *origin_lines(self.origins)])
+
+    def _measure_origin(self, name: str, label: int) -> OriginMetrics:
+        mine = (self.origin == name) & (self.y_true == label)
+        n, called = int(mine.sum()), int(np.sum(self.scores[mine] > self.threshold))
+        area = proportion(0, 0)
+        if label == 1:
+            members = mine | (self.y_true == 0)
+            area = roc_auc_estimate(
+                self.y_true[members], self.scores[members], confidence=self.confidence
+            )
+        rate = proportion(called, n, confidence=self.confidence)
+        return OriginMetrics(str(name), label == 1, n, rate, area)
+
+    @property
+    def _options(self) -> dict[str, Any]:
+        return {
+            "confidence": self.confidence,
+            "n_resamples": self.n_resamples,
+            "random_state": self.random_state,
+        }
+
+
+def evaluate(
+    detector: Any,
+    X: Any,
+    y: Any,
+    *,
+    origin: Any = None,
+    threshold: float | None = None,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: int = 0,
+) -> Evaluation:
+    """Measure a fitted detector on labelled images.
+
+    Parameters
+    ----------
+    detector : classifier
+        Fitted: a detector of this library, or any binary classifier that takes such X and has
+        `predict_proba` or `decision_function`.
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths. The detector
+        must not have been trained on them, nor its threshold chosen with them.
+    y : array-like of shape (n_samples,)
+        The labels, as the detector knows them. One class alone is enough for its own figures.
+    origin : array-like of shape (n_samples,), default=None
+        The generator of a generated image, the source of a photograph. None takes each class
+        for one.
+    threshold : float, default=None
+        The score above which an image counts as called generated. None takes the detector's.
+    confidence : float, default=0.95
+        Confidence of the intervals.
+    n_resamples : int, default=1000
+        Number of bootstrap samples.
+    random_state : int, default=0
+        Draws them.
+
+    Returns
+    -------
+    evaluation : Evaluation
+        Scores, figures with their intervals, and figures by origin.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded; it names the path and its index.
+    ValueError
+        If lengths differ, or y has labels that the detector does not know.
+
+    See Also
+    --------
+    cross_generator_report : Fits a detector too, with generators and sources left out.
+    binary_metrics : The figures of scores alone.
+
+    Examples
+    --------
+    >>> from detectorkit import HoGSVMDetector
+    >>> from detectorkit.datasets import make_upsampling_images
+    >>> from detectorkit.evaluation import evaluate
+    >>> data = make_upsampling_images(n_samples=80, random_state=0)
+    >>> detector = HoGSVMDetector(random_state=0).fit(data.data[:40], data.target[:40])
+    >>> result = evaluate(detector, data.data[40:], data.target[40:], origin=data.generator[40:])
+    >>> [row.name for row in result.origins][:3]
+    ['photograph', 'bilinear', 'nearest']
+    """
+    check_consistent_length(X, y, *([] if origin is None else [origin]))
+    y_true = encode_labels(detector, y, "evaluate")
+    scores, probabilities = score_images(detector, X)
+    return Evaluation(
+        y_true=y_true,
+        scores=scores,
+        threshold=own_threshold(detector) if threshold is None else float(threshold),
+        probabilities=probabilities,
+        origin=np.asarray(["photographs", "generated"])[y_true]
+        if origin is None
+        else np.asarray(origin),
+        confidence=confidence,
+        n_resamples=n_resamples,
+        random_state=random_state,
+    )
+
+
+def _to_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
+    return {name: estimate.to_dict() for name, estimate in figures.items()}

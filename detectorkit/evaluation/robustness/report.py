@@ -1,0 +1,371 @@
+"""Measure what re-encoding, resizing and other changes do to the verdicts of a detector.
+
+`robustness_report` scores the images before and after every perturbation; the `RobustnessReport`
+that it returns computes figures from the scores when they are asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t as student_t
+from sklearn.utils.validation import check_consistent_length, column_or_1d
+
+from detectorkit.evaluation.robustness.perturbations import PERTURBATIONS, Perturbation
+from detectorkit.evaluation.robustness.scores import CLEAN, perturbed_scores
+from detectorkit.images.sequence import check_images
+from detectorkit.metrics.auc import area_of
+from detectorkit.metrics.estimates import Estimate, proportion, weighted_sum
+from detectorkit.metrics.scoring import own_threshold
+from detectorkit.utils.labels import encode_labels
+
+__all__ = ["ClassMetrics", "PerturbationMetrics", "RobustnessReport", "robustness_report"]
+
+_HEADINGS = (
+    "perturbation",
+    "shift of real",
+    "of generated",
+    "false positives",
+    "found",
+    "balanced accuracy",
+    "ROC AUC",
+    "flips of real",
+    "of generated",
+)
+# What it means that scores fall, and that they rise.
+_EFFECTS = {
+    "real": (
+        "photographs look more real: false positives",
+        "photographs look generated: false positives",
+    ),
+    "generated": (
+        "generated images look real: share found",
+        "generated images look more generated: share found",
+    ),
+}
+
+
+class ClassMetrics(NamedTuple):
+    """What a perturbation does to the scores and verdicts of one class.
+
+    Attributes
+    ----------
+    n : int
+        Number of images.
+    shift : Estimate
+        Mean change of the score, with Student's interval; above 0, the images look more generated
+        than before.
+    relative_shift : Estimate
+        The same in units of the standard deviation of all clean scores, so that detectors
+        compare.
+    called_generated : Estimate
+        Share that is called generated: of photographs the false-positive rate, of generated
+        images the true-positive rate.
+    flips : Estimate
+        Share of the verdicts that are not those of the clean images.
+    """
+
+    n: int
+    shift: Estimate
+    relative_shift: Estimate
+    called_generated: Estimate
+    flips: Estimate
+
+
+class PerturbationMetrics(NamedTuple):
+    """What a perturbation does to a detector.
+
+    Attributes
+    ----------
+    name : str
+        The perturbation, or "clean".
+    real, generated : ClassMetrics
+        What it does to each class.
+    balanced_accuracy, roc_auc : Estimate
+        As in `binary_metrics`.
+    """
+
+    name: str
+    real: ClassMetrics
+    generated: ClassMetrics
+    balanced_accuracy: Estimate
+    roc_auc: Estimate
+
+    @property
+    def n(self) -> int:
+        """Number of images."""
+        return self.real.n + self.generated.n
+
+    @property
+    def false_positive_rate(self) -> Estimate:
+        """Share of the photographs that is called generated."""
+        return self.real.called_generated
+
+    @property
+    def true_positive_rate(self) -> Estimate:
+        """Share of the generated images that is called generated."""
+        return self.generated.called_generated
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it in a form that JSON can hold.
+
+        Returns
+        -------
+        content : dict
+            Name, n and all estimates by name, those of a class with its name at the end.
+        """
+        content: dict[str, Any] = {"name": self.name, "n": self.n}
+        for kind, figures in (("real", self.real), ("generated", self.generated)):
+            content[f"shift_{kind}"] = figures.shift.to_dict()
+            content[f"relative_shift_{kind}"] = figures.relative_shift.to_dict()
+            content[f"flips_{kind}"] = figures.flips.to_dict()
+        for name in ("false_positive_rate", "true_positive_rate", "balanced_accuracy", "roc_auc"):
+            content[name] = getattr(self, name).to_dict()
+        return content
+
+
+@dataclass(frozen=True)
+class RobustnessReport:
+    """Scores of labelled images before and after perturbations, and what follows from them.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The rows: "clean", then the perturbations.
+    y_true : ndarray of shape (n_samples,)
+        0 for real, 1 for generated.
+    scores : ndarray of shape (1 + n_perturbations, n_samples)
+        Higher means "generated".
+    threshold : float
+        An image whose score is above it counts as called generated.
+    confidence : float
+        Confidence of all intervals.
+    """
+
+    names: tuple[str, ...]
+    y_true: NDArray[np.int64] = field(repr=False)
+    scores: NDArray[np.float64] = field(repr=False)
+    threshold: float
+    confidence: float = 0.95
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of all clean scores, the unit of relative shifts."""
+        return float(np.std(self.scores[0]))
+
+    @cached_property
+    def rows(self) -> tuple[PerturbationMetrics, ...]:
+        """The figures of the clean images and of each perturbation."""
+        return tuple(map(self._measure, self.names, self.scores))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give all figures in a form that JSON can hold.
+
+        Returns
+        -------
+        content : dict
+            The figures by row. None stands for nan. The scores are not among them.
+        """
+        return {
+            "n": len(self.y_true),
+            "n_real": int(np.sum(self.y_true == 0)),
+            "n_generated": int(np.sum(self.y_true == 1)),
+            "threshold": self.threshold,
+            "confidence": self.confidence,
+            "spread": self.spread,
+            "rows": [row.to_dict() for row in self.rows],
+        }
+
+    def to_text(self) -> str:
+        """Give the figures as a table.
+
+        Returns
+        -------
+        text : str
+            A line a perturbation. The last line says which of them moves which class most.
+        """
+        n_generated = int(np.sum(self.y_true))
+        about = (
+            f"{len(self.y_true) - n_generated} photographs, {n_generated} generated images. "
+            "Shifts are in standard deviations of the clean scores; above 0 is towards "
+            f"'generated'. Intervals of {self.confidence:.0%}."
+        )
+        cells = [_HEADINGS, *map(_to_cells, self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
+            for line in cells
+        ]
+        return "\n".join([about, "", *lines, "", self.summary])
+
+    @property
+    def summary(self) -> str:
+        """One sentence: which perturbation moves which class most, and where to."""
+        moved = [
+            (abs(after.shift.value), row.name, before, after, effects)
+            for row in self.rows
+            for before, after, effects in (
+                (self.rows[0].real, row.real, _EFFECTS["real"]),
+                (self.rows[0].generated, row.generated, _EFFECTS["generated"]),
+            )
+            if after.shift.low > 0 or after.shift.high < 0
+        ]
+        if not moved:
+            return "No perturbation moves the scores of either class for certain."
+        _, name, before, after, effects = max(moved, key=lambda entry: entry[0])
+        rates = f"{before.called_generated.value:.2f} -> {after.called_generated.value:.2f}"
+        return f"{name} makes {effects[after.shift.value > 0]} {rates}."
+
+    def _measure(self, name: str, scores: NDArray[np.float64]) -> PerturbationMetrics:
+        real, generated = (
+            self._measure_class(scores[self.y_true == label], self.scores[0, self.y_true == label])
+            for label in (0, 1)
+        )
+        rates = [generated.called_generated, real.called_generated]
+        return PerturbationMetrics(
+            name,
+            real,
+            generated,
+            weighted_sum(rates, [0.5, -0.5], constant=0.5),
+            area_of(self.y_true == 1, scores, self.confidence),
+        )
+
+    def _measure_class(
+        self, scores: NDArray[np.float64], clean: NDArray[np.float64]
+    ) -> ClassMetrics:
+        called, n = scores > self.threshold, len(scores)
+        flipped = called != (clean > self.threshold)
+        shift, unit = _mean(scores - clean, self.confidence), self.spread or float("nan")
+        return ClassMetrics(
+            n=n,
+            shift=shift,
+            relative_shift=Estimate(*(value / unit for value in shift)),
+            called_generated=proportion(int(called.sum()), n, confidence=self.confidence),
+            flips=proportion(int(flipped.sum()), n, confidence=self.confidence),
+        )
+
+
+def _mean(values: NDArray[np.float64], confidence: float) -> Estimate:
+    n = len(values)
+    if n < 2:
+        return Estimate(float(values[0]) if n else float("nan"), float("nan"), float("nan"))
+    mean = float(values.mean())
+    half = float(student_t.ppf((1 + confidence) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+    return Estimate(mean, mean - half, mean + half)
+
+
+def _to_cells(row: PerturbationMetrics) -> tuple[str, ...]:
+    classes = (row.real, row.generated)
+    shifts = [kind.relative_shift for kind in classes]
+    rates = [kind.called_generated for kind in classes] + [row.balanced_accuracy, row.roc_auc]
+    return (
+        row.name,
+        *(f"{shift.value:+.2f} ±{shift.high - shift.value:.2f}" for shift in shifts),
+        *(f"{rate.value:.2f} [{rate.low:.2f}, {rate.high:.2f}]" for rate in rates),
+        *(f"{kind.flips.value:.2f}" for kind in classes),
+    )
+
+
+def robustness_report(
+    detector: Any,
+    X: Any,
+    y: Any,
+    *,
+    perturbations: Sequence[Perturbation] = PERTURBATIONS,
+    threshold: float | None = None,
+    confidence: float = 0.95,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+    progress: bool = False,
+) -> RobustnessReport:
+    """Measure how perturbations move the scores of both classes, and what that costs.
+
+    Every perturbation is applied to photographs and generated images alike. A detector that has
+    learned how files were made, and not how images were, shows here: its verdicts change with the
+    file.
+
+    Parameters
+    ----------
+    detector : classifier
+        Fitted: a detector of this library, or any binary classifier that takes a list of images
+        (uint8 arrays of shape (height, width, 3) in RGB) and has `predict_proba` or
+        `decision_function`.
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+    y : array-like of shape (n_samples,)
+        The labels, as the detector knows them. One class may be missing; what needs it is then
+        nan.
+    perturbations : sequence of Perturbation, default=PERTURBATIONS
+        The changes, each with another name.
+    threshold : float, default=None
+        An image whose score is above it counts as called generated. None takes the detector's.
+        It must have been chosen without these images.
+    confidence : float, default=0.95
+        Confidence of the intervals.
+    n_jobs : int, default=None
+        Number of threads, each taking images in turn. None means 1 unless in a
+        `joblib.parallel_config` context; -1 means all processors. Within a thread the `n_jobs`
+        of the detector does not count.
+    random_state : int, RandomState instance or None, default=0
+        Seeds what perturbations draw, for each image and perturbation on its own.
+    progress : bool, default=False
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    report : RobustnessReport
+        The scores, and the figures by perturbation. The first row is that of the clean images.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded; it names the path and its index.
+    ValueError
+        If y has labels that the detector does not know or another length than X, perturbations
+        are missing or share a name, or the detector does not give one finite score an image.
+
+    See Also
+    --------
+    perturbed_scores : The scores alone.
+    consistency_check : Give no verdict where re-encoding would change it.
+
+    Notes
+    -----
+    A shift is the mean over images of the score after less the score before. Its interval is
+    Student's for these paired differences. All others are those of `binary_metrics`. No interval
+    allows for trying many perturbations.
+
+    Many published comparisons compress one class only, or look at the accuracy alone. Accuracy
+    may stay while both classes move past the threshold and back; the signed shifts tell.
+
+    Examples
+    --------
+    >>> from detectorkit import HoGSVMDetector
+    >>> from detectorkit.datasets import make_upsampling_images
+    >>> from detectorkit.evaluation import robustness_report
+    >>> data = make_upsampling_images(n_samples=40, random_state=0)
+    >>> detector = HoGSVMDetector(random_state=0).fit(data.data[:30], data.target[:30])
+    >>> report = robustness_report(detector, data.data[30:], data.target[30:])
+    >>> report.rows[0].name, len(report.rows), report.scores.shape
+    ('clean', 15, (15, 10))
+    """
+    images = check_images(X, caller="robustness_report")
+    check_consistent_length(images, y)
+    y_true = encode_labels(detector, column_or_1d(y), "robustness_report")
+    threshold = own_threshold(detector) if threshold is None else float(threshold)
+    scores = perturbed_scores(
+        detector,
+        images,
+        perturbations,
+        n_jobs=n_jobs,
+        random_state=random_state,
+        progress=progress,
+    )
+    names = (CLEAN, *(perturbation.name for perturbation in perturbations))
+    return RobustnessReport(names, y_true, scores, threshold, confidence)

@@ -1,0 +1,154 @@
+"""Score images as they are and after they are changed, reading each image once."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from detectorkit.evaluation.robustness.perturbations import PERTURBATIONS, Perturbation
+from detectorkit.images.batches import iter_slices
+from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.metrics.scoring import score_images
+from detectorkit.utils.progress import track
+
+__all__ = ["CLEAN", "perturbed_scores"]
+
+CLEAN = "clean"
+"""What the images are called before they are changed."""
+
+_CHUNK = 8  # images that a worker takes at a time
+_PIXELS_AT_A_TIME = 16_000_000  # changed images of so many pixels are scored at once
+
+
+def perturbed_scores(
+    detector: Any,
+    X: Any,
+    perturbations: Sequence[Perturbation] = PERTURBATIONS,
+    *,
+    n_jobs: int | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+    progress: bool = False,
+) -> NDArray[np.float64]:
+    """Score images as they are and after every perturbation.
+
+    Parameters
+    ----------
+    detector : classifier
+        Fitted: a detector of this library, or any binary classifier that takes a list of images
+        (uint8 arrays of shape (height, width, 3) in RGB) and has `predict_proba` or
+        `decision_function`.
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+    perturbations : sequence of Perturbation, default=PERTURBATIONS
+        The changes, each with another name.
+    n_jobs : int, default=None
+        Number of threads, each taking images in turn. None means 1 unless in a
+        `joblib.parallel_config` context; -1 means all processors. Within a thread the `n_jobs`
+        of the detector does not count.
+    random_state : int, RandomState instance or None, default=0
+        Seeds what perturbations draw. It differs from image to image, and depends on the name of
+        the perturbation and the position of the image only.
+    progress : bool, default=False
+        Whether to show a progress bar on standard error.
+
+    Returns
+    -------
+    scores : ndarray of shape (1 + n_perturbations, n_samples)
+        The first row holds the scores of the clean images.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded; it names the path and its index.
+    ValueError
+        If perturbations are missing or share a name, or the detector does not give one finite
+        score for each image.
+
+    Notes
+    -----
+    Each image is decoded once, in full and in colour. A detector that works on grey gets the luma
+    of these colours and not that which a JPEG file stores, so that the scores of clean files
+    may differ by rounding from those that it gives for their paths. In memory are, for each
+    thread, one image and as many changed ones as have 16 million pixels, or one.
+
+    Examples
+    --------
+    >>> from detectorkit import HoGSVMDetector
+    >>> from detectorkit.datasets import make_upsampling_images
+    >>> from detectorkit.evaluation import perturbed_scores
+    >>> from detectorkit.evaluation.robustness.perturbations import blur, jpeg
+    >>> data = make_upsampling_images(n_samples=40, random_state=0)
+    >>> detector = HoGSVMDetector(random_state=0).fit(data.data, data.target)
+    >>> perturbed_scores(detector, data.data, [jpeg(75), blur(1)]).shape
+    (3, 40)
+    """
+    from joblib import Parallel, delayed
+
+    images = check_images(X, caller="perturbed_scores")
+    names = [perturbation.name for perturbation in perturbations]
+    if not names or len({CLEAN, *names}) <= len(names):
+        raise ValueError(
+            f"perturbed_scores: perturbations have the names {names}. Pass at least one, give each "
+            f"a name of its own, and none the name {CLEAN!r}."
+        )
+    seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
+    parts = parallel(
+        delayed(_score_images)(detector, images[part], part.start, perturbations, seed)
+        for part in iter_slices(len(images), _CHUNK)
+    )
+    rows = list(track("Scoring changed images", parts, len(images), show=progress))
+    return np.ascontiguousarray(np.concatenate(rows).T)
+
+
+def _score_images(
+    detector: Any,
+    images: ImageSequence,
+    start: int,
+    perturbations: Sequence[Perturbation],
+    seed: int,
+) -> NDArray[np.float64]:
+    """Give one row an image: its scores before and after every perturbation."""
+    from joblib import parallel_config
+
+    rows = []
+    # Threads of the detector within these threads would only get in each other's way.
+    with parallel_config(backend="sequential"):
+        for index, image in enumerate(images):
+            versions = _versions(image, perturbations, seed, start + index)
+            size = max(1, _PIXELS_AT_A_TIME // (image.shape[0] * image.shape[1]))
+            scores = []
+            while batch := list(islice(versions, size)):
+                scores.append(_score(detector, batch))
+            rows.append(np.concatenate(scores))
+    return np.stack(rows)
+
+
+def _versions(
+    image: Any, perturbations: Sequence[Perturbation], seed: int, index: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Give the image, and then the image after every perturbation."""
+    yield image
+    untouchable = image.view()
+    untouchable.flags.writeable = False  # each perturbation starts from the same image
+    for perturbation in perturbations:
+        entropy = np.random.SeedSequence([seed, zlib.crc32(perturbation.name.encode()), index])
+        random = np.random.RandomState(np.random.MT19937(entropy))
+        yield perturbation(untouchable, random)
+
+
+def _score(detector: Any, images: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    scores = np.asarray(score_images(detector, images)[0], dtype=np.float64)
+    if scores.shape != (len(images),) or not np.isfinite(scores).all():
+        raise ValueError(
+            f"{type(detector).__name__} gave {scores!r} for {len(images)} images. It must give one "
+            "finite score for each."
+        )
+    return scores

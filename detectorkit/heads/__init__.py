@@ -1,0 +1,1 @@
+"""What turns a row of features into a score."""

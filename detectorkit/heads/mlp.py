@@ -1,0 +1,169 @@
+"""A small head on fixed features: standardised, one bottleneck, stopped early. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.utils.progress import report_epoch
+
+__all__ = ["DenseLayer", "HeadSettings", "TrainedHead", "fit_network_head"]
+
+DenseLayer = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Weights of shape (n_inputs, n_outputs) and offsets."""
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """How a head learns.
+
+    Attributes
+    ----------
+    bottleneck : int or None
+        Units of the layer between; None gives a linear head.
+    learning_rate : float
+        Of Adam.
+    alpha : float
+        Strength of the L2 penalty.
+    batch_size : int
+        Images in a step.
+    max_epochs : int
+        Passes over the features, at most.
+    patience : int
+        Epochs without a smaller validation loss after which training stops.
+    seed : int
+        Draws the weights and the order.
+    verbose : bool
+        Whether to show losses on standard error.
+    """
+
+    bottleneck: int | None
+    learning_rate: float
+    alpha: float
+    batch_size: int
+    max_epochs: int
+    patience: int
+    seed: int
+    verbose: bool
+
+
+@dataclass(frozen=True)
+class TrainedHead:
+    """A head and how it came about.
+
+    Attributes
+    ----------
+    layers : list of (ndarray, ndarray)
+        Weights and offsets, with ReLU between; for features as they come.
+    history : list of dict
+        "val_loss" and "val_accuracy" of each epoch.
+    """
+
+    layers: list[DenseLayer]
+    history: list[dict[str, float]]
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Score features.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_samples, n_features)
+            The features.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples,)
+            Higher means "generated".
+        """
+        out: NDArray[Any] = features
+        for number, (weights, offsets) in enumerate(self.layers, 1):
+            out = out @ weights + offsets
+            if number < len(self.layers):
+                out = np.maximum(out, 0)
+        return out[:, 0].astype(np.float64)
+
+
+def fit_network_head(
+    features: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    train: NDArray[np.intp],
+    val: NDArray[np.intp],
+    settings: HeadSettings,
+) -> TrainedHead:
+    """Train a head with scikit-learn's `MLPClassifier`, epoch by epoch.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features), dtype float32
+        Of all images.
+    codes : ndarray of shape (n_samples,)
+        0 for real, 1 for generated.
+    weight : ndarray of shape (n_samples,)
+        Factors of the loss.
+    train, val : ndarray of int
+        Images to learn from, and those that say when to stop. Without the second, training takes
+        `max_epochs`.
+    settings : HeadSettings
+        How it learns.
+
+    Returns
+    -------
+    head : TrainedHead
+        Of the best epoch.
+    """
+    from sklearn.neural_network import MLPClassifier
+    from threadpoolctl import threadpool_limits
+
+    mean = np.average(features[train], axis=0, weights=weight[train])
+    spread = np.sqrt(np.average((features[train] - mean) ** 2, axis=0, weights=weight[train]))
+    spread = np.where(spread > 1e-6 * np.maximum(np.abs(mean), 1), spread, 1)
+    scaled = ((features - mean) / spread).astype(np.float32)
+    clf = MLPClassifier(
+        () if settings.bottleneck is None else (settings.bottleneck,),
+        learning_rate_init=settings.learning_rate,
+        alpha=settings.alpha,
+        batch_size=min(settings.batch_size, len(train)),
+        random_state=np.random.RandomState(settings.seed),
+    )
+    best, best_loss, best_epoch = None, np.inf, 0
+    history: list[dict[str, float]] = []
+    shown = weight[train] / weight[train].mean()
+    for epoch in range(1, settings.max_epochs + 1):
+        with threadpool_limits(1):  # a product of a few rows is too small to be shared
+            clf.partial_fit(scaled[train], codes[train], classes=[0, 1], sample_weight=shown)
+        entry = {"loss": float(clf.loss_)}
+        if len(val):
+            entry |= _measure(clf, scaled[val], codes[val], weight[val])
+        history.append(entry)
+        reached = entry.get("val_loss", -float(epoch))
+        if reached < best_loss or best is None:
+            best_loss, best_epoch = reached, epoch
+            best = [(w.copy(), b.copy()) for w, b in _layers(clf)]
+        if settings.verbose:
+            report_epoch(f"Epoch {epoch}/{settings.max_epochs}", entry)
+        if len(val) and epoch - best_epoch >= settings.patience:
+            break
+    (first, offset), *others = best or []
+    folded = (first / spread[:, np.newaxis], offset - (mean / spread) @ first)
+    layers = [(w.astype(np.float32), b.astype(np.float32)) for w, b in (folded, *others)]
+    return TrainedHead(layers, history)
+
+
+def _layers(clf: Any) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    return list(zip(clf.coefs_, clf.intercepts_, strict=True))
+
+
+def _measure(
+    clf: Any, features: NDArray[Any], codes: NDArray[np.int64], weight: NDArray[np.float64]
+) -> dict[str, float]:
+    chance = np.clip(clf.predict_proba(features)[:, 1].astype(np.float64), 1e-7, 1 - 1e-7)
+    losses = -np.where(codes == 1, np.log(chance), np.log1p(-chance))
+    right = (chance > 0.5) == codes
+    return {
+        "val_loss": float(np.average(losses, weights=weight)) if weight.any() else 0.0,
+        "val_accuracy": float(np.mean(right)),
+    }

@@ -1,0 +1,276 @@
+"""What turns a row of features into a score: a linear machine, or boosted trees.
+
+Both are fitted on features that were scaled so that each family as a whole has the same variance,
+whatever the number of its features; else the largest family would drown the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+
+from detectorkit.heads.linear_svm import Folds, make_folds, solve_gram
+
+__all__ = ["BoostingHead", "Fitted", "LinearHead", "fit_head"]
+
+_TOL = 1e-4
+_MAX_ITER = 2000
+_JITTER = 1e-5  # of the mean of the diagonal; float32 products are no more exact than that
+_STILL = 1e-4  # of the largest deviation in a family: below, a feature is taken for constant
+
+
+class LinearHead(NamedTuple):
+    """A linear machine on the features as they come.
+
+    Attributes
+    ----------
+    coef : ndarray of shape (n_features,)
+        The weights.
+    intercept : float
+        Added to the weighted sum.
+    centre : ndarray of shape (n_features,)
+        Taken off the features first: their mean, about which float32 is exact enough.
+    """
+
+    coef: NDArray[np.float64]
+    intercept: float
+    centre: NDArray[np.float64]
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score rows of features.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features)
+            The rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n,), dtype float32
+            Higher means "generated".
+        """
+        apart = features - self.centre.astype(np.float32)
+        scores: NDArray[np.float32] = apart @ self.coef.astype(np.float32)
+        return scores + np.float32(self.intercept)
+
+
+class BoostingHead(NamedTuple):
+    """Boosted trees, on the features as they come or on principal components of them.
+
+    Attributes
+    ----------
+    clf : HistGradientBoostingClassifier
+        The trees.
+    components : ndarray of shape (n_features, n_components) or None
+        From features to what the trees see.
+    offset : ndarray of shape (n_components,) or None
+        Added to that.
+    """
+
+    clf: Any
+    components: NDArray[np.float32] | None
+    offset: NDArray[np.float32] | None
+
+    def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Score rows of features.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n, n_features)
+            The rows.
+
+        Returns
+        -------
+        scores : ndarray of shape (n,), dtype float32
+            Higher means "generated".
+        """
+        if self.components is not None and self.offset is not None:
+            features = features @ self.components + self.offset
+        scores: NDArray[np.float32] = self.clf.decision_function(features)
+        return scores.astype(np.float32)
+
+
+class Fitted(NamedTuple):
+    """A fitted head, and scores to calibrate it with.
+
+    Attributes
+    ----------
+    head : LinearHead or BoostingHead
+        Fitted on all samples.
+    held_out : ndarray of shape (n_held_out,)
+        Indices of the samples that were scored by a head not trained on them.
+    held_out_scores : ndarray of shape (n_held_out,)
+        Those scores.
+    """
+
+    head: LinearHead | BoostingHead
+    held_out: NDArray[np.intp]
+    held_out_scores: NDArray[np.float64]
+
+
+def fit_head(
+    features: NDArray[np.float32],
+    y: NDArray[np.int64],
+    *,
+    families: Sequence[slice],
+    classifier: str,
+    C: float,
+    n_components: int | None,
+    sample_weight: NDArray[np.float64] | None,
+    groups: NDArray[Any] | None,
+    random_state: np.random.RandomState,
+) -> Fitted:
+    """Scale features, reduce them if that is wanted, and fit a head.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_samples, n_features), dtype float32
+        The features; they are scaled in place.
+    y : ndarray of shape (n_samples,)
+        0 or 1.
+    families : sequence of slice
+        The columns of each family.
+    classifier : {"svm", "logistic", "boosting"}
+        Which head.
+    C : float
+        Inverse strength of the regularisation of the linear ones.
+    n_components : int or None
+        Number of principal components; None takes the features themselves.
+    sample_weight : ndarray of shape (n_samples,) or None
+        Weights of the samples.
+    groups : ndarray of shape (n_samples,) or None
+        Samples of one group are held out together.
+    random_state : RandomState
+        Draws the folds.
+
+    Returns
+    -------
+    fitted : Fitted
+        The head for features as they were before scaling.
+
+    Notes
+    -----
+    Scaling and components are those of all samples, also for the folds: they know no labels.
+    """
+    used = np.arange(len(y)) if sample_weight is None else np.flatnonzero(sample_weight > 0)
+    if len(used) < len(y) and sample_weight is not None:
+        features, y, sample_weight = features[used], y[used], sample_weight[used]
+        groups = None if groups is None else groups[used]
+    if classifier == "boosting" and n_components is None:  # trees do not mind the scale
+        folds = make_folds(y, groups, random_state)
+        clf, scores = _fit_boosting(features, y, sample_weight, folds, random_state)
+        return Fitted(BoostingHead(clf, None, None), used, scores)
+    mean, scale = _scale(features, families, sample_weight)
+    components: NDArray[np.float64] | None = None
+    rows = features
+    if n_components is not None:
+        pca = PCA(min(n_components, *features.shape), random_state=random_state)
+        rows = pca.fit_transform(features)
+        components = pca.components_.astype(np.float64).T * scale[:, np.newaxis]
+        offset = -(pca.mean_ @ pca.components_.T).astype(np.float64)
+    if components is not None and classifier == "boosting":
+        folds = make_folds(y, groups, random_state)
+        clf, scores = _fit_boosting(rows, y, sample_weight, folds, random_state)
+        head = BoostingHead(clf, _single(components), _single(offset - mean @ components))
+        return Fitted(head, used, scores)
+    if classifier == "svm":
+        coef, intercept, _, scores = solve_gram(
+            rows, y, C=C, sample_weight=sample_weight, groups=groups, random_state=random_state
+        )
+    else:
+        folds = make_folds(y, groups, random_state)
+        coef, intercept, scores = _fit_logistic(rows, y, C, sample_weight, folds)
+    if components is None:
+        return Fitted(LinearHead(coef * scale, intercept, mean), used, scores)
+    intercept += float(offset @ coef)
+    return Fitted(LinearHead(components @ coef, intercept, mean), used, scores)
+
+
+def _single(values: Any) -> NDArray[np.float32]:
+    single: NDArray[np.float32] = np.asarray(values, np.float32)
+    return single
+
+
+def _scale(
+    features: NDArray[np.float32],
+    families: Sequence[slice],
+    weight: NDArray[np.float64] | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Take off the mean and give every family the same variance in all, in place."""
+    share = np.ones(len(features)) if weight is None else weight
+    share = (share / share.sum()).astype(np.float32)
+    mean = (share @ features).astype(np.float64)
+    features -= mean.astype(np.float32)
+    deviation = np.sqrt(np.einsum("n,nf,nf->f", share, features, features), dtype=np.float64)
+    scale = np.zeros(len(mean))
+    for family in families:
+        part = deviation[family]
+        moves = part > _STILL * part.max()
+        size = max(1, int(moves.sum())) * len(families)
+        scale[family] = np.divide(1 / np.sqrt(size), part, where=moves, out=np.zeros(len(part)))
+    features *= scale.astype(np.float32)
+    return mean, scale
+
+
+def _fit_logistic(
+    rows: NDArray[np.float32],
+    y: NDArray[np.int64],
+    C: float,
+    weight: NDArray[np.float64] | None,
+    folds: Folds,
+) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
+    """Give weights, intercept and held-out scores.
+
+    With more features than samples, the weights are a combination of the samples. So it is enough
+    to know the samples by their coordinates in the space that they span: with G their inner
+    products and G = L L', these are the rows of L. Regularised by the length of the weights, the
+    problem is the same there, and smaller.
+    """
+    spans = rows.shape[1] > len(rows)
+    coordinates = _coordinates(rows) if spans else rows
+    clf = _logistic(C, coordinates, y, weight)
+    coef, intercept = clf.coef_[0].astype(np.float64), float(clf.intercept_[0])
+    scores = np.empty(len(y))
+    for train, test in folds:
+        part = None if weight is None else weight[train]
+        fold = _logistic(C, coordinates[train], y[train], part)
+        scores[test] = fold.decision_function(coordinates[test])
+    if spans:
+        dual = solve_triangular(coordinates, coef, trans=1, lower=True, check_finite=False)
+        coef = (dual.astype(np.float32) @ rows).astype(np.float64)
+    return coef, intercept, scores
+
+
+def _coordinates(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    gram = rows @ rows.T
+    gram[np.diag_indices_from(gram)] += np.float32(_JITTER * np.trace(gram) / len(gram))
+    lower: NDArray[np.float32] = cholesky(gram, lower=True, overwrite_a=True, check_finite=False)
+    return np.ascontiguousarray(lower)
+
+
+def _logistic(C: float, rows: Any, y: Any, weight: Any) -> Any:
+    return LogisticRegression(C=C, tol=_TOL, max_iter=_MAX_ITER).fit(rows, y, weight)
+
+
+def _fit_boosting(
+    rows: NDArray[np.float32],
+    y: NDArray[np.int64],
+    weight: NDArray[np.float64] | None,
+    folds: Folds,
+    random_state: np.random.RandomState,
+) -> tuple[Any, NDArray[np.float64]]:
+    """Give the trees and held-out scores."""
+    clf = HistGradientBoostingClassifier(random_state=random_state.randint(2**31 - 1))
+    scores = np.empty(len(y))
+    for train, test in folds:
+        part = None if weight is None else weight[train]
+        scores[test] = clone(clf).fit(rows[train], y[train], part).decision_function(rows[test])
+    return clf.fit(rows, y, weight), scores

@@ -1,0 +1,110 @@
+"""Crops from fixed places of an image, at its own resolution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detectorkit.images.preprocessing import Image, resize_image
+
+__all__ = ["covering_size", "crop_places", "cut_crops", "enlarge_to_cover"]
+
+
+def enlarge_to_cover(image: Image, size: tuple[int, int]) -> Image:
+    """Enlarge an image, keeping its aspect, until a window fits into it.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3)
+        The image.
+    size : tuple of (int, int)
+        Height and width of the window.
+
+    Returns
+    -------
+    enlarged : ndarray
+        The same image, if the window fits already.
+    """
+    shape = image.shape[:2]
+    covering = covering_size((shape[0], shape[1]), size)
+    return image if covering == shape else resize_image(image, covering)
+
+
+def covering_size(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
+    """Give the size to which an image is enlarged so that a window fits into it.
+
+    Parameters
+    ----------
+    shape : tuple of (int, int)
+        Height and width of the image.
+    size : tuple of (int, int)
+        Height and width of the window.
+
+    Returns
+    -------
+    covering : tuple of (int, int)
+        With the aspect of the image; the same, if the window fits already.
+    """
+    factor = max(size[0] / shape[0], size[1] / shape[1])
+    if factor <= 1:
+        return shape
+    wanted = [max(round(n * factor), m) for n, m in zip(shape, size, strict=True)]
+    return wanted[0], wanted[1]
+
+
+def cut_crops(image: Image, size: tuple[int, int], n_crops: int) -> Image:
+    """Cut crops from fixed places of an image, at its own resolution.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3)
+        The image; if it is smaller than a crop, it is enlarged.
+    size : tuple of (int, int)
+        Height and width of a crop.
+    n_crops : int
+        1 for the centre, 5 for the corners and the centre, or the square of a number, for a
+        grid from edge to edge.
+
+    Returns
+    -------
+    crops : ndarray of shape (n, *size) or (n, *size, 3)
+        Those that differ: fewer than `n_crops`, where the image is not larger than a crop.
+    """
+    _, places = crop_places((image.shape[0], image.shape[1]), size, n_crops)
+    image = enlarge_to_cover(image, size)
+    crops: Any = [image[top : top + size[0], left : left + size[1]] for top, left in places]
+    stacked: Image = np.stack(crops)
+    return stacked
+
+
+def crop_places(
+    shape: tuple[int, int], size: tuple[int, int], n_crops: int
+) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+    """Say where the crops of an image lie.
+
+    Parameters
+    ----------
+    shape : tuple of (int, int)
+        Height and width of the image.
+    size : tuple of (int, int)
+        Height and width of a crop.
+    n_crops : int
+        As of `cut_crops`.
+
+    Returns
+    -------
+    covered : tuple of (int, int)
+        Height and width of the image after it was enlarged, if it was smaller than a crop.
+    places : list of tuple of (int, int)
+        Row and column where each crop begins.
+    """
+    covered = covering_size(shape, size)
+    spare = np.array(covered) - size
+    side = int(np.sqrt(n_crops))
+    shares = np.linspace(0, 1, 2 if n_crops == 5 else side) if n_crops > 1 else np.array([0.5])
+    corners = [(a, b) for a in shares for b in shares]
+    if n_crops == 5:
+        corners.append((0.5, 0.5))
+    places = dict.fromkeys(tuple((spare * corner).astype(int).tolist()) for corner in corners)
+    return covered, [(row, column) for row, column in places]

@@ -1,0 +1,198 @@
+"""One image file: from its bytes to an array.
+
+This is the only place where OpenCV decodes. Its order of colours, BGR, exists here and in
+`detectorkit.images.encoding`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.exceptions import ImageReadError
+from detectorkit.images.headers import ImageHeader, read_header
+from detectorkit.images.preprocessing import ColorSpace, convert_color
+
+__all__ = ["MAX_PIXELS", "decode_image", "load_image"]
+
+MAX_PIXELS: Final = 100_000_000
+"""Files that announce more pixels than this are refused before they are decoded."""
+
+
+# A JPEG is decoded at 1/2, 1/4 or 1/8 only where at least this many decoded pixels a side are
+# left for each pixel wanted: there the area filter averages the difference away (at most one
+# grey level in 3 % of the pixels; at 4 it would already be twice that).
+_SHRINK_MARGIN: Final = 8
+
+
+_READ_FLAGS: Final = {
+    ("gray", 1): cv2.IMREAD_GRAYSCALE,
+    ("gray", 2): cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    ("gray", 4): cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    ("gray", 8): cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    ("rgb", 1): cv2.IMREAD_COLOR,
+    ("rgb", 2): cv2.IMREAD_REDUCED_COLOR_2,
+    ("rgb", 4): cv2.IMREAD_REDUCED_COLOR_4,
+    ("rgb", 8): cv2.IMREAD_REDUCED_COLOR_8,
+}
+
+
+def load_image(
+    path: str | os.PathLike[str],
+    *,
+    color_space: ColorSpace = "rgb",
+    image_size: tuple[int, int] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    index: int | None = None,
+) -> NDArray[np.uint8]:
+    """Decode an image file.
+
+    AVIF, BMP, GIF (the first frame), JPEG, PNG, TIFF and WebP are read by OpenCV. The EXIF
+    orientation is applied (but not the rotation that an AVIF file may ask for), palettes are
+    expanded, alpha is dropped (not blended; a TIFF with transparent pixels is an error), and of
+    16 bits the upper 8 are kept.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    color_space : {"gray", "rgb"}, default="rgb"
+        Grey of a JPEG is the luma that the file stores. It differs from the luma computed
+        from its decoded colours by rounding, and more where those colours had to be clipped.
+    image_size : tuple of (int, int), default=None
+        Height and width that the caller is going to resize to. It lets a JPEG that is very
+        much larger be decoded at a half, a quarter or an eighth; the result is then smaller
+        than the file says, never smaller than eight times `image_size`.
+    max_pixels : int, default=MAX_PIXELS
+        Refuse a file that announces more pixels.
+    index : int, default=None
+        The position in the user's input, for the error message.
+
+    Returns
+    -------
+    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        Grey or RGB.
+
+    Raises
+    ------
+    ImageReadError
+        If the file is missing, empty, broken, truncated, too large or no image.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise ImageReadError(path, f"{error.strerror or error}.", index) from error
+    return decode_image(
+        data,
+        path=path,
+        color_space=color_space,
+        image_size=image_size,
+        max_pixels=max_pixels,
+        index=index,
+    )
+
+
+def decode_image(
+    data: bytes,
+    *,
+    path: str | os.PathLike[str] = "(bytes)",
+    color_space: ColorSpace = "rgb",
+    image_size: tuple[int, int] | None = None,
+    max_pixels: int = MAX_PIXELS,
+    index: int | None = None,
+) -> NDArray[np.uint8]:
+    """Decode the content of an image file.
+
+    Parameters
+    ----------
+    data : bytes
+        What the file holds.
+    path : str or Path, default="(bytes)"
+        What error messages call it.
+    color_space : {"gray", "rgb"}, default="rgb"
+        As in `load_image`.
+    image_size : tuple of (int, int), default=None
+        As in `load_image`.
+    max_pixels : int, default=MAX_PIXELS
+        As in `load_image`.
+    index : int, default=None
+        As in `load_image`.
+
+    Returns
+    -------
+    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
+        Grey or RGB.
+
+    Raises
+    ------
+    ImageReadError
+        If the data are empty, broken, truncated, too large or no image.
+    """
+    header = _checked_header(data, path, max_pixels, index)
+    flag = _read_flag(header, color_space, image_size)
+    try:
+        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error as error:
+        raise ImageReadError(path, f"the {header.format} data are broken.", index) from error
+    if image is None:
+        raise ImageReadError(path, f"the {header.format} data are broken or truncated.", index)
+    if image.dtype == np.uint16:
+        image = (image >> 8).astype(np.uint8)
+    if image.dtype != np.uint8:
+        reason = f"{image.dtype} pixels have no known range; save it with 8 or 16 bits."
+        raise ImageReadError(path, reason, index)
+    if image.ndim == 3:
+        if image.shape[2] == 4 and image[..., 3].min() < 255:
+            # Only TIFF gets here with its alpha, and libtiff has multiplied the colours by it.
+            reason = "a TIFF with transparent pixels; save it without alpha, or as PNG."
+            raise ImageReadError(path, reason, index)
+        image = cv2.cvtColor(
+            image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB
+        )
+    return convert_color(image, color_space)
+
+
+def _checked_header(
+    data: bytes, path: str | os.PathLike[str], max_pixels: int, index: int | None
+) -> ImageHeader:
+    if not data:
+        raise ImageReadError(path, "the file is empty.", index)
+    header = read_header(data)
+    if header is None:
+        raise ImageReadError(
+            path, "not an AVIF, BMP, GIF, JPEG, PNG, TIFF or WebP image, whatever its name.", index
+        )
+    if header.height * header.width > max_pixels:
+        raise ImageReadError(
+            path,
+            f"{header.height} x {header.width} pixels are more than max_pixels={max_pixels}. If "
+            "you trust the file, pass `check_images(X, max_pixels=...)` as X.",
+            index,
+        )
+    return header
+
+
+def _read_flag(
+    header: ImageHeader, color_space: ColorSpace, image_size: tuple[int, int] | None
+) -> int:
+    if header.format == "TIFF":
+        # The colour mode would hide an alpha channel that has already changed the colours.
+        return cv2.IMREAD_UNCHANGED
+    if header.format != "JPEG":
+        # Grey is computed from the colours, as for arrays, so that a lossless file gives the
+        # same scores as the array it was made from.
+        return cv2.IMREAD_COLOR
+    return _READ_FLAGS[color_space, _shrink_factor(header, image_size)]
+
+
+def _shrink_factor(header: ImageHeader, image_size: tuple[int, int] | None) -> int:
+    if image_size is None:
+        return 1
+    # EXIF may swap the sides, so the shorter of the file must do for the longer one wanted.
+    spare = min(header.height, header.width) / (max(image_size) * _SHRINK_MARGIN)
+    return next((factor for factor in (8, 4, 2) if spare >= factor), 1)

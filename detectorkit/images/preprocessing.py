@@ -1,0 +1,114 @@
+"""How an image is brought to the form that a model works on: its colours and its size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["COLOR_SPACES", "ColorSpace", "Image", "Preprocessing", "convert_color", "resize_image"]
+
+Image = NDArray[np.uint8] | NDArray[np.float32]
+ColorSpace = Literal["gray", "rgb"]
+
+
+COLOR_SPACES: Final = ("gray", "rgb")
+
+
+def convert_color(image: Any, color_space: ColorSpace) -> Any:
+    """Bring an image to a colour space.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3)
+        Grey or RGB; uint8 or float32.
+    color_space : {"gray", "rgb"}
+        Grey is ITU-R BT.601 luma; RGB of a grey image has three equal channels.
+
+    Returns
+    -------
+    converted : ndarray of shape (height, width) or (height, width, 3)
+        The same image where nothing is to be done.
+    """
+    if color_space == "gray" and image.ndim == 3:
+        return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    if color_space == "rgb" and image.ndim == 2:
+        return np.repeat(image[..., np.newaxis], 3, axis=2)
+    return image
+
+
+def resize_image(image: Any, image_size: tuple[int, int]) -> Any:
+    """Resize by averaging over areas where it shrinks and linearly where it enlarges.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width) or (height, width, 3)
+        The image, uint8 or float32.
+    image_size : tuple of (int, int)
+        Height and width of the result.
+
+    Returns
+    -------
+    resized : ndarray
+        The same kind of image; uint8 is rounded to the nearest level.
+    """
+    height, width = image_size
+    smaller = min(height, image.shape[0]), min(width, image.shape[1])
+    if smaller != image.shape[:2]:
+        image = cv2.resize(image, smaller[::-1], interpolation=cv2.INTER_AREA)
+    if image.shape[:2] != (height, width):
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return image
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image is brought to the form that a model works on; saved with the model.
+
+    Attributes
+    ----------
+    image_size : tuple of (int, int) or None
+        Height and width to which every image is resized, whatever its aspect; None keeps the
+        size of each image.
+    color_space : {"gray", "rgb"}
+        Grey is ITU-R BT.601 luma, as in JPEG files.
+    as_uint8 : bool, default=True
+        Whether float images are rounded to 8 bits, as a file would hold them, before anything
+        else. Rows of a 2-D array never are: they may have been scaled by an earlier step.
+    n_crops : int or None, default=None
+        None resizes whole images. A number cuts so many crops of `image_size` at native
+        resolution instead, see `cut_crops`; what is computed of them is averaged.
+    """
+
+    image_size: tuple[int, int] | None
+    color_space: ColorSpace
+    as_uint8: bool = True
+    n_crops: int | None = None
+
+    @property
+    def array_shape(self) -> tuple[int, ...]:
+        """Shape of an array of one image, where `image_size` is given."""
+        return (*(self.image_size or ()), *((3,) if self.color_space == "rgb" else ()))
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the JSON form, in which the fixed choices of this module are spelt out.
+
+        Returns
+        -------
+        record : dict
+            What another program needs to prepare an image in the same way.
+        """
+        record: dict[str, Any] = {
+            "image_size": self.image_size,
+            "color_space": self.color_space,
+            "resize": "area where it shrinks, linear where it enlarges",
+            "dtype": "uint8",
+            "value_range": [0, 255],
+        }
+        if self.n_crops is not None:
+            record["resize"] = "linear, of images smaller than a crop only"
+            record["n_crops"] = self.n_crops
+        return record

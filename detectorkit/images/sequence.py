@@ -1,0 +1,336 @@
+"""The only reader of X: files and arrays in, uint8 or float images out.
+
+Everything that takes images passes them through `check_images`, which settles what form X has
+and reads no pixel, and then takes them one by one, or in batches, from the
+`ImageSequence` that it returns. Which forms and values are allowed is decided here and nowhere
+else; how a file is decoded, in `detectorkit.images.decoding`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.images.crops import cut_crops
+from detectorkit.images.decoding import MAX_PIXELS, load_image
+from detectorkit.images.preprocessing import Image, Preprocessing, convert_color, resize_image
+
+__all__ = ["ImageSequence", "check_images"]
+
+
+class ImageSequence(Sequence[Any]):
+    """Images that are known to have an allowed form, each read when it is asked for.
+
+    Made by `check_images`; slices are again sequences and remember the positions of their
+    images, so that an error names the index that the user knows.
+
+    Parameters
+    ----------
+    items : sequence
+        Arrays of one image each, or paths.
+    are_rows : bool, default=False
+        Whether the images were the rows of a 2-D array. These may have been scaled by an
+        earlier step, so their range is not checked.
+    start : int, default=0
+        The index of the first item in the user's X.
+    max_pixels : int, default=MAX_PIXELS
+        Refuse files that announce more pixels.
+
+    Attributes
+    ----------
+    items : sequence
+        The arrays or paths.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Any] | NDArray[Any],
+        *,
+        are_rows: bool = False,
+        start: int = 0,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.items = items
+        self._are_rows = are_rows
+        self._start = start
+        self._max_pixels = max_pixels
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            if step != 1:
+                raise ValueError(f"ImageSequence slices have step 1, got {step}.")
+            return ImageSequence(
+                self.items[start:stop],
+                are_rows=self._are_rows,
+                start=self._start + start,
+                max_pixels=self._max_pixels,
+            )
+        return self.read(int(index), Preprocessing(None, "rgb"))
+
+    def take(self, index: NDArray[np.intp]) -> ImageSequence:
+        """Give some of the images.
+
+        Parameters
+        ----------
+        index : ndarray of int
+            Their positions.
+
+        Returns
+        -------
+        images : ImageSequence
+            In the order of `index`. What error messages say counts from its beginning.
+        """
+        items = self.items
+        chosen = items[index] if isinstance(items, np.ndarray) else [items[int(i)] for i in index]
+        return ImageSequence(chosen, are_rows=self._are_rows, max_pixels=self._max_pixels)
+
+    def read(self, index: int, preprocessing: Preprocessing) -> Image:
+        """Read one image.
+
+        Parameters
+        ----------
+        index : int
+            Its position in this sequence.
+        preprocessing : Preprocessing
+            Colour and size wanted.
+
+        Returns
+        -------
+        image : ndarray of shape (height, width) or (height, width, 3)
+            Values are uint8, or float32 for float arrays that were not rounded. Where crops are
+            wanted, there is one more axis in front.
+
+        Raises
+        ------
+        ImageReadError
+            If the file cannot be decoded.
+        ValueError
+            If the array is no image.
+        """
+        if preprocessing.n_crops is not None and preprocessing.image_size is not None:
+            whole = replace(preprocessing, image_size=None, n_crops=None)
+            crops = self.read(index, whole)
+            return cut_crops(crops, preprocessing.image_size, preprocessing.n_crops)
+        item = self.items[index]
+        if isinstance(item, str | os.PathLike):
+            image: Image = load_image(
+                item,
+                color_space=preprocessing.color_space,
+                image_size=preprocessing.image_size,
+                max_pixels=self._max_pixels,
+                index=self._start + index,
+            )
+        else:
+            image = _checked_array(item, self._start + index, check_range=not self._are_rows)
+            if preprocessing.as_uint8 and not self._are_rows and image.dtype != np.uint8:
+                image = np.rint(image * 255).astype(np.uint8)
+            image = convert_color(image, preprocessing.color_space)
+        if preprocessing.image_size is None:
+            return image
+        return resize_image(image, preprocessing.image_size)
+
+    def shape_of(self, index: int) -> tuple[int, int]:
+        """Give height and width of an image as it is found.
+
+        Parameters
+        ----------
+        index : int
+            Its position in this sequence.
+
+        Returns
+        -------
+        shape : tuple of (int, int)
+            After a file's orientation was applied.
+
+        Raises
+        ------
+        ImageReadError
+            If the file cannot be decoded.
+        """
+        image = self.read(index, Preprocessing(None, "gray"))
+        return image.shape[0], image.shape[1]
+
+    def read_stacked(self, preprocessing: Preprocessing) -> Iterator[NDArray[Any]]:
+        """Read all images, as few arrays as their sizes allow.
+
+        Parameters
+        ----------
+        preprocessing : Preprocessing
+            Colour and size wanted.
+
+        Yields
+        ------
+        images : ndarray of shape (n, height, width) or (n, height, width, 3)
+            Consecutive images of one size and type; with crops, those of as many crops.
+        """
+        if self._is_ready(preprocessing):
+            yield np.asarray(self.items)
+            return
+        run: list[Image] = []
+        for index in range(len(self)):
+            image = self.read(index, preprocessing)
+            if run and (image.shape != run[0].shape or image.dtype != run[0].dtype):
+                yield np.stack(run)
+                run = []
+            run.append(image)
+        if run:
+            yield np.stack(run)
+
+    def _is_ready(self, preprocessing: Preprocessing) -> bool:
+        """Whether the items are one array that is already what is wanted."""
+        items = self.items
+        if not isinstance(items, np.ndarray) or items.dtype != np.uint8:
+            return False
+        if preprocessing.n_crops is not None:
+            return False
+        channels = () if preprocessing.color_space == "gray" else (3,)
+        size_fits = preprocessing.image_size in {None, items.shape[1:3]}
+        return size_fits and items.shape[3:] == channels
+
+
+def check_images(
+    X: Any, *, caller: str = "check_images", max_pixels: int = MAX_PIXELS
+) -> ImageSequence:
+    """Settle the form of X without reading a pixel.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths. What this
+        function returned is returned as it is; so estimators take it too.
+    caller : str, default="check_images"
+        The name that error messages begin with.
+    max_pixels : int, default=MAX_PIXELS
+        Files that announce more pixels than this are refused when they are read.
+
+    Returns
+    -------
+    images : ImageSequence
+        The images, not yet read.
+
+    Raises
+    ------
+    TypeError
+        If X is a single path, or not a sequence.
+    ValueError
+        If X is empty or of a form that is no set of images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit.images.sequence import check_images
+    >>> len(check_images(np.zeros((5, 32, 32), dtype=np.uint8)))
+    5
+    """
+    if isinstance(X, ImageSequence):
+        return X
+    items = _as_items(X, caller)
+    if len(items) == 0:
+        raise ValueError(
+            f"{caller}: found array with 0 sample(s) while a minimum of 1 is required. "
+            "Pass at least one image."
+        )
+    if isinstance(items, np.ndarray):
+        _check_array_form(items, caller)
+    else:
+        _check_item_forms(items, caller)
+    return ImageSequence(items, max_pixels=max_pixels)
+
+
+def _as_items(X: Any, caller: str) -> Any:
+    """Give X as one numeric array or as a list."""
+    if isinstance(X, str | os.PathLike):
+        raise TypeError(
+            f"{caller}: X is the single path {os.fspath(X)!r}. Pass a list of paths: [path]."
+        )
+    if hasattr(X, "to_numpy") and getattr(X, "ndim", None) == 1:
+        X = X.to_numpy()  # a pandas or polars Series
+    if isinstance(X, np.ndarray):
+        return list(X) if X.dtype.kind in "OUT" and X.ndim == 1 else X
+    if not isinstance(X, Sequence):
+        raise TypeError(
+            f"{caller}: X is a {type(X).__name__}. Pass an array of images, or a list of arrays "
+            "or of paths."
+        )
+    return list(X)
+
+
+def _check_array_form(X: NDArray[Any], caller: str) -> None:
+    if X.ndim == 2:
+        raise ValueError(
+            f"{caller}: X has shape {X.shape}. A 2-D array needs `input_shape`, the (height, "
+            "width) of each of its rows; a single image goes in as [image]."
+        )
+    if X.ndim not in {3, 4}:
+        raise ValueError(
+            f"{caller}: X has shape {X.shape}. Expected (n_samples, height, width) or "
+            "(n_samples, height, width, n_channels)."
+        )
+    _check_image_form(X.shape[1:], X.dtype, f"{caller}: X")
+
+
+def _check_item_forms(items: list[Any], caller: str) -> None:
+    are_paths = isinstance(items[0], str | os.PathLike)
+    for index, item in enumerate(items):
+        is_path = isinstance(item, str | os.PathLike)
+        if is_path != are_paths:
+            raise ValueError(
+                f"{caller}: X mixes paths and arrays: item {index} is "
+                f"{'a path' if is_path else 'no path'}, item 0 is "
+                f"{'a path' if are_paths else 'none'}. Pass one kind."
+            )
+        if is_path:
+            continue
+        if not isinstance(item, np.ndarray):
+            raise ValueError(  # noqa: TRY004 - the sequence is right, its content is not
+                f"{caller}: item {index} of X is a {type(item).__name__}. Each image must be "
+                "an array of shape (height, width) or (height, width, n_channels), or a path."
+            )
+        _check_image_form(item.shape, item.dtype, f"{caller}: item {index} of X")
+
+
+def _check_image_form(shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> None:
+    if len(shape) not in {2, 3}:
+        raise ValueError(
+            f"{what} has images of shape {shape}. Expected (height, width) or (height, width, "
+            "n_channels)."
+        )
+    if len(shape) == 3 and shape[2] not in {1, 3, 4}:
+        raise ValueError(
+            f"{what} has images with {shape[2]} channels (shape {shape}). Expected 1 (grey), 3 "
+            "(RGB) or 4 (RGBA), in the last place."
+        )
+    if 0 in shape:
+        raise ValueError(f"{what} has images without pixels: shape {shape}.")
+    if dtype != np.uint8 and dtype.kind != "f":
+        raise ValueError(
+            f"{what} has dtype {dtype}. Pass uint8 from 0 to 255 or floats from 0 to 1; for "
+            "example images.astype(np.uint8), if the values are 0 to 255."
+        )
+
+
+def _checked_array(image: NDArray[Any], index: int, *, check_range: bool) -> Image:
+    """Check the values of one image; give it as uint8 or float32 without alpha."""
+    if image.dtype != np.uint8:
+        image = image.astype(np.float32, copy=False)
+        low, high = float(image.min()), float(image.max())
+        if not np.isfinite(high - low):
+            raise ValueError(f"Image {index} contains NaN or infinity.")
+        if check_range and not (low >= 0 and high <= 1):
+            raise ValueError(
+                f"Image {index} is float with values from {low:.3g} to {high:.3g}. Floats must "
+                "be between 0 and 1: divide by the largest possible value, or pass uint8."
+            )
+    if image.ndim == 3:
+        image = image[..., 0] if image.shape[2] == 1 else image[..., :3]
+    return image

@@ -1,0 +1,87 @@
+"""Labelled images of which something is measured: checked, and drawn again for the bootstrap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_consistent_length
+
+from detectorkit.images.batches import iter_slices
+
+__all__ = ["check_labelled", "resampled_weights"]
+
+_WEIGHTS_AT_A_TIME: Final = 500_000  # so many numbers are in memory at once
+
+
+def check_labelled(
+    caller: str, y_true: Any, **columns: Any
+) -> tuple[NDArray[np.bool_], list[NDArray[np.float64]]]:
+    """Check labels and what detectors said of the images.
+
+    Parameters
+    ----------
+    caller : str
+        The name that error messages begin with.
+    y_true : array-like of shape (n_samples,)
+        0 for real, 1 for generated.
+    **columns : array-like of shape (n_samples,)
+        Numbers, by the name of their parameter.
+
+    Returns
+    -------
+    is_generated : ndarray of shape (n_samples,)
+        Whether the label is 1.
+    columns : list of ndarray of shape (n_samples,)
+        The numbers as floats.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, there is no image, or a label or a number makes no sense.
+    """
+    check_consistent_length(y_true, *columns.values())
+    y = np.asarray(y_true)
+    if y.ndim != 1 or len(y) == 0 or not np.isin(y, (0, 1)).all():
+        raise ValueError(
+            f"{caller}: y_true of shape {y.shape} must be one label an image: 0 for real and 1 "
+            "for generated."
+        )
+    arrays = [np.asarray(column, dtype=np.float64) for column in columns.values()]
+    for name, array in zip(columns, arrays, strict=True):
+        if array.ndim != 1 or not np.isfinite(array).all():
+            raise ValueError(
+                f"{caller}: {name} of shape {array.shape} must be one value an image; all must "
+                "be numbers, but some are not finite or there are several columns."
+            )
+    return y == 1, arrays
+
+
+def resampled_weights(
+    is_generated: NDArray[np.bool_], n_resamples: int, random: np.random.RandomState
+) -> Iterator[NDArray[np.float64]]:
+    """Draw bootstrap samples that have as many images of each class as there are.
+
+    Parameters
+    ----------
+    is_generated : ndarray of shape (n_samples,)
+        The class of each image.
+    n_resamples : int
+        Number of samples.
+    random : RandomState
+        Draws them.
+
+    Yields
+    ------
+    weight : ndarray of shape (n, n_samples)
+        How often each image is in each of the next n samples.
+    """
+    classes = [np.flatnonzero(is_generated), np.flatnonzero(~is_generated)]
+    for part in iter_slices(n_resamples, max(1, _WEIGHTS_AT_A_TIME // len(is_generated))):
+        weight = np.zeros((part.stop - part.start, len(is_generated)))
+        for members in filter(len, classes):
+            even = np.full(len(members), 1 / len(members))
+            weight[:, members] = random.multinomial(len(members), even, size=len(weight))
+        yield weight

@@ -1,0 +1,158 @@
+"""Metrics of a binary detector, each with the interval that its number of images allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from detectorkit.metrics._samples import check_labelled, resampled_weights
+from detectorkit.metrics.auc import area_of
+from detectorkit.metrics.estimates import Estimate, proportion, weighted_sum
+
+__all__ = ["binary_metrics"]
+
+# In the order in which they are shown.
+_NAMES = (
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "balanced_accuracy",
+    "false_positive_rate",
+    "roc_auc",
+    "average_precision",
+    "fpr_at_95_tpr",
+    "calibration_gap",
+)
+
+
+def binary_metrics(
+    y_true: Any,
+    y_score: Any,
+    *,
+    threshold: float = 0.0,
+    confidence: float = 0.95,
+    n_resamples: int = 1000,
+    random_state: int | np.random.RandomState | None = 0,
+) -> dict[str, Estimate]:
+    """Measure the scores of a detector.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n_samples,)
+        0 for real, 1 for generated.
+    y_score : array-like of shape (n_samples,)
+        Scores, higher for "generated".
+    threshold : float, default=0.0
+        An image whose score is above it counts as called generated. It must have been chosen
+        without these images.
+    confidence : float, default=0.95
+        Confidence of the intervals.
+    n_resamples : int, default=1000
+        Number of bootstrap samples, drawn within each class.
+    random_state : int, RandomState instance or None, default=0
+        Draws them.
+
+    Returns
+    -------
+    metrics : dict of str to Estimate
+        By name: accuracy, precision, recall (share of the generated that was found), f1,
+        balanced_accuracy, false_positive_rate (share of the real called generated), roc_auc,
+        average_precision, fpr_at_95_tpr (the false-positive rate where 95 % of the generated are
+        found), and calibration_gap (the balanced accuracy that the best threshold for these very
+        images would have had, less that of `threshold`: what a wrong threshold costs; never
+        negative, and above 0 by chance on few images). The positive class is "generated".
+        Proportions that are counted have Wilson intervals, balanced_accuracy the one that
+        `weighted_sum` makes of two of these, roc_auc that of `roc_auc_estimate`, the other four
+        percentile intervals of the bootstrap. With one class only, what needs both is nan.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, y_true has other values than 0 and 1, or a score is not finite.
+
+    Examples
+    --------
+    >>> from detectorkit.evaluation import binary_metrics
+    >>> metrics = binary_metrics([0, 0, 1, 1], [-2.0, 1.0, 0.5, 3.0])
+    >>> metrics["accuracy"].value, metrics["roc_auc"].value
+    (0.75, 0.75)
+    """
+    y, (scores,) = check_labelled("binary_metrics", y_true, y_score=y_score)
+    figures = verdict_metrics(y, scores > threshold, confidence)
+    figures["roc_auc"] = area_of(y, scores, confidence)
+    order = np.argsort(-scores, kind="stable")
+    curve = _Curve(y[order], scores[order], threshold)
+    resampled = _resample(curve, n_resamples, check_random_state(random_state))
+    tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+    for name, value in curve.measure(np.ones((1, len(y)))).items():
+        figures[name] = Estimate(float(value[0]), *np.quantile(resampled[name], tails).tolist())
+    return {name: figures[name] for name in _NAMES}
+
+
+def verdict_metrics(
+    is_generated: NDArray[np.bool_], called: NDArray[np.bool_], confidence: float
+) -> dict[str, Estimate]:
+    """Give those of the metrics that are counted from verdicts, which takes no resampling."""
+    n, n_generated, n_called = len(called), int(is_generated.sum()), int(called.sum())
+    tp = int(np.sum(is_generated & called))
+    fp = n_called - tp
+    counts = {
+        "accuracy": (int(np.sum(called == is_generated)), n),
+        "precision": (tp, n_called),
+        "recall": (tp, n_generated),
+        "false_positive_rate": (fp, n - n_generated),
+    }
+    figures = {name: proportion(*pair, confidence=confidence) for name, pair in counts.items()}
+    rates = [figures["recall"], figures["false_positive_rate"]]
+    return figures | {"balanced_accuracy": weighted_sum(rates, [0.5, -0.5], constant=0.5)}
+
+
+class _Curve:
+    """Scores in falling order, measured under many weightings of the images at once."""
+
+    def __init__(self, y: NDArray[np.bool_], scores: NDArray[Any], threshold: float) -> None:
+        self.y = y
+        self.called = int(np.sum(scores > threshold))  # so many from the top are called generated
+        # Images of equal score stand or fall together.
+        self.steps = np.flatnonzero(np.append(np.diff(scores) != 0, True))
+
+    def measure(self, weight: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+        """Give what has no interval of its own, for each row of weights."""
+        found = np.cumsum(weight * self.y, axis=1)
+        false = np.cumsum(weight * ~self.y, axis=1)
+        n_generated, n_real = found[:, -1], false[:, -1]
+        zero = np.zeros((len(weight), 1))
+        tp = np.hstack([zero, found])[:, self.called]
+        fp = np.hstack([zero, false])[:, self.called]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            tpr_curve = np.hstack([zero, found[:, self.steps] / n_generated[:, None]])
+            fpr_curve = np.hstack([zero, false[:, self.steps] / n_real[:, None]])
+            called = found[:, self.steps] + false[:, self.steps]
+            # A tie group that a resample does not hold may come first, with nothing called.
+            curve_precision = found[:, self.steps] / np.where(called == 0, 1, called)
+            youden = tp / n_generated - fp / n_real  # twice the balanced accuracy, less 1
+            return {
+                "f1": 2 * tp / (tp + fp + n_generated),
+                "average_precision": np.sum(np.diff(tpr_curve, axis=1) * curve_precision, axis=1),
+                "fpr_at_95_tpr": self._fpr_at(0.95, tpr_curve, fpr_curve),
+                "calibration_gap": (np.max(tpr_curve - fpr_curve, axis=1) - youden) / 2,
+            }
+
+    @staticmethod
+    def _fpr_at(
+        wanted: float, tpr: NDArray[np.float64], fpr: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        first = np.argmax(tpr >= wanted - 1e-12, axis=1)
+        result: NDArray[np.float64] = fpr[np.arange(len(fpr)), first]
+        return np.where(np.isnan(tpr[:, -1]), np.nan, result)
+
+
+def _resample(
+    curve: _Curve, n_resamples: int, random: np.random.RandomState
+) -> dict[str, NDArray[np.float64]]:
+    results = [curve.measure(weight) for weight in resampled_weights(curve.y, n_resamples, random)]
+    return {name: np.concatenate([r[name] for r in results]) for name in results[0]}

@@ -1,0 +1,22 @@
+"""Splits of images that keep together what belongs together, and leave whole origins out."""
+
+from detectorkit.model_selection.duplicates import near_duplicate_groups, perceptual_hash
+from detectorkit.model_selection.split import train_val_test_split
+from detectorkit.model_selection.splitters import (
+    GeneratorDateSplit,
+    LeaveOneFamilyOut,
+    LeaveOneGeneratorOut,
+    LeaveOneSourceOut,
+    StratifiedGroupShuffleSplit,
+)
+
+__all__ = [
+    "GeneratorDateSplit",
+    "LeaveOneFamilyOut",
+    "LeaveOneGeneratorOut",
+    "LeaveOneSourceOut",
+    "StratifiedGroupShuffleSplit",
+    "near_duplicate_groups",
+    "perceptual_hash",
+    "train_val_test_split",
+]

@@ -1,0 +1,118 @@
+"""Attention rollout: where the attention of a transformer ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from detectorkit.graph.builder import expose_tensors
+from detectorkit.graph.gradients import tensor_shapes
+from detectorkit.graph.runner import make_session
+from detectorkit.images.sequence import ImageSequence
+from detectorkit.saliency._base import Map, Saliency, read_pixels, record_of, resize_to_image
+from detectorkit.saliency._score import content_of
+
+__all__ = ["AttentionRollout"]
+
+
+class AttentionRollout(Saliency):
+    """Follow the attention of a transformer from its class token back to the image.
+
+    Read more in the :ref:`User Guide <saliency>`.
+
+    .. versionadded:: 0.1
+
+    Parameters
+    ----------
+    detector : estimator
+        A fitted detector whose network is a vision transformer with a class token.
+    n_jobs : int, default=None
+        Threads that work on one image together. None means 1 unless in a
+        `joblib.parallel_config` context; -1 means all processors.
+    verbose : bool, default=False
+        Whether `transform` shows its progress on standard error.
+
+    See Also
+    --------
+    GradCAM : For networks of convolutions.
+
+    Notes
+    -----
+    In each block the heads are averaged, and the path around the attention is counted as much as
+    the attention itself; the blocks are multiplied [1]_. It says where the network looks, not what
+    speaks for which class: a map is the same for both.
+
+    References
+    ----------
+    .. [1] S. Abnar, W. Zuidema, "Quantifying attention flow in transformers", ACL 2020,
+       :doi:`10.18653/v1/2020.acl-main.385`.
+
+    Examples
+    --------
+    >>> from detectorkit.saliency import AttentionRollout
+    >>> AttentionRollout(detector=None).n_jobs is None
+    True
+    """
+
+    def __init__(self, detector: Any, *, n_jobs: int | None = None, verbose: bool = False) -> None:
+        self.detector = detector
+        self.n_jobs = n_jobs
+        self.verbose = verbose
+
+    def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
+        from joblib import effective_n_jobs
+
+        name = type(self.detector).__name__
+        content = content_of(self.detector)
+        layers = _attention_layers(content, name)
+        if not layers:
+            raise ValueError(
+                f"{type(self).__name__}: the graph of {name} has no attention. Use GradCAM."
+            )
+        session = _attention(content, layers, effective_n_jobs(self.n_jobs))
+        preprocessing = record_of(session).preprocessing
+
+        def explain(index: int) -> Map:
+            found = session.run(list(layers), {"pixels": read_pixels(images, index, preprocessing)})
+            return resize_to_image(_roll_out(found), images, index, preprocessing)
+
+        return explain
+
+
+@lru_cache(maxsize=8)
+def _attention_layers(content: bytes, name: str) -> tuple[str, ...]:
+    """Give the tensors that say, of every head, how much each token looks at each."""
+    shapes = tensor_shapes(content, name)
+    return tuple(
+        node.output[0]
+        for node in onnx.load_model_from_string(content).graph.node
+        if node.op_type == "Softmax"
+        and len(shape := shapes.get(node.output[0], ())) == 3
+        and shape[1] == shape[2]
+    )
+
+
+@lru_cache(maxsize=8)
+def _attention(content: bytes, layers: tuple[str, ...], n_threads: int) -> Any:
+    """Make a session that gives the attention of every block."""
+    exposed = expose_tensors(onnx.load_model_from_string(content), layers)
+    return make_session(exposed.SerializeToString(), "The model", n_threads=n_threads)
+
+
+def _roll_out(attentions: list[NDArray[np.float32]]) -> Map:
+    """Multiply the blocks; of the class token give the share of each patch."""
+    n_tokens = attentions[0].shape[-1]
+    identity = np.eye(n_tokens, dtype=np.float32)
+    rolled = np.broadcast_to(identity, (len(attentions[0]), n_tokens, n_tokens))
+    for attention in attentions:
+        mixed = (attention.mean(axis=1) + identity) / 2
+        rolled = mixed @ rolled
+    side = math.isqrt(n_tokens - 1)  # the tokens in front stand for no patch
+    patches = rolled[:, 0, n_tokens - side * side :]
+    return np.ascontiguousarray(patches.reshape(-1, side, side), np.float32)

@@ -1,0 +1,170 @@
+"""Deletion and insertion: whether the verdict follows the pixels that a map names first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.utils.validation import check_is_fitted
+
+from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.saliency._base import Map
+from detectorkit.saliency.metrics._checks import _check_count
+from detectorkit.saliency.occlusion import predict_mixtures, read_as_given, score_batch
+from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
+from detectorkit.utils.validation import check_argument
+
+__all__ = ["DeletionInsertion", "deletion_insertion"]
+
+
+class DeletionInsertion(NamedTuple):
+    """What `deletion_insertion` found, for each image.
+
+    Attributes
+    ----------
+    deletion : ndarray of shape (n_samples,)
+        Area under the deletion curve, from 0 to 1. Lower is better.
+    insertion : ndarray of shape (n_samples,)
+        Area under the insertion curve, from 0 to 1. Higher is better.
+    deletion_curves : ndarray of shape (n_samples, n_steps + 1)
+        Probability of the verdict, from the image to its replacement.
+    insertion_curves : ndarray of shape (n_samples, n_steps + 1)
+        The same, from the replacement to the image.
+    """
+
+    deletion: NDArray[np.float64]
+    insertion: NDArray[np.float64]
+    deletion_curves: NDArray[np.float64]
+    insertion_curves: NDArray[np.float64]
+
+
+def deletion_insertion(
+    detector: Any,
+    X: Any,
+    maps: Any,
+    *,
+    replacement: str = "blur",
+    n_steps: int = 20,
+    batch_size: int = 32,
+) -> DeletionInsertion:
+    """Take the pixels away that a map names first, and put them in first.
+
+    Parameters
+    ----------
+    detector : estimator
+        Any fitted binary classifier that takes images, as for `OcclusionSaliency`.
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+    maps : ndarray of shape (n_samples, height, width), or sequence of ndarray
+        What an explainer's `transform` gave for them.
+    replacement : {"blur", "patch", "jpeg", "mean"}, default="blur"
+        What takes the place of pixels; see `detectorkit.saliency.replacements`.
+    n_steps : int, default=20
+        Steps from the image to its replacement; in each, as many pixels change.
+    batch_size : int, default=32
+        Copies of an image that are scored at a time.
+
+    Returns
+    -------
+    found : DeletionInsertion
+        Areas and curves.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded.
+    ValueError
+        If an argument is wrong, or the maps do not fit the images.
+
+    Notes
+    -----
+    Evidence for the verdict that the detector gives goes first. If any of the maps has values below
+    0, all are taken for signed: pixels are ranked from the highest value down where the verdict is
+    "generated", and from the lowest up where it is "real". Otherwise they are ranked by the value,
+    whatever the verdict.
+
+    The curves of Petsiuk et al. [1]_ are those of the probability of the verdict, and so are these:
+    of `predict_proba`, or where there is none, of the sigmoid of the score. So areas lie between 0
+    and 1 for every image. A score relative to its start and end would have no scale to depend on,
+    but it is not defined where both are nearly the same, which is so wherever the replacement is as
+    good evidence as the image. Areas are for comparing maps of one detector by one replacement;
+    they differ little where the replacement leaves the detector as sure as it was.
+
+    Pixels that are replaced here and there make noise, which detectors look at too. So smooth the
+    maps of gradients before they are compared with those of `OcclusionSaliency`.
+
+    References
+    ----------
+    .. [1] V. Petsiuk, A. Das, K. Saenko, "RISE: randomized input sampling for explanation of
+       black-box models", BMVC 2018, :doi:`10.48550/arXiv.1806.07421`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit import HoGSVMDetector
+    >>> from detectorkit.saliency import GradientSaliency
+    >>> from detectorkit.saliency.metrics.deletion import deletion_insertion
+    >>> X = np.random.default_rng(0).integers(0, 256, (8, 64, 64), np.uint8)
+    >>> detector = HoGSVMDetector(image_size=(64, 64)).fit(X, [0, 1] * 4)
+    >>> maps = GradientSaliency(detector).transform(X[:2])
+    >>> deletion_insertion(detector, X[:2], maps, n_steps=4).deletion_curves.shape
+    (2, 5)
+    """
+    caller = "deletion_insertion"
+    check_is_fitted(detector)
+    check_argument(caller, "replacement", replacement, tuple(REPLACEMENTS))
+    _check_count(caller, "n_steps", n_steps, minimum=1)
+    _check_count(caller, "batch_size", batch_size, minimum=1)
+    images = check_images(X, caller=caller)
+    _check_maps(caller, images, maps)
+    predict = partial(_probability, detector)
+    are_signed = any(np.min(one) < 0 for one in maps)
+    curves = np.empty((2, len(images), n_steps + 1))
+    for index, one in enumerate(maps):
+        image = read_as_given(images, index)
+        is_generated = score_batch(detector, image[np.newaxis])[0] > _threshold(detector)
+        evidence = -one if are_signed and not is_generated else one
+        other = make_replacement(image, replacement)
+        masks = _masks(evidence, n_steps)
+        generated = predict_mixtures(predict, image, other, masks, batch_size=batch_size)
+        curves[:, index] = (generated if is_generated else 1 - generated).reshape(2, -1)
+    areas = np.asarray(np.trapezoid(curves, dx=1 / n_steps, axis=2))
+    return DeletionInsertion(*areas, *curves)
+
+
+def _check_maps(caller: str, images: ImageSequence, maps: Any) -> None:
+    cure = "Pass what `transform` gave for the same images."
+    if len(maps) != len(images):
+        raise ValueError(f"{caller}: there are {len(maps)} maps of {len(images)} images. {cure}")
+    for index, one in enumerate(maps):
+        shape = images.shape_of(index)
+        if np.shape(one) != shape:
+            raise ValueError(
+                f"{caller}: map {index} has the shape {np.shape(one)}, its image {shape}. {cure}"
+            )
+
+
+def _masks(evidence: Map, n_steps: int) -> Iterator[NDArray[np.bool_]]:
+    """Say where pixels are replaced, step by step of the deletion, then of the insertion."""
+    order = np.argsort(-evidence, axis=None, kind="stable")
+    ranks = np.empty(evidence.shape, np.intp)
+    ranks.flat[order] = np.arange(evidence.size)
+    counts = np.rint(np.linspace(0, evidence.size, n_steps + 1))
+    yield from (ranks < count for count in counts)
+    yield from (ranks >= count for count in counts)
+
+
+def _threshold(detector: Any) -> float:
+    """Give the score above which the verdict is "generated"."""
+    return float(getattr(detector, "threshold_", 0))
+
+
+def _probability(detector: Any, batch: NDArray[Any]) -> NDArray[np.float64]:
+    if hasattr(detector, "predict_proba"):
+        return np.asarray(detector.predict_proba(batch), np.float64)[:, 1]
+    return expit(score_batch(detector, batch))

@@ -1,0 +1,105 @@
+"""Max-sensitivity: how much a map changes where the image hardly does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.images.levels import as_levels
+from detectorkit.images.preprocessing import Image
+from detectorkit.images.sequence import check_images
+from detectorkit.saliency.metrics._checks import _check_count
+from detectorkit.saliency.occlusion import read_as_given
+from detectorkit.saliency.replacements import from_levels
+
+__all__ = ["max_sensitivity"]
+
+
+def max_sensitivity(
+    explainer: Any,
+    X: Any,
+    *,
+    radius: float = 0.02,
+    n_samples: int = 10,
+    random_state: int = 0,
+) -> NDArray[np.float64]:
+    """Measure how much a map changes at most, where the image hardly does.
+
+    Parameters
+    ----------
+    explainer : Saliency
+        What makes the maps.
+    X : ndarray of shape (n_samples, height, width) or \
+            (n_samples, height, width, n_channels), or sequence
+        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+    radius : float, default=0.02
+        Largest change of a pixel, where white is 1; below 1. Of 8-bit images, what comes out is
+        rounded, so choose more than half a level, 0.002.
+    n_samples : int, default=10
+        Noisy copies of an image.
+    random_state : int, default=0
+        Draws the noise; that of an image depends on its position in X and on nothing else.
+
+    Returns
+    -------
+    sensitivity : ndarray of shape (n_images,)
+        Largest Euclidean norm of the change of the map, as a share of that of the map. Lower is
+        better; nan where the map is 0 everywhere.
+
+    Raises
+    ------
+    ImageReadError
+        If a file cannot be decoded.
+    ValueError
+        If an argument is wrong.
+
+    Notes
+    -----
+    As Yeh et al. [1]_, with uniform noise in place of a search for the worst; they do not divide by
+    the norm of the map, which maps of different methods need to be compared. An explainer
+    that draws noise itself draws the same for all copies.
+
+    References
+    ----------
+    .. [1] C.-K. Yeh, C.-Y. Hsieh, A. S. Suggala, D. I. Inouye, P. Ravikumar, "On the (in)fidelity
+       and sensitivity of explanations", NeurIPS 2019, :doi:`10.48550/arXiv.1901.09392`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from detectorkit import HoGSVMDetector
+    >>> from detectorkit.saliency import GradientSaliency
+    >>> from detectorkit.saliency.metrics.sensitivity import max_sensitivity
+    >>> X = np.random.default_rng(0).integers(0, 256, (8, 64, 64), np.uint8)
+    >>> detector = HoGSVMDetector(image_size=(64, 64)).fit(X, [0, 1] * 4)
+    >>> max_sensitivity(GradientSaliency(detector), X[:2], n_samples=2).shape
+    (2,)
+    """
+    caller = "max_sensitivity"
+    _check_count(caller, "n_samples", n_samples, minimum=1)
+    _check_count(caller, "random_state", random_state, minimum=0)
+    if not 0 < radius < 1:
+        raise ValueError(f"{caller}: radius={radius!r} must be a number above 0 and below 1.")
+    images = check_images(X, caller=caller)
+    sensitivity = np.full(len(images), np.nan)
+    for index in range(len(images)):
+        image = read_as_given(images, index)
+        random = np.random.default_rng([random_state, index])
+        found = _map_of(explainer, image)
+        copies = (_noisy(image, radius, random) for _ in range(n_samples))
+        change = max(np.linalg.norm(_map_of(explainer, copy) - found) for copy in copies)
+        if found.any():
+            sensitivity[index] = change / np.linalg.norm(found)
+    return sensitivity
+
+
+def _map_of(explainer: Any, image: Image) -> NDArray[np.float64]:
+    """Explain an image alone, so that its place among others has no part in it."""
+    return np.asarray(explainer.transform([image])[0], np.float64)
+
+
+def _noisy(image: Image, radius: float, random: np.random.Generator) -> Image:
+    noise = random.uniform(-255 * radius, 255 * radius, image.shape)
+    return from_levels(as_levels(image) + noise, image)

@@ -1,0 +1,38 @@
+"""Names of a package that are imported when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["lazy_names"]
+
+
+def lazy_names(
+    package: str, home_of: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Make a package's ``__getattr__`` and ``__dir__``, so that it is imported in no time.
+
+    Parameters
+    ----------
+    package : str
+        Name of the package, for the error message.
+    home_of : mapping of str to str
+        The module that defines each name.
+
+    Returns
+    -------
+    getattr_, dir_ : callable
+        To be called ``__getattr__`` and ``__dir__`` in the package.
+    """
+
+    def getattr_(name: str) -> Any:
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(home_of[name]), name)
+
+    def dir_() -> list[str]:
+        return sorted(home_of)
+
+    return getattr_, dir_
