@@ -170,6 +170,7 @@ class ImageTransformer(
         images = self._validate_images(X, reset=True)
         first = images.read(0, preprocessing)
         self.n_features_out_ = self._compute(first[np.newaxis]).shape[1]
+        self._fitted_parameters = self._feature_parameters()
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
@@ -192,9 +193,11 @@ class ImageTransformer(
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
         ValueError
-            If an image has another number of features than the first one had in `fit`.
+            If an image has another number of features than the first one had in `fit`, or a
+            parameter that the features depend on was changed since.
         """
         check_is_fitted(self)
+        self._refuse_changed_parameters()
         images = self._validate_images(X, reset=False)
         features = np.empty((len(images), self.n_features_out_), np.float32)
         done = 0
@@ -210,6 +213,21 @@ class ImageTransformer(
             features[done : done + len(part)] = part
             done += len(part)
         return features
+
+    def _feature_parameters(self) -> dict[str, Any]:
+        """Return the parameters that say what the features are, and not how X is taken."""
+        parameters: dict[str, Any] = self.get_params(deep=False)
+        return {k: v for k, v in parameters.items() if k not in {"input_shape", "n_jobs"}}
+
+    def _refuse_changed_parameters(self) -> None:
+        # What follows a transformer was fitted on the features of its old parameters.
+        now = self._feature_parameters()
+        for name, old in getattr(self, "_fitted_parameters", now).items():
+            if now[name] is not old and now[name] != old:
+                raise ValueError(
+                    f"{type(self).__name__}: {name}={now[name]!r} was {old!r} in `fit`. Call `fit` "
+                    "again after changing a parameter."
+                )
 
     @property
     def _n_features_out(self) -> int:

@@ -36,7 +36,7 @@ def modules():
         try:
             yield importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            if error.name != "torch":  # an extra
+            if error.name not in {"numba", "torch"}:  # extras
                 raise
 
 

@@ -109,7 +109,8 @@ class HoGSVMDetector(BaseImageDetector):
     probabilities are cut from the same matrix. libsvm [2]_ solves the rest.
 
     The histogram is that of `skimage.feature.hog`, without the interpolation of the
-    paper [1]_.
+    paper [1]_. Parameters that are set after `fit` count from the next `fit` on, except `n_jobs`
+    and `input_shape`.
 
     References
     ----------
@@ -212,6 +213,11 @@ class HoGSVMDetector(BaseImageDetector):
         self.coef_ = solution.coef[np.newaxis]
         self.intercept_ = np.array([solution.intercept])
         self.working_size_ = working_size
+        self._fitted = {
+            "image_size": preprocessing.image_size,
+            "color_space": preprocessing.color_space,
+            "hog": hog,
+        }
         solver = "gram" if uses_gram else "stream"
         self._finish_fit(training, solution.held_out, solution.held_out_scores, C=C, solver=solver)
         return self
@@ -239,13 +245,8 @@ class HoGSVMDetector(BaseImageDetector):
         check_is_fitted(self)
         images = self._validate_images(X, reset=False)
         coef = self.coef_[0].astype(np.float32)
-        batches = self._features(
-            images,
-            self._check_preprocessing(),
-            check_hog_parameters(self),
-            self.working_size_,
-            coef=coef,
-        )
+        preprocessing, hog = self._fitted_parameters()
+        batches = self._features(images, preprocessing, hog, self.working_size_, coef=coef)
         return concatenate_batches(batches, len(images)).astype(np.float64) + self.intercept_[0]
 
     def to_onnx(self) -> onnx.ModelProto:
@@ -263,7 +264,7 @@ class HoGSVMDetector(BaseImageDetector):
         from detectorkit.graph.record import ModelRecord
 
         check_is_fitted(self)
-        hog, preprocessing = check_hog_parameters(self), self._check_preprocessing()
+        preprocessing, hog = self._fitted_parameters()
         record = ModelRecord(
             detector=type(self).__name__,
             preprocessing=Preprocessing(self.working_size_, preprocessing.color_space),
@@ -275,6 +276,13 @@ class HoGSVMDetector(BaseImageDetector):
         )
         return hog_svm_graph(record, self.coef_[0], float(self.intercept_[0]))
 
+    def _fitted_parameters(self) -> tuple[Preprocessing, dict[str, Any]]:
+        """Return what `fit` computed features with, whatever was set since."""
+        fitted: dict[str, Any] | None = getattr(self, "_fitted", None)
+        if fitted is None:  # pickled before it was kept
+            return self._check_preprocessing(), check_hog_parameters(self)
+        return Preprocessing(fitted["image_size"], fitted["color_space"]), fitted["hog"]
+
     def _features(
         self,
         images: ImageSequence,
@@ -283,7 +291,7 @@ class HoGSVMDetector(BaseImageDetector):
         size: tuple[int, ...],
         coef: NDArray[np.float32] | None = None,
     ) -> Iterator[NDArray[np.float32]]:
-        """Give the features batch by batch, or with `coef` their products with it."""
+        """Compute the features batch by batch, or with `coef` their products with it."""
         function = partial(_describe, size=size, coef=coef, **hog)
         return map_batches(function, images, preprocessing, n_jobs=self.n_jobs)
 

@@ -1,8 +1,12 @@
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
@@ -178,6 +182,51 @@ def test_labels_may_be_any_two(upsampled):
 def test_training_images_are_told_apart(upsampled, fitted):
     scores = fitted.decision_function(upsampled.data)
     assert roc_auc_score(upsampled.target, scores) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("orientations", 6),
+        ("pixels_per_cell", (16, 16)),
+        ("cells_per_block", (1, 1)),
+        ("block_norm", "L1"),
+        ("transform_sqrt", True),
+        ("color_space", "rgb"),
+        ("image_size", (64, 64)),
+        ("image_size", None),
+    ],
+)
+def test_parameters_set_after_fit_count_from_the_next_fit_on(upsampled, name, value):
+    X, y = upsampled.data[:40], upsampled.target[:40]
+    detector = HoGSVMDetector(random_state=0).fit(X, y)
+    scores, graph = detector.decision_function(X), detector.to_onnx().SerializeToString()
+    detector.set_params(**{name: value})
+    assert_array_equal(detector.decision_function(X), scores)
+    assert detector.to_onnx().SerializeToString() == graph
+    assert_array_equal(pickle.loads(pickle.dumps(detector)).decision_function(X), scores)
+    with pytest.raises(NotFittedError):
+        clone(detector).decision_function(X)
+    fresh = HoGSVMDetector(random_state=0, **{name: value}).fit(X, y)
+    assert_array_equal(detector.fit(X, y).decision_function(X), fresh.decision_function(X))
+
+
+def test_a_detector_kept_by_skops_scores_as_it_was_fitted(upsampled):
+    io = pytest.importorskip("skops.io")
+    X, y = upsampled.data[:40], upsampled.target[:40]
+    detector = HoGSVMDetector(random_state=0).fit(X, y)
+    scores = detector.decision_function(X)
+    content = io.dumps(detector.set_params(block_norm="L1"))
+    again = io.loads(content, trusted=io.get_untrusted_types(data=content))
+    assert_array_equal(again.decision_function(X), scores)
+
+
+def test_detectors_pickled_before_fitted_parameters_were_kept_still_score(upsampled):
+    X, y = upsampled.data[:40], upsampled.target[:40]
+    detector = HoGSVMDetector(random_state=0).fit(X, y)
+    scores = detector.decision_function(X)
+    del detector._fitted
+    assert_array_equal(pickle.loads(pickle.dumps(detector)).decision_function(X), scores)
 
 
 def test_a_failed_fit_leaves_the_detector_as_it_was(upsampled, fitted):

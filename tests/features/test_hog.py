@@ -1,4 +1,5 @@
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -7,9 +8,24 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from skimage.feature import hog
 
-from detectorkit.features import HoGTransformer, hog_features
+from detectorkit.features import HoGTransformer, _hog_choice, hog_features
 
 NORMS = ["L1", "L1-sqrt", "L2", "L2-Hys"]
+
+
+@pytest.fixture(params=["numpy", "compiled"], scope="module", autouse=True)
+def form(request):
+    """Count in numpy, and then all again compiled."""
+    state, usual = _hog_choice._State(), _hog_choice._state
+    state.is_settled = True
+    if request.param == "compiled":
+        pytest.importorskip("numba", reason="the extra 'fast' is not installed")
+        from detectorkit.features._hog_compiled import CompiledCounter
+
+        state.compiled = CompiledCounter
+    _hog_choice._state = state
+    yield request.param
+    _hog_choice._state = usual
 
 
 def make(kind, shape, seed=0):
@@ -22,6 +38,8 @@ def make(kind, shape, seed=0):
         return (random.integers(0, 256, shape) / 255).astype(np.float32)
     if kind == "faint":
         return random.random(shape) * 1e-4
+    if kind == "wide float16":
+        return (random.random(shape) * 255).astype(np.float16)
     return random.random(shape).astype(kind)
 
 
@@ -33,7 +51,17 @@ def reference(image, **parameters):
 @pytest.mark.parametrize("block_norm", NORMS)
 @pytest.mark.parametrize("channels", [(), (3,)])
 @pytest.mark.parametrize(
-    "kind", ["uint8", "flat uint8", "float32", "float64", "8-bit float", "faint"]
+    "kind",
+    [
+        "uint8",
+        "flat uint8",
+        "float16",
+        "wide float16",
+        "float32",
+        "float64",
+        "8-bit float",
+        "faint",
+    ],
 )
 @pytest.mark.parametrize("size", [(64, 64), (61, 75)])
 def test_equals_scikit_image(kind, channels, block_norm, size):
@@ -92,6 +120,77 @@ def test_every_pair_of_8_bit_gradients_falls_into_the_bin_of_scikit_image():
         assert_allclose(actual, reference(image, **parameters), rtol=0, atol=1e-6)
 
 
+def test_of_two_channels_with_gradients_of_one_length_the_one_of_scikit_image_counts():
+    # Among others 1, 8 and 4, 7: by the rounding of `hypot`, either may be the longer one.
+    numbers = np.arange(40)
+    squares = numbers[:, None] ** 2 + numbers**2
+    images = []
+    for square in np.unique(squares):
+        pairs = np.argwhere(squares == square)
+        for one, other in itertools.permutations(pairs, 2):
+            image = np.zeros((9, 9, 3), np.uint8)
+            image[5, 4, :2] = one[0], other[0]
+            image[4, 5, :2] = one[1], other[1]
+            images.append(image)
+    assert len(images) > 1000
+    parameters = {"pixels_per_cell": (9, 9), "cells_per_block": (1, 1), "block_norm": "L1"}
+    expected = [reference(image, **parameters) for image in images]
+    assert_allclose(hog_features(np.stack(images), **parameters), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("transform_sqrt", [False, True])
+def test_half_precision_is_computed_in_single_precision(transform_sqrt):
+    images = make("wide float16", (2, 32, 32))
+    parameters = {"transform_sqrt": transform_sqrt}
+    expected = [reference(image, cells_per_block=(2, 2), **parameters) for image in images]
+    assert_allclose(hog_features(images, **parameters), expected, rtol=0, atol=1e-6)
+    assert_array_equal(
+        hog_features(images, **parameters), hog_features(images.astype(np.float32), **parameters)
+    )
+
+
+@pytest.mark.parametrize("block_norm", ["Linf", "l2-hys", None])
+def test_an_unknown_norm_is_refused(block_norm):
+    with pytest.raises(ValueError, match=r"hog_features: block_norm=.* 'L1-sqrt', 'L2', 'L2-Hys'"):
+        hog_features(make("uint8", (1, 32, 32)), block_norm=block_norm)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (64,), (1, 64, 64, 3, 1)])
+def test_what_is_not_a_batch_of_images_is_refused_by_its_shape(shape):
+    message = rf"hog_features: images has shape {re.escape(str(shape))}.* as images\[np.newaxis\]"
+    with pytest.raises(ValueError, match=message):
+        hog_features(np.zeros(shape, np.uint8))
+
+
+def test_no_images_give_no_features():
+    assert hog_features(np.zeros((0, 32, 24), np.uint8)).shape == (0, 3 * 2 * 36)
+
+
+@pytest.mark.parametrize("block_norm", NORMS)
+@pytest.mark.parametrize("size", [(16, 16), (16, 24), (64, 64), (200, 168)])
+@pytest.mark.parametrize("channels", [(), (1,), (3,), (4,)])
+def test_the_features_of_an_image_do_not_depend_on_its_neighbours(channels, size, block_norm):
+    images = make("uint8", (70, *size, *channels))
+    together = hog_features(images, block_norm=block_norm)
+    for index in (0, 1, 33, 69):
+        alone = hog_features(images[index : index + 1], block_norm=block_norm)
+        assert_array_equal(alone[0], together[index])
+
+
+@pytest.mark.parametrize("color_space", ["gray", "rgb"])
+def test_two_threads_give_the_same_bits_as_one(color_space):
+    images = make("uint8", (300, 40, 48, 3))
+    one, two = (HoGTransformer(color_space=color_space, n_jobs=n).fit(images) for n in (1, 2))
+    assert_array_equal(one.transform(images), two.transform(images))
+
+
+def test_images_that_must_not_be_written_to_are_fine():
+    images = make("uint8", (4, 64, 64))
+    expected = hog_features(images.copy())
+    images.flags.writeable = False
+    assert_array_equal(hog_features(images), expected)
+
+
 def test_more_images_than_a_chunk_give_the_same_as_one_by_one():
     images = make("uint8", (37, 96, 80))
     together = hog_features(images)
@@ -130,6 +229,30 @@ def test_transformer_wants_one_size_or_an_image_size():
         HoGTransformer().fit(images).transform(images)
     resized = HoGTransformer(image_size=(64, 64)).fit_transform(images)
     assert resized.shape == (2, 7 * 7 * 36)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("orientations", 6),
+        ("pixels_per_cell", (4, 4)),
+        ("block_norm", "L1"),
+        ("transform_sqrt", True),
+        ("color_space", "rgb"),
+        ("image_size", (64, 64)),
+    ],
+)
+def test_a_parameter_changed_after_fit_is_refused_until_the_next_fit(name, value):
+    images = make("uint8", (2, 64, 64, 3))
+    transformer = HoGTransformer().fit(images)
+    expected = transformer.transform(images)
+    transformer.set_params(n_jobs=2, **{name: value})
+    with pytest.raises(ValueError, match=rf"HoGTransformer: {name}=.* was .* Call `fit` again"):
+        transformer.transform(images)
+    transformer.set_params(**{name: HoGTransformer().get_params()[name]})
+    assert_array_equal(transformer.transform(images), expected)
+    again = transformer.set_params(**{name: value}).fit_transform(images)
+    assert_array_equal(again, HoGTransformer(**{name: value}).fit_transform(images))
 
 
 @pytest.mark.parametrize(
