@@ -21,7 +21,6 @@ from __future__ import annotations
 import os
 from abc import ABCMeta, abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -46,6 +45,7 @@ from detectorkit.calibration.maps import Calibration, SigmoidCalibration
 from detectorkit.images.batches import map_batches
 from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
 from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.utils.files import write_whole
 from detectorkit.utils.validation import check_choice, check_pair, parameter_error
 
 __all__ = ["BaseImageDetector", "FitInputs", "ImageInputMixin", "ImageTransformer"]
@@ -370,13 +370,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         path : str or Path
             The file; `detectorkit.load_detector` reads it. An existing file is replaced.
         """
-        target = Path(path)
-        partial = target.with_name(target.name + ".partial")
-        try:
-            partial.write_bytes(self.to_onnx().SerializeToString())
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_whole(path, self.to_onnx().SerializeToString())
 
     def _check_training(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> FitInputs:
         """Check what `fit` was given; the detector has the parameter `class_weight`."""

@@ -15,6 +15,7 @@ from detectorkit.backbones.store import Backbone
 from detectorkit.graph.runner import make_session
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.utils.files import open_whole
 from detectorkit.utils.progress import track
 
 __all__ = ["EmbeddingCache", "cache_name", "embed_images", "key_of"]
@@ -95,10 +96,8 @@ class EmbeddingCache:
         keys = np.stack([np.frombuffer(key, np.uint8) for key in self._new])
         values = np.stack([self._known[key] for key in self._new])
         name = f"part-{blake2b(keys.tobytes(), digest_size=8).hexdigest()}.npz"
-        unfinished = self._folder / f"{name}.partial"
-        with unfinished.open("wb") as file:
+        with open_whole(self._folder / name) as file:
             np.savez(file, keys=keys, values=values)
-        unfinished.replace(self._folder / name)
         self._new = []
 
 

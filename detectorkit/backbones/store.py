@@ -18,6 +18,8 @@ from pathlib import Path
 
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.utils.files import write_whole
+from detectorkit.utils.json import dumps
 
 __all__ = ["Backbone", "backbone_folder", "installed_backbones", "read_backbone", "write_backbone"]
 
@@ -129,15 +131,10 @@ def write_backbone(
         "sha256": checksum,
         "run_size": run_size,
     }
-    helper.set_model_props(model, {BACKBONE_KEY: json.dumps(record)})
+    helper.set_model_props(model, {BACKBONE_KEY: dumps(record)})
     path = output or backbone_folder() / f"{name}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_bytes(model.SerializeToString())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_whole(path, model.SerializeToString())
     return path
 
 

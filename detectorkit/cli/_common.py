@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from detectorkit.exceptions import ImageReadError
 from detectorkit.utils.progress import progress_bar
+from detectorkit.utils.tables import text_table
 
 if TYPE_CHECKING:
     from detectorkit.evaluation import Estimate
@@ -21,7 +22,9 @@ __all__ = [
     "METHODS",
     "add_data",
     "add_jobs",
+    "add_json",
     "add_model",
+    "add_random_state",
     "check_output",
     "get_column",
     "make_explainer",
@@ -66,6 +69,30 @@ def add_jobs(parser: ArgumentParser) -> None:
     """
     parser.add_argument(
         "--jobs", type=int, default=-1, metavar="N", help="number of threads (default: all cores)"
+    )
+
+
+def add_json(parser: ArgumentParser) -> None:
+    """Add the option ``--json``.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The sub-command's parser.
+    """
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_random_state(parser: ArgumentParser) -> None:
+    """Add the option ``--random-state``.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+        The sub-command's parser.
+    """
+    parser.add_argument(
+        "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
     )
 
 
@@ -221,5 +248,5 @@ def print_metrics(title: str, metrics: Mapping[str, Estimate]) -> None:
         As `binary_metrics` gives them.
     """
     print(title)
-    for name, estimate in metrics.items():
-        print(f"  {name.replace('_', ' '):22} {estimate}")
+    rows = [(name.replace("_", " "), estimate) for name, estimate in metrics.items()]
+    print("\n".join(text_table(rows, indent=2)))

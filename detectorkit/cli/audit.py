@@ -8,11 +8,18 @@ unusable input, 3 the data failed.
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from functools import partial
 
-from detectorkit.cli._common import add_data, add_jobs, get_column, process_paths
+from detectorkit.cli._common import (
+    add_data,
+    add_jobs,
+    add_json,
+    add_random_state,
+    get_column,
+    process_paths,
+)
+from detectorkit.utils.json import dumps
 
 __all__ = ["add_arguments", "run"]
 
@@ -46,10 +53,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="photographs and what was made from them are both meant to be there",
     )
-    parser.add_argument(
-        "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_random_state(parser)
+    add_json(parser)
     add_jobs(parser)
 
 
@@ -96,7 +101,7 @@ def run(arguments: Namespace) -> int:
     )
     if arguments.json:
         content = {"n": len(read), "n_unreadable": len(failures)} | result.to_dict()
-        print(json.dumps(content, indent=1))
+        print(dumps(content, indent=1))
     else:
         print(result.to_text())
     return _FAILED if not result.passed else int(bool(failures))

@@ -6,12 +6,13 @@ downloaded but by `export`, and by that only where a checkpoint is not on this m
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from detectorkit.cli._common import check_output
+from detectorkit.utils.json import dumps
+from detectorkit.utils.tables import text_table
 
 __all__ = ["add_arguments", "run"]
 
@@ -79,15 +80,11 @@ def _list(arguments: Namespace) -> None:
     installed = installed_backbones()
     rows = [_describe(name, installed.get(name)) for name in dict.fromkeys([*REGISTRY, *installed])]
     if arguments.json:
-        print("\n".join(json.dumps(row) for row in rows))
+        print("\n".join(map(dumps, rows)))
         return
     columns = ("name", "status", "size", "features", "licence")
-    table = [columns, *(tuple(_cell(row[key]) for key in columns) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for line in table:
-        cells = (f"{cell:{width}}" for cell, width in zip(line, widths, strict=True))
-        print("  ".join(cells).rstrip())
-    print()
+    cells = [[_cell(row[key]) for key in columns] for row in rows]
+    print("\n".join(text_table(cells, columns)), end="\n\n")
     for row in rows:
         if row["remark"]:
             print(f"{row['name']}: {row['remark']}")

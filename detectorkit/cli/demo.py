@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from detectorkit.cli._common import print_metrics
+from detectorkit.cli._common import add_random_state, print_metrics
 
 if TYPE_CHECKING:
     from detectorkit.report.page import Page
@@ -43,9 +43,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="detectorkit-demo",
         help="folder for the report and the model (default: detectorkit-demo)",
     )
-    parser.add_argument(
-        "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
-    )
+    add_random_state(parser)
 
 
 def run(arguments: Namespace) -> int:

@@ -8,12 +8,19 @@ their images look more real to the detector than photographs do.
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser, Namespace
 
 import numpy as np
 
-from detectorkit.cli._common import add_data, add_jobs, add_model, get_column, process_paths
+from detectorkit.cli._common import (
+    add_data,
+    add_jobs,
+    add_json,
+    add_model,
+    get_column,
+    process_paths,
+)
+from detectorkit.utils.json import dumps
 
 __all__ = ["add_arguments", "run"]
 
@@ -39,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="SCORE",
         help="call an image generated above this score (default: the model's own threshold)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(parser)
     add_jobs(parser)
 
 
@@ -81,7 +88,7 @@ def run(arguments: Namespace) -> int:
             "training": training,
             **evaluation.to_dict(),
         }
-        print(json.dumps(summary, indent=1))
+        print(dumps(summary, indent=1))
     else:
         trained_on = ", ".join(training.get("generators", [])) or "not recorded"
         print(f"{len(read)} images; the model was trained on: {trained_on}")

@@ -62,15 +62,16 @@ def run(arguments: Namespace) -> int:
     from detectorkit.images.decoding import load_image
     from detectorkit.images.encoding import encode_image
     from detectorkit.saliency.display import overlay_map
+    from detectorkit.utils.files import open_whole, write_whole
 
     outputs = [check_output(one) for one in (arguments.output, arguments.numbers) if one]
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
     image = load_image(arguments.image)
     explainer = make_explainer(detector, arguments.method).set_params(verbose=True)
     found = explainer.transform([image])[0]
-    outputs[0].write_bytes(encode_image(overlay_map(image, found), "PNG"))
+    write_whole(outputs[0], encode_image(overlay_map(image, found), "PNG"))
     if arguments.numbers:
-        with outputs[1].open("wb") as file:
+        with open_whole(outputs[1]) as file:
             np.save(file, found)
     verdict = "generated" if detector.predict([image])[0] == detector.classes_[1] else "real"
     probability = detector.predict_proba([image])[0, 1]

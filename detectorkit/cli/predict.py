@@ -10,13 +10,13 @@ name and no file. Otherwise the default detector is used, and standard error say
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from detectorkit.cli._common import add_jobs, process_paths
+from detectorkit.utils.json import dumps
 
 __all__ = ["add_arguments", "run"]
 
@@ -96,12 +96,12 @@ def run(arguments: Namespace) -> int:
                 "threshold": threshold,
                 "model": asked.name,
             }
-            print(json.dumps(row))
+            print(dumps(row))
         else:
             print(f"{verdict:9}  {probability:.3f}  {paths[index]}")
     if arguments.json:
         for failure in failures:
-            print(json.dumps({"path": str(failure.path), "error": failure.reason}))
+            print(dumps({"path": str(failure.path), "error": failure.reason}))
     return 1 if failures else 0
 
 

@@ -21,6 +21,7 @@ from detectorkit.cli._common import (
     add_data,
     add_jobs,
     add_model,
+    add_random_state,
     make_explainer,
     process_paths,
 )
@@ -65,9 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="store_true",
         help="also look whether format, size or metadata alone would give the answer away",
     )
-    parser.add_argument(
-        "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
-    )
+    add_random_state(parser)
     add_jobs(parser)
 
 

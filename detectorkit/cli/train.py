@@ -13,7 +13,6 @@ trained on, with --set fine_tune=True). cnn, resnet, and all that is trained on 
 from __future__ import annotations
 
 import ast
-import json
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from functools import partial
@@ -24,11 +23,14 @@ import numpy as np
 from detectorkit.cli._common import (
     add_data,
     add_jobs,
+    add_json,
+    add_random_state,
     check_output,
     get_column,
     print_metrics,
     process_paths,
 )
+from detectorkit.utils.json import dumps
 
 __all__ = ["add_arguments", "run"]
 
@@ -76,10 +78,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--groups", metavar="COLUMN", help="column of the manifest that must not straddle the parts"
     )
-    parser.add_argument(
-        "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    add_random_state(parser)
+    add_json(parser)
     add_jobs(parser)
 
 
@@ -132,7 +132,7 @@ def run(arguments: Namespace) -> int:
             "training": detector.training_summary_,
             "metrics": {name: estimate.to_dict() for name, estimate in metrics.items()},
         }
-        print(json.dumps(summary, indent=1))
+        print(dumps(summary, indent=1))
     else:
         print(f"Fitted {arguments.model} on {len(train)} images in {seconds:.1f} s: {output}")
         print_metrics(f"Held-out {len(test)} images of the same generators and sources:", metrics)

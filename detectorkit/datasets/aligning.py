@@ -6,10 +6,7 @@ import csv
 import hashlib
 import os
 import re
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -23,6 +20,8 @@ from detectorkit.images.batches import iter_slices
 from detectorkit.images.decoding import decode_image, load_image
 from detectorkit.images.encoding import encode_image
 from detectorkit.images.preprocessing import resize_image
+from detectorkit.utils.files import fill_whole_folder
+from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import track
 
 __all__ = ["TREATMENTS", "Treatment", "align", "align_image"]
@@ -192,7 +191,8 @@ def align(
         _Row(number, str(path), int(label), {name: str(v[number]) for name, v in columns.items()})
         for number, (path, label) in enumerate(zip(paths, labels, strict=True))
     ]
-    with _whole_folder(Path(output)) as folder:
+    _check_output(Path(output))
+    with fill_whole_folder(Path(output)) as folder:
         copier = _Copier(treatment, side, quality, skip_unreadable=skip_unreadable)
         copies, failures = [], []
         # Only this thread writes, so that none is still at it when the folder must vanish.
@@ -314,30 +314,17 @@ def _safe_name(name: str) -> str:
 def _encode_all(
     copier: _Copier, rows: Sequence[_Row], n_jobs: int | None, *, show: bool
 ) -> Iterator[bytes | ImageReadError]:
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
-    parts = parallel(delayed(copier.encode)(rows[part]) for part in iter_slices(len(rows), _CHUNK))
+    chunks = (rows[part] for part in iter_slices(len(rows), _CHUNK))
+    parts = map_in_order(copier.encode, chunks, n_jobs=n_jobs)
     for part in track("Aligning", parts, len(rows), show=show):
         yield from part
 
 
-@contextmanager
-def _whole_folder(output: Path) -> Iterator[Path]:
-    """Give a folder to fill, which becomes `output` at the end, or vanishes after an error."""
+def _check_output(output: Path) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise FileExistsError(f"align: {output} exists and is not an empty folder. Name a new one.")
     if not output.absolute().parent.is_dir():
         raise FileNotFoundError(f"align: there is no folder {output.parent} to make {output} in.")
-    partial = output.absolute().with_name(f".{output.absolute().name}-{uuid.uuid4().hex[:8]}")
-    partial.mkdir()
-    try:
-        yield partial
-        if output.exists():
-            output.rmdir()
-        partial.rename(output)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from detectorkit.evaluation.evaluate import Evaluation
 from detectorkit.evaluation.protocols import leave_one_generator_out_trials
 from detectorkit.evaluation.trials import TrialResult, run_trial, summarize_trials
 from detectorkit.utils.progress import progress_bar
+from detectorkit.utils.tables import text_table
 
 __all__ = ["CrossGeneratorReport", "cross_generator_report"]
+
+
+_HEADINGS = ("left out", "self: area", "found", "alarms", "foreign: area", "found", "alarms", "")
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,7 @@ class CrossGeneratorReport:
         text : str
             Areas under the ROC curve, and shares called generated at the detector's threshold.
         """
-        width = max(len(result.trial.name) for result in self.trials)
-        head = f"{'area':^21} {'found':>7} {'alarms':>7}"
-        lines = [
-            f"{'':{width}}  {'self':^37}  {'foreign':^37}",
-            f"{'left out':{width}}  {head}  {head}",
-        ]
-        for result in self.trials:
-            own, foreign = (_line(result.test[part]) for part in ("self", "foreign"))
-            inverted = "  inverted" * (result.test["foreign"].metrics["roc_auc"].value < 0.5)
-            lines.append(f"{result.trial.name:{width}}  {own}  {foreign}{inverted}")
+        lines = text_table(map(_to_cells, self.trials), _HEADINGS)
         known, unknown = (
             self.summary[part]["default"]["macro_balanced_accuracy"] for part in ("self", "foreign")
         )
@@ -75,10 +69,14 @@ class CrossGeneratorReport:
         return "\n".join(lines)
 
 
-def _line(evaluation: Evaluation) -> str:
-    metrics = evaluation.metrics
-    found, alarms = (metrics[name].value for name in ("recall", "false_positive_rate"))
-    return f"{metrics['roc_auc']!s} {found:7.3f} {alarms:7.3f}"
+def _to_cells(result: TrialResult) -> list[str]:
+    cells = [result.trial.name]
+    for part in ("self", "foreign"):
+        metrics = result.test[part].metrics
+        rates = (metrics["recall"], metrics["false_positive_rate"])
+        cells += [str(metrics["roc_auc"]), *(f"{rate.value:.3f}" for rate in rates)]
+    is_inverted = result.test["foreign"].metrics["roc_auc"].value < 0.5
+    return [*cells, "inverted" if is_inverted else ""]
 
 
 def cross_generator_report(

@@ -24,7 +24,9 @@ from detectorkit.metrics.probabilities import (
     reliability_table,
 )
 from detectorkit.metrics.scoring import own_threshold, score_images
+from detectorkit.utils.json import to_plain
 from detectorkit.utils.labels import encode_labels
+from detectorkit.utils.tables import text_table
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -161,22 +163,21 @@ class Evaluation:
         content : dict
             Estimates are ``{"value": ..., "low": ..., "high": ...}``; None stands for nan.
         """
-        return {
+        content = {
             "n": len(self.y_true),
-            "n_real": int(np.sum(self.y_true == 0)),
-            "n_generated": int(np.sum(self.y_true == 1)),
+            "n_real": np.sum(self.y_true == 0),
+            "n_generated": np.sum(self.y_true == 1),
             "threshold": self.threshold,
-            "metrics": _to_dicts(self.metrics),
-            "accuracy_at_one_half": self.accuracy_at_one_half.to_dict(),
-            "mean_roc_auc": None if np.isnan(self.mean_roc_auc) else self.mean_roc_auc,
-            "macro_balanced_accuracy": self.macro_balanced_accuracy.to_dict(),
-            "probability_metrics": _to_dicts(self.probability_metrics),
-            "precision_at_prevalence": {
-                str(prevalence): self.precision_at(prevalence).to_dict()
-                for prevalence in PREVALENCES
-            },
+            "metrics": self.metrics,
+            "accuracy_at_one_half": self.accuracy_at_one_half,
+            "mean_roc_auc": self.mean_roc_auc,
+            "macro_balanced_accuracy": self.macro_balanced_accuracy,
+            "probability_metrics": self.probability_metrics,
+            "precision_at_prevalence": {one: self.precision_at(one) for one in PREVALENCES},
             "origins": [row.to_dict() for row in self.origins],
         }
+        plain: dict[str, Any] = to_plain(content)
+        return plain
 
     def to_text(self) -> str:
         """Give the figures as lines of text.
@@ -195,7 +196,8 @@ class Evaluation:
             f"precision if {prevalence:.0%} is generated": self.precision_at(prevalence)
             for prevalence in PREVALENCES
         }
-        lines = [f"  {name.replace('_', ' '):31} {value}" for name, value in figures.items()]
+        rows = [(name.replace("_", " "), value) for name, value in figures.items()]
+        lines = text_table(rows, indent=2)
         return "\n".join([*lines, "", *origin_lines(self.origins)])
 
     def _measure_origin(self, name: str, label: int) -> OriginMetrics:
@@ -298,7 +300,3 @@ def evaluate(
         n_resamples=n_resamples,
         random_state=random_state,
     )
-
-
-def _to_dicts(figures: dict[str, Estimate]) -> dict[str, Any]:
-    return {name: estimate.to_dict() for name, estimate in figures.items()}

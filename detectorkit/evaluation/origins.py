@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from detectorkit.metrics.estimates import Estimate, proportion, weighted_sum
+from detectorkit.utils.tables import text_table
 
 __all__ = ["OriginMetrics", "macro_balanced_accuracy", "origin_lines"]
 
@@ -105,12 +106,16 @@ def origin_lines(origins: Sequence[OriginMetrics]) -> list[str]:
     lines : list of str
         The first is the head.
     """
-    width = max([len(row.name) for row in origins] + [6])
-    lines = [f"{'origin':{width}}  {'':11} {'n':>6}  {'called generated':21}  area under ROC curve"]
-    for row in origins:
-        kind = "generator" if row.is_generator else "photographs"
-        line = f"{row.name:{width}}  {kind:11} {row.n:6}  {row.called_generated}"
-        if not np.isnan(row.roc_auc.value):
-            line += f"  {row.roc_auc}" + "  inverted" * row.is_inverted
-        lines.append(line)
-    return lines
+    rows = [
+        (
+            row.name,
+            "generator" if row.is_generator else "photographs",
+            row.n,
+            row.called_generated,
+            "" if np.isnan(row.roc_auc.value) else row.roc_auc,
+            "inverted" if row.is_inverted else "",
+        )
+        for row in origins
+    ]
+    headings = ("origin", "", "n", "called generated", "area under ROC curve", "")
+    return text_table(rows, headings, align="<<><")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.utils.parallel import map_in_order
 
 __all__ = ["concatenate_batches", "iter_slices", "map_batches"]
 
@@ -58,7 +59,8 @@ def map_batches(
         Colour and size wanted.
     n_jobs : int, default=None
         Number of threads, each decoding and computing its own batches. None means 1, or what
-        `joblib.parallel_config` says; -1 means all processors.
+        `joblib.parallel_config` says; -1 means all processors. At most twice as many batches are
+        in memory, however slowly the results are taken.
     batch_size : int, default=BATCH_SIZE
         Images in a batch. The batches do not depend on `n_jobs`.
 
@@ -67,26 +69,16 @@ def map_batches(
     result : ndarray
         The results of consecutive images.
     """
-    if n_jobs in {None, 1} and "joblib" not in sys.modules:
-        # There is no `parallel_config` that could say more, so joblib need not be imported.
-        for part in iter_slices(len(images), batch_size):
-            yield from _process_batch(function, images[part], preprocessing)
-        return
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
-    batches = parallel(
-        delayed(_process_batch)(function, images[part], preprocessing)
-        for part in iter_slices(len(images), batch_size)
-    )
-    for results in batches:
+    process = partial(_process_batch, function, preprocessing)
+    parts = (images[part] for part in iter_slices(len(images), batch_size))
+    for results in map_in_order(process, parts, n_jobs=n_jobs):
         yield from results
 
 
 def _process_batch(
     function: Callable[[NDArray[Any]], NDArray[Any]],
-    images: ImageSequence,
     preprocessing: Preprocessing,
+    images: ImageSequence,
 ) -> list[NDArray[Any]]:
     return [function(batch) for batch in images.read_stacked(preprocessing)]
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.exceptions import ImageReadError
-from detectorkit.images.headers import ImageHeader, read_header
+from detectorkit.images.headers import ImageHeader, read_header, read_orientation
 from detectorkit.images.preprocessing import ColorSpace, convert_color
 
-__all__ = ["MAX_PIXELS", "decode_image", "load_image"]
+__all__ = ["MAX_PIXELS", "decode_image", "load_image", "load_shape"]
 
 MAX_PIXELS: Final = 100_000_000
 """Files that announce more pixels than this are refused before they are decoded."""
@@ -83,18 +83,57 @@ def load_image(
     ImageReadError
         If the file is missing, empty, broken, truncated, too large or no image.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageReadError(path, f"{error.strerror or error}.", index) from error
     return decode_image(
-        data,
+        _read_file(path, index),
         path=path,
         color_space=color_space,
         image_size=image_size,
         max_pixels=max_pixels,
         index=index,
     )
+
+
+def load_shape(
+    path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, index: int | None = None
+) -> tuple[int, int]:
+    """Read height and width of an image file from its header.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+    max_pixels : int, default=MAX_PIXELS
+        Refuse a file that announces more pixels.
+    index : int, default=None
+        The position in the user's input, for the error message.
+
+    Returns
+    -------
+    shape : tuple of (int, int)
+        Those of what `load_image` returns, so after the orientation was applied. An AVIF file is
+        decoded for them.
+
+    Raises
+    ------
+    ImageReadError
+        If the file is missing, empty, too large or no image. Nothing is said of what stands
+        behind the header.
+    """
+    data = _read_file(path, index)
+    header = _checked_header(data, path, max_pixels, index)
+    orientation = read_orientation(data, header.format)
+    if orientation is None:
+        image = decode_image(data, path=path, max_pixels=max_pixels, index=index)
+        return image.shape[0], image.shape[1]
+    shape = header.height, header.width
+    return shape if orientation < 5 else shape[::-1]
+
+
+def _read_file(path: str | os.PathLike[str], index: int | None) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ImageReadError(path, f"{error.strerror or error}.", index) from error
 
 
 def decode_image(

@@ -1,4 +1,4 @@
-"""Format and size of an image file, read from its first bytes before anything is decoded.
+"""Format, size and orientation of an image file, read before anything is decoded.
 
 A compressed file of a few kilobytes can announce an image of gigabytes. OpenCV only knows one
 limit for the whole process, so the size is read here and checked before the decoder runs.
@@ -7,14 +7,16 @@ limit for the whole process, so the size is read here and checked before the dec
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["JPEG_FRAMES", "ImageHeader", "jpeg_segments", "read_header"]
+__all__ = ["JPEG_FRAMES", "ImageHeader", "jpeg_segments", "read_header", "read_orientation"]
 
 JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of the segments that say how the picture of a JPEG is stored."""
 
+_JPEG_APP1 = 0xE1  # EXIF, or something else
 _JPEG_SCAN = 0xDA  # the compressed picture follows
 _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 
@@ -56,6 +58,33 @@ def read_header(data: bytes) -> ImageHeader | None:
                 return None
             return ImageHeader(name, height, width)
     return None
+
+
+def read_orientation(data: bytes, file_format: str) -> int | None:
+    """Read how an encoded image is turned and mirrored before it is shown.
+
+    Parameters
+    ----------
+    data : bytes
+        The whole file.
+    file_format : str
+        As in `ImageHeader`.
+
+    Returns
+    -------
+    orientation : int or None
+        From 1 to 8, as EXIF numbers them; from 5 on, height and width change places. 1 where the
+        file does not say it in a way that the decoder follows. None where only the decoder knows.
+    """
+    if file_format == "AVIF":
+        return None  # nor is the size certain: the first that stands there may be that of a tile
+    if file_format not in _ORIENTATIONS:
+        return 1
+    try:
+        orientation = _ORIENTATIONS[file_format](data)
+    except (struct.error, IndexError):
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -140,16 +169,71 @@ def _avif_size(data: bytes) -> tuple[int, int]:
 
 
 def _tiff_size(data: bytes) -> tuple[int, int]:
-    order = "<" if data[:2] == b"II" else ">"
-    position = struct.unpack_from(order + "I", data, 4)[0]
     size = {}
-    for entry in range(struct.unpack_from(order + "H", data, position)[0]):
-        tag, kind = struct.unpack_from(order + "HH", data, position + 2 + 12 * entry)
-        value_format = order + ("H" if kind == 3 else "I")
-        size[tag] = struct.unpack_from(value_format, data, position + 2 + 12 * entry + 8)[0]
+    for tag, kind, position, order in _tiff_entries(data):
+        size[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, position)[0]
     if not {256, 257} <= size.keys():
         raise ValueError("no image size")
     return size[257], size[256]
+
+
+def _tiff_entries(data: bytes) -> Iterator[tuple[int, int, int, str]]:
+    """Walk through the first directory: tag, type, where the value is, order of its bytes."""
+    order = "<" if data[:2] == b"II" else ">"
+    position = struct.unpack_from(order + "I", data, 4)[0]
+    for entry in range(struct.unpack_from(order + "H", data, position)[0]):
+        begin = position + 2 + 12 * entry
+        yield (*struct.unpack_from(order + "HH", data, begin), begin + 8, order)
+
+
+def _tiff_orientation(data: bytes) -> int:
+    """Read the orientation of a TIFF file, which is also the form of EXIF data."""
+    if data.startswith((b"II*\0", b"MM\0*")):
+        for tag, _, position, order in _tiff_entries(data):
+            if tag == 0x112:
+                found: int = struct.unpack_from(order + "H", data, position)[0]
+                return found
+    return 1
+
+
+def _jpeg_orientation(data: bytes) -> int:
+    for marker, content in jpeg_segments(data):
+        if marker == _JPEG_APP1 and content.startswith(b"Exif\0\0"):
+            return _tiff_orientation(content[6:])
+    return 1
+
+
+def _png_orientation(data: bytes) -> int:
+    position = 8
+    while position < len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        if kind == b"eXIf":  # it may stand behind the picture; one that is damaged does not count
+            content = data[position + 8 : position + 8 + length]
+            stored = struct.unpack_from(">I", data, position + 8 + length)[0]
+            if zlib.crc32(kind + content) == stored and content.startswith((b"II", b"MM")):
+                return _tiff_orientation(content)
+        position += 12 + length
+    return 1
+
+
+def _webp_orientation(data: bytes) -> int:
+    if data[12:16] != b"VP8X" or not data[20] & 8:  # the bit that announces EXIF data
+        return 1
+    position = 12
+    while position < len(data):
+        kind, length = struct.unpack_from("<4sI", data, position)
+        if kind == b"EXIF":
+            return _tiff_orientation(data[position + 8 : position + 8 + length])
+        position += 8 + length + length % 2
+    return 1
+
+
+_ORIENTATIONS: Final[dict[str, Callable[[bytes], int]]] = {
+    "JPEG": _jpeg_orientation,
+    "PNG": _png_orientation,
+    "TIFF": _tiff_orientation,
+    "WebP": _webp_orientation,
+}
 
 
 _FORMATS = (

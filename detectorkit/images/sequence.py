@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.images.crops import cut_crops
-from detectorkit.images.decoding import MAX_PIXELS, load_image
+from detectorkit.images.decoding import MAX_PIXELS, load_image, load_shape
 from detectorkit.images.preprocessing import Image, Preprocessing, convert_color, resize_image
 
 __all__ = ["ImageSequence", "check_images"]
@@ -149,15 +149,17 @@ class ImageSequence(Sequence[Any]):
         Returns
         -------
         shape : tuple of (int, int)
-            After a file's orientation was applied.
+            After a file's orientation was applied; a file is not decoded for it.
 
         Raises
         ------
         ImageReadError
-            If the file cannot be decoded.
+            If the file cannot be read.
         """
-        image = self.read(index, Preprocessing(None, "gray"))
-        return image.shape[0], image.shape[1]
+        item = self.items[index]
+        if isinstance(item, str | os.PathLike):
+            return load_shape(item, max_pixels=self._max_pixels, index=self._start + index)
+        return item.shape[0], item.shape[1]
 
     def read_stacked(self, preprocessing: Preprocessing) -> Iterator[NDArray[Any]]:
         """Read all images, as few arrays as their sizes allow.

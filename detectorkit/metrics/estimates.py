@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import norm
 
+from detectorkit.utils.json import to_plain
+
 __all__ = ["Estimate", "proportion", "weighted_sum", "wilson_interval"]
 
 
@@ -37,7 +39,8 @@ class Estimate(NamedTuple):
         content : dict
             ``{"value": ..., "low": ..., "high": ...}``, with None for nan.
         """
-        return {key: None if np.isnan(v) else float(v) for key, v in self._asdict().items()}
+        content: dict[str, float | None] = to_plain(self)
+        return content
 
 
 def proportion(successes: float, n: float, *, confidence: float = 0.95) -> Estimate:

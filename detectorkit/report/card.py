@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 
 from detectorkit.report.data import ReportData
@@ -22,6 +20,7 @@ from detectorkit.report.sections import (
     add_warnings,
 )
 from detectorkit.report.words import INTENDED_USE, MACRO, join_names, trained_on
+from detectorkit.utils.json import dumps
 
 __all__ = ["fill_card"]
 
@@ -90,7 +89,7 @@ def _add_training(page: Page, report: ReportData) -> None:
     page.heading("Training data")
     page.paragraph(trained_on(report.training))
     rows = [
-        [key, value if isinstance(value, str) else json.dumps(value)]
+        [key, value if isinstance(value, str) else dumps(value)]
         for key, value in (report.training or {}).items()
         if key not in {"generators", "sources"}
     ]

@@ -11,6 +11,7 @@ from detectorkit.report.data import ReportData
 from detectorkit.report.familiarity import training_names
 from detectorkit.report.histogram import count_scores
 from detectorkit.report.words import describe_inverted
+from detectorkit.utils.json import to_plain
 
 __all__ = ["SCHEMA", "report_to_dict"]
 
@@ -58,7 +59,8 @@ def report_to_dict(report: ReportData) -> dict[str, Any]:
         "versions": report.versions,
         "record": report.record,
     }
-    return _without_nan(content)
+    plain: dict[str, Any] = to_plain(content)
+    return plain
 
 
 def _figures(report: ReportData) -> dict[str, Any]:
@@ -88,14 +90,3 @@ def _histogram(evaluation: Evaluation) -> dict[str, list[float]]:
         "real": counts[0].tolist(),
         "generated": counts[1].tolist(),
     }
-
-
-def _without_nan(content: Any) -> Any:
-    """Give None for what JSON has no number for."""
-    if isinstance(content, dict):
-        return {str(key): _without_nan(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_without_nan(value) for value in content]
-    if isinstance(content, float | np.floating):
-        return float(content) if np.isfinite(content) else None
-    return content

@@ -22,6 +22,7 @@ from detectorkit.images.encoding import encode_image
 from detectorkit.metrics.estimates import Estimate
 from detectorkit.report.histogram import histogram_svg
 from detectorkit.utils.files import write_whole
+from detectorkit.utils.tables import markdown_table
 from detectorkit.utils.text import (
     printable_lines,
     to_html_text,
@@ -182,12 +183,9 @@ class Page:
         cells = [[str(cell) for cell in row] for row in rows]
         html = "<tr>" + "".join(_cell(name, "th") for name in head) + "</tr>"
         html += "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in cells)
-        lines = [head, ["---"] * len(head), *([to_markdown_text(c) for c in row] for row in cells)]
+        markdown = markdown_table([[to_markdown_text(cell) for cell in row] for row in cells], head)
         # A frame that scrolls must be reachable with the keyboard.
-        self._add(
-            f'<div class="scroll" tabindex="0"><table>{html}</table></div>',
-            "\n".join(f"| {' | '.join(line)} |" for line in lines),
-        )
+        self._add(f'<div class="scroll" tabindex="0"><table>{html}</table></div>', markdown)
 
     def metrics(
         self,

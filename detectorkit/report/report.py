@@ -22,6 +22,7 @@ from detectorkit.report.examples import choose_examples
 from detectorkit.report.page import Page
 from detectorkit.report.sections import fill_page
 from detectorkit.utils.files import write_whole
+from detectorkit.utils.json import dumps
 
 if TYPE_CHECKING:
     from detectorkit.datasets.audit.audit import Audit
@@ -110,7 +111,7 @@ class Report(ReportData):
         page = check_report_path(path)
         texts = {
             page: self.to_html(),
-            page.with_suffix(".json"): json.dumps(self.to_dict(), indent=1) + "\n",
+            page.with_suffix(".json"): dumps(self.to_dict(), indent=1) + "\n",
             page.with_suffix(".md"): self.to_markdown(),
         }
         for target, text in texts.items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from detectorkit.report.words import (
     describe_inverted,
     trained_on,
 )
+from detectorkit.utils.json import dumps
 
 __all__ = ["fill_page"]
 
@@ -346,4 +346,4 @@ def add_record(page: Page, report: ReportData, level: int) -> None:
     """Give the model's own record."""
     if report.record is not None:
         page.heading("The model's own record", level)
-        page.code(json.dumps(report.record, indent=1), "json")
+        page.code(dumps(report.record, indent=1), "json")

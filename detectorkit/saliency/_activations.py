@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from detectorkit.graph.runner import make_session
 from detectorkit.images.batches import iter_slices
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import read_pixels, record_of
+from detectorkit.saliency._kept import Kept
 from detectorkit.saliency._score import content_of
 
 __all__ = ["LayerRun", "channel_maps", "check_whole_images", "layer_run"]
@@ -86,14 +86,16 @@ class LayerRun:
 
 
 def layer_run(
-    detector: Any, layer: str | None, *, caller: str, n_jobs: int | None = None
+    detector: Any, kept: Kept, layer: str | None, *, caller: str, n_jobs: int | None = None
 ) -> LayerRun:
-    """Make what gives the activations of a layer; that of a detector that is known is kept.
+    """Make what gives the activations of a layer.
 
     Parameters
     ----------
     detector : estimator
         Fitted.
+    kept : Kept
+        Where it is kept until the detector is another one.
     layer : str or None
         The name of a tensor of shape (n, channels, height, width), with height and width above 1.
         None takes the last that comes after a ReLU.
@@ -117,10 +119,10 @@ def layer_run(
     from joblib import effective_n_jobs
 
     name = type(detector).__name__
-    return _make(content_of(detector), layer, effective_n_jobs(n_jobs), name, caller)
+    n_threads = effective_n_jobs(n_jobs)
+    return kept.make(_make, content_of(detector), layer, n_threads, name, caller)
 
 
-@lru_cache(maxsize=8)
 def channel_maps(content: bytes, name: str) -> dict[str, tuple[int, int, int]]:
     """Give the layers whose activations are maps.
 
@@ -146,7 +148,6 @@ def channel_maps(content: bytes, name: str) -> dict[str, tuple[int, int, int]]:
     }
 
 
-@lru_cache(maxsize=8)
 def _make(content: bytes, layer: str | None, n_threads: int, name: str, caller: str) -> LayerRun:
     import onnx
 

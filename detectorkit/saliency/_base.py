@@ -18,6 +18,7 @@ from detectorkit.images.crops import crop_places
 from detectorkit.images.levels import as_levels
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.saliency._kept import KeptMixin
 from detectorkit.utils.progress import track
 
 __all__ = [
@@ -33,7 +34,7 @@ __all__ = [
 Map = NDArray[np.float32]
 
 
-class Saliency(TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
+class Saliency(KeptMixin, TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
     """Base of the maps.
 
     A subclass defines ``__init__`` with the parameters `detector` and `verbose`, and `_explain`.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from detectorkit.graph.runner import make_session
 from detectorkit.images.batches import iter_slices
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import read_pixels, record_of
+from detectorkit.saliency._kept import Kept
 
 __all__ = ["ScoreGradient", "content_of", "score_gradient"]
 
@@ -114,14 +114,16 @@ class ScoreGradient:
 
 
 def score_gradient(
-    detector: Any, *, wrt: str | None = None, n_jobs: int | None = None
+    detector: Any, kept: Kept, *, wrt: str | None = None, n_jobs: int | None = None
 ) -> ScoreGradient:
-    """Make the gradient of a detector's score; that of a detector that is known is kept.
+    """Make the gradient of a detector's score.
 
     Parameters
     ----------
     detector : estimator
         Fitted.
+    kept : Kept
+        Where it is kept until the detector is another one.
     wrt : str, default=None
         The tensor by which the score is differentiated; None takes the pixels.
     n_jobs : int, default=None
@@ -140,10 +142,9 @@ def score_gradient(
     from joblib import effective_n_jobs
 
     name = type(detector).__name__
-    return _make(content_of(detector), wrt, effective_n_jobs(n_jobs), name)
+    return kept.make(_make, content_of(detector), wrt, effective_n_jobs(n_jobs), name)
 
 
-@lru_cache(maxsize=8)
 def _make(content: bytes, wrt: str | None, n_threads: int, name: str) -> ScoreGradient:
     model = gradient_graph(content, wrt=wrt, name=name)
     session = make_session(model.SerializeToString(), name, n_threads=n_threads)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import Map, Saliency, read_pixels, record_of, resize_to_image
 from detectorkit.saliency._score import content_of
 
-__all__ = ["AttentionRollout"]
+__all__ = ["AttentionRollout", "attention_layers"]
 
 
 class AttentionRollout(Saliency):
@@ -70,12 +69,13 @@ class AttentionRollout(Saliency):
 
         name = type(self.detector).__name__
         content = content_of(self.detector)
-        layers = _attention_layers(content, name)
+        layers = self._kept.make(attention_layers, content, name)
         if not layers:
             raise ValueError(
                 f"{type(self).__name__}: the graph of {name} has no attention. Use GradCAM."
             )
-        session = _attention(content, layers, effective_n_jobs(self.n_jobs))
+        n_threads = effective_n_jobs(self.n_jobs)
+        session = self._kept.make(_attention, content, layers, n_threads)
         preprocessing = record_of(session).preprocessing
 
         def explain(index: int) -> Map:
@@ -85,9 +85,21 @@ class AttentionRollout(Saliency):
         return explain
 
 
-@lru_cache(maxsize=8)
-def _attention_layers(content: bytes, name: str) -> tuple[str, ...]:
-    """Give the tensors that say, of every head, how much each token looks at each."""
+def attention_layers(content: bytes, name: str) -> tuple[str, ...]:
+    """Find the tensors that say, of every head, how much each token looks at each.
+
+    Parameters
+    ----------
+    content : bytes
+        The content of an ONNX file that takes "pixels".
+    name : str
+        What error messages call it.
+
+    Returns
+    -------
+    layers : tuple of str
+        In the order of computation; none of a network without attention.
+    """
     shapes = tensor_shapes(content, name)
     return tuple(
         node.output[0]
@@ -98,7 +110,6 @@ def _attention_layers(content: bytes, name: str) -> tuple[str, ...]:
     )
 
 
-@lru_cache(maxsize=8)
 def _attention(content: bytes, layers: tuple[str, ...], n_threads: int) -> Any:
     """Make a session that gives the attention of every block."""
     exposed = expose_tensors(onnx.load_model_from_string(content), layers)

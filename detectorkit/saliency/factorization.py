@@ -16,6 +16,7 @@ from detectorkit.base import _EstimatorBase
 from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.saliency._activations import LayerRun, layer_run
 from detectorkit.saliency._base import Map, label_codes, place_back
+from detectorkit.saliency._kept import KeptMixin
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import check_integer, parameter_error
 
@@ -40,7 +41,9 @@ class ConceptExamples(NamedTuple):
     crops: list[NDArray[Any]]
 
 
-class DeepFeatureFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin, _EstimatorBase):
+class DeepFeatureFactorization(
+    KeptMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _EstimatorBase
+):
     """Factorise the activations of a layer into concepts, and say whose they are.
 
     Read more in the :ref:`User Guide <saliency>`.
@@ -212,7 +215,8 @@ class DeepFeatureFactorization(ClassNamePrefixFeaturesOutMixin, TransformerMixin
         return self
 
     def _run(self, layer: str | None) -> LayerRun:
-        return layer_run(self.detector, layer, caller=type(self).__name__, n_jobs=self.n_jobs)
+        caller = type(self).__name__
+        return layer_run(self.detector, self._kept, layer, caller=caller, n_jobs=self.n_jobs)
 
     def _activations(self, run: LayerRun, images: ImageSequence) -> NDArray[np.float32]:
         """Run all images; give (n_samples, height, width, n_channels)."""

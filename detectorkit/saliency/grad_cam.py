@@ -11,7 +11,7 @@ from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._activations import channel_maps
 from detectorkit.saliency._base import Map, Saliency, resize_to_image
 from detectorkit.saliency._score import content_of, score_gradient
-from detectorkit.saliency.attention_rollout import _attention_layers
+from detectorkit.saliency.attention_rollout import attention_layers
 
 __all__ = ["GradCAM"]
 
@@ -91,13 +91,13 @@ class GradCAM(Saliency):
             Channels, height and width of each, in the order of computation.
         """
         name = type(self.detector).__name__
-        return channel_maps(content_of(self.detector), name)
+        return self._kept.make(channel_maps, content_of(self.detector), name)
 
     def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
         layers, layer = self.layers(), self.layer
         if layer is None:
             content, name = content_of(self.detector), type(self.detector).__name__
-            if _attention_layers(content, name):
+            if self._kept.make(attention_layers, content, name):
                 raise ValueError(
                     f"{type(self).__name__}: layer=None finds no map of channels in a transformer. "
                     "Use AttentionRollout, or name a layer."
@@ -109,7 +109,7 @@ class GradCAM(Saliency):
                 f"{type(self).__name__}: layer={self.layer!r}, but the layers of shape (n, "
                 f"channels, height, width) of this detector are: {known}."
             )
-        run = score_gradient(self.detector, wrt=layer, n_jobs=self.n_jobs)
+        run = score_gradient(self.detector, self._kept, wrt=layer, n_jobs=self.n_jobs)
 
         def explain(index: int) -> Map:
             gradient, activation = run.run(run.read(images, index), "gradient", "activation")

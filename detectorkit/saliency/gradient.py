@@ -98,7 +98,7 @@ class GradientSaliency(Saliency):
         self.verbose = verbose
 
     def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
-        run = score_gradient(self.detector, n_jobs=self.n_jobs)
+        run = score_gradient(self.detector, self._kept, n_jobs=self.n_jobs)
 
         def explain(index: int) -> Map:
             pixels = run.read(images, index)
@@ -143,7 +143,7 @@ class GradientSaliency(Saliency):
             If the labels are missing or unknown, or X is no set of images.
         """
         images = check_images(X, caller=type(self).__name__)
-        run = score_gradient(self.detector, n_jobs=self.n_jobs)
+        run = score_gradient(self.detector, self._kept, n_jobs=self.n_jobs)
         codes = None
         if of not in {"score", "loss"}:
             raise ValueError(f"{type(self).__name__}: of={of!r} has to be 'score' or 'loss'.")

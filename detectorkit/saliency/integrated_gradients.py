@@ -88,7 +88,7 @@ class IntegratedGradients(Saliency):
 
     def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
         self._check()
-        run = score_gradient(self.detector, n_jobs=self.n_jobs)
+        run = score_gradient(self.detector, self._kept, n_jobs=self.n_jobs)
 
         def explain(index: int) -> Map:
             shares, error, difference = self._attribute(run, images, index)
@@ -120,7 +120,7 @@ class IntegratedGradients(Saliency):
         """
         self._check()
         images = check_images(X, caller=type(self).__name__)
-        run = score_gradient(self.detector, n_jobs=self.n_jobs)
+        run = score_gradient(self.detector, self._kept, n_jobs=self.n_jobs)
         return np.array([self._attribute(run, images, index)[1] for index in range(len(images))])
 
     def _check(self) -> None:

@@ -85,7 +85,7 @@ class SmoothGrad(Saliency):
         n_samples = check_integer(self, "n_samples", minimum=1)
         level = check_real(self, "noise_level", above=0)
         seed = check_integer(self, "random_state", minimum=0)
-        run = score_gradient(self.detector, n_jobs=self.n_jobs)
+        run = score_gradient(self.detector, self._kept, n_jobs=self.n_jobs)
 
         def explain(index: int) -> Map:
             pixels = run.read(images, index)

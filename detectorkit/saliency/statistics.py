@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ from detectorkit.saliency._score import score_gradient
 from detectorkit.saliency.gradient import GradientSaliency
 from detectorkit.saliency.regions import Regions, face_regions
 from detectorkit.utils.extras import require_extra
+from detectorkit.utils.json import to_plain
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import check_argument
 
@@ -147,7 +148,7 @@ class GradientStatistics:
         content : dict
             The attributes by name, those of both classes within theirs. None stands for nan.
         """
-        content: dict[str, Any] = _plain(self)
+        content: dict[str, Any] = to_plain(self)
         return content
 
     def plot(
@@ -328,10 +329,10 @@ def gradient_statistics(
     if not callable(masks):
         check_argument(_CALLER, "masks", masks, ("face",))
         masks = face_regions
-    record = score_gradient(detector, n_jobs=n_jobs).record
+    saliency, labels = GradientSaliency(detector, n_jobs=n_jobs), np.asarray(y)
+    record = score_gradient(detector, saliency._kept, n_jobs=n_jobs).record  # noqa: SLF001 - its own
     check_whole_images(record, _CALLER)
     wanted = Preprocessing(record.preprocessing.image_size, "rgb")
-    saliency, labels = GradientSaliency(detector, n_jobs=n_jobs), np.asarray(y)
 
     def measure(index: range) -> _Part:
         part = slice(index.start, index.stop)
@@ -490,16 +491,3 @@ class _Bootstrap:
         tails = [(1 - self.confidence) / 2, (1 + self.confidence) / 2]
         low, high = np.quantile(known[:, 0] / known[:, 1], tails).tolist()
         return Estimate(value, low, high)
-
-
-def _plain(thing: Any) -> Any:
-    """Give a record in a form that JSON can hold."""
-    if isinstance(thing, Estimate):
-        return thing.to_dict()
-    if is_dataclass(thing):
-        return {one.name: _plain(getattr(thing, one.name)) for one in fields(thing)}
-    if isinstance(thing, dict):
-        return {str(key): _plain(value) for key, value in thing.items()}
-    if isinstance(thing, np.ndarray):
-        return thing.tolist()
-    return None if isinstance(thing, float) and np.isnan(thing) else thing

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.training.networks import HeadedNetwork
+from detectorkit.utils.files import open_whole
+from detectorkit.utils.parallel import map_ahead
 from detectorkit.utils.progress import progress_bar, report_epoch
 
 __all__ = ["Schedule", "TrainingSet", "fit_network", "score_images"]
@@ -338,25 +341,15 @@ def _read_ahead(
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[Any]]]:
     """Give batches of images, while threads prepare the next one."""
 
-    def read(position: int, index: int) -> NDArray[Any]:
-        return data.read(index, np.random.default_rng([schedule.seed, epoch, position]))
+    def read(job: tuple[int, np.intp]) -> NDArray[Any]:
+        position, index = job
+        return data.read(int(index), np.random.default_rng([schedule.seed, epoch, position]))
 
-    with ThreadPoolExecutor(schedule.n_threads) as pool:
-        position = 0
-        waiting: list[tuple[NDArray[np.intp], list[Any]]] = []
-        for batch in batches:
-            jobs = [pool.submit(read, position + k, int(i)) for k, i in enumerate(batch)]
-            position += len(batch)
-            waiting.append((batch, jobs))
-            if len(waiting) == 2:
-                yield _gather(waiting.pop(0))
-        while waiting:
-            yield _gather(waiting.pop(0))
-
-
-def _gather(batch: tuple[NDArray[np.intp], list[Any]]) -> tuple[NDArray[np.intp], NDArray[Any]]:
-    index, jobs = batch
-    return index, np.stack([job.result() for job in jobs])
+    n_ahead = max(schedule.batch_size, 2 * schedule.n_threads)
+    jobs = enumerate(chain.from_iterable(batches))
+    images = map_ahead(read, jobs, n_threads=schedule.n_threads, n_ahead=n_ahead)
+    for batch in batches:
+        yield batch, np.stack(list(islice(images, len(batch))))
 
 
 def score_images(
@@ -429,9 +422,8 @@ def _store(
             [state.epoch, state.best_loss, state.best_epoch, state.history],
         ),
     }
-    partial = path.with_name(path.name + ".partial")
-    torch.save(content, partial)
-    partial.replace(path)
+    with open_whole(path) as file:
+        torch.save(content, file)
 
 
 def _resume(

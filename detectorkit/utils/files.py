@@ -1,15 +1,20 @@
-"""Files written whole or not at all, and their checksums."""
+"""Files and folders written whole or not at all, and the checksums of files."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+import shutil
+import stat
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from detectorkit.utils.progress import progress_bar
 
-__all__ = ["hash_files", "write_whole"]
+__all__ = ["fill_whole_folder", "hash_files", "open_whole", "write_whole"]
 
 
 def hash_files(paths: Sequence[str | os.PathLike[str]], *, progress: bool = False) -> str:
@@ -43,20 +48,99 @@ def hash_files(paths: Sequence[str | os.PathLike[str]], *, progress: bool = Fals
     return hashlib.sha256(lines.encode("ascii")).hexdigest()
 
 
-def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write text to a file, whole or not at all.
+def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write text or bytes to a file, whole or not at all.
 
     Parameters
     ----------
     path : str or Path
-        The file; replaced if it exists.
-    text : str
-        Its content.
+        The file, treated as `open_whole` does.
+    content : str or bytes
+        What it will hold. Text is written in UTF-8, its ends of lines as they are.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names the path, and an old file is as it was.
     """
-    target = Path(path)
-    partial = target.with_name(target.name + ".partial")
+    with open_whole(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+@contextmanager
+def open_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file that appears at its path when all is written, or not at all.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file. An existing one is replaced in one step and its permissions are kept. Where the
+        path is a link, the link stays and what it leads to is replaced. What is not a file, such
+        as a pipe or `/dev/null`, is written to directly.
+
+    Yields
+    ------
+    file : binary file
+        To be written to. Its content is on the disk before it replaces the old one.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; it names the path, and an old file is as it was.
+
+    Notes
+    -----
+    Until then the content is in a hidden file beside it, under a name that nobody else can have,
+    so that several processes may write to one path: the last one wins.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:
+            yield file
+        return
+    unfinished = _unique_beside(target)
     try:
-        partial.write_text(text, encoding="utf-8", newline="\n")
-        partial.replace(target)
+        with unfinished.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            unfinished.chmod(stat.S_IMODE(target.stat().st_mode))
+        unfinished.replace(target)
+    except OSError as error:
+        if error.errno is not None and error.filename in {None, str(unfinished)}:
+            error.filename = os.fspath(path)  # not the name that the user has never seen
+        raise
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
+
+
+@contextmanager
+def fill_whole_folder(path: Path) -> Iterator[Path]:
+    """Make a folder to fill, which becomes `path` at the end, or vanishes after an error.
+
+    Parameters
+    ----------
+    path : Path
+        A folder that does not exist or is empty, in one that exists.
+
+    Yields
+    ------
+    folder : Path
+        Where the files belong meanwhile.
+    """
+    path = path.absolute()
+    unfinished = _unique_beside(path)
+    unfinished.mkdir()
+    try:
+        yield unfinished
+        if path.exists():
+            path.rmdir()
+        unfinished.rename(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _unique_beside(path: Path) -> Path:
+    """Return a hidden name in the same folder, which is no longer than a name may be."""
+    return path.with_name(f".{path.name[:40]}-{uuid.uuid4().hex}")

@@ -48,7 +48,7 @@ def test_a_stopped_run_loses_the_last_part_at_most(tmp_path, monkeypatch):
     cache = EmbeddingCache(tmp_path)
     for number in range(8):
         cache.put(bytes([number]) * 16, row(number))
-    (tmp_path / "part-unfinished.npz.partial").write_bytes(b"torn")
+    (tmp_path / ".part-unfinished.npz-0123").write_bytes(b"torn")
     again = EmbeddingCache(tmp_path)  # without `flush`
     assert len(again) == 6
     assert_array_equal(again.get(bytes([5]) * 16), row(5))

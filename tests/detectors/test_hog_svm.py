@@ -2,8 +2,6 @@ import pickle
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -15,7 +13,6 @@ from detectorkit.datasets import make_upsampling_images
 from detectorkit.detectors import hog_svm
 from detectorkit.evaluation import fit_platt_slope
 from detectorkit.features import HoGTransformer
-from detectorkit.heads.linear_svm import _best_intercept
 
 
 def features(images):
@@ -72,21 +69,6 @@ def test_stream_comes_near_the_exact_solution(upsampled, monkeypatch):
     assert streamed.training_summary_["solver"] == "stream"
     again = HoGSVMDetector(C=0.001, solver="stream", random_state=0).fit(X, y)
     assert_array_equal(again.decision_function(X), scores)
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(2, 30), st.booleans(), st.integers(0, 999))
-def test_the_intercept_of_stream_minimises_the_hinge_loss(n, weighted, seed):
-    random = np.random.default_rng(seed)
-    projected, y = random.normal(size=n) * 3, np.arange(n) % 2
-    weight = random.random(n) + 0.1 if weighted else np.ones(n)
-
-    def loss(intercept):
-        margins = (2 * y - 1) * (projected + intercept)
-        return np.sum(weight * np.maximum(0, 1 - margins))
-
-    best = _best_intercept(projected, y, weight if weighted else None)
-    assert loss(best) <= min(loss(b) for b in np.linspace(-12, 12, 500)) + 1e-9
 
 
 def test_verbose_shows_progress_and_silence_is_the_default(upsampled, capsys, monkeypatch):

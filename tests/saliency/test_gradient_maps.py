@@ -9,7 +9,12 @@ from sklearn.linear_model import LogisticRegression
 from detectorkit import HoGSVMDetector, ModelFileError, OnnxDetector
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.networks import adopt_classifier
-from detectorkit.saliency import GradientSaliency, IntegratedGradients, SmoothGrad
+from detectorkit.saliency import (
+    GradientSaliency,
+    IntegratedGradients,
+    OcclusionSaliency,
+    SmoothGrad,
+)
 
 SIZE = (12, 16)
 CLASSES = [GradientSaliency, IntegratedGradients, SmoothGrad]
@@ -55,6 +60,20 @@ def linear(weights, tmp_path):
 @pytest.fixture
 def pictures():
     return np.random.default_rng(1).integers(0, 256, (3, *SIZE, 3), np.uint8)
+
+
+@pytest.mark.parametrize("method", [GradientSaliency, OcclusionSaliency])
+def test_a_map_decodes_its_file_once(linear, tmp_path, monkeypatch, method):
+    path, decoded, decode = str(tmp_path / "a.jpg"), [], cv2.imdecode
+    cv2.imwrite(path, np.zeros((40, 60, 3), np.uint8))
+
+    def count(*arguments):
+        decoded.append(path)
+        return decode(*arguments)
+
+    monkeypatch.setattr(cv2, "imdecode", count)
+    assert method(linear).transform([path]).shape == (1, 40, 60)
+    assert decoded == [path]
 
 
 def test_the_gradient_of_a_weighted_sum_is_its_weights(linear, weights, pictures):

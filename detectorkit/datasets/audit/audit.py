@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from detectorkit.datasets.audit.to_text import audit_to_text
 from detectorkit.metrics.auc import roc_auc_estimate
 from detectorkit.metrics.estimates import Estimate
 from detectorkit.model_selection.duplicates import near_duplicate_groups
+from detectorkit.utils.json import to_plain
 
 __all__ = ["MAX_AUC", "Audit", "audit", "judge_files"]
 
@@ -87,7 +88,7 @@ class Audit:
             All attributes under their names, and "passed" and "verdict"; None for nan.
         """
         content: dict[str, Any] = {"passed": self.passed, "verdict": self.verdict}
-        return content | _to_json(self)
+        return content | to_plain(self)
 
 
 def audit(
@@ -287,15 +288,3 @@ def _check(paths: Sequence[str | os.PathLike[str]], y: Any, max_auc: float) -> N
     if len(np.unique(labels)) < 2:
         raise ValueError("audit: y has only one class. Pass photographs and generated images.")
     return labels.astype(np.int64)
-
-
-def _to_json(value: Any) -> Any:
-    if is_dataclass(value):
-        return {field.name: _to_json(getattr(value, field.name)) for field in fields(value)}
-    if hasattr(value, "_asdict"):
-        return _to_json(value._asdict())
-    if isinstance(value, Mapping):
-        return {key: _to_json(v) for key, v in value.items()}
-    if isinstance(value, tuple):
-        return [_to_json(v) for v in value]
-    return None if isinstance(value, float) and np.isnan(value) else value

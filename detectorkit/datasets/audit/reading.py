@@ -18,6 +18,7 @@ from detectorkit.images.batches import iter_slices
 from detectorkit.images.decoding import decode_image
 from detectorkit.images.preprocessing import convert_color, resize_image
 from detectorkit.model_selection.duplicates import perceptual_hash
+from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import track
 
 __all__ = ["FILE_DTYPE", "measure_sharpness", "read_audit_files"]
@@ -77,17 +78,14 @@ def read_audit_files(
     Hashes are those of the decoded colours, so that each file is decoded once; those that
     `perceptual_hash` finds in the luma of a JPEG differ in a bit or two.
     """
-    from joblib import Parallel, delayed
-
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
-    parts = parallel(
-        delayed(_read_chunk)(paths[part], part.start) for part in iter_slices(len(paths), _CHUNK)
-    )
+    chunks = ((part.start, paths[part]) for part in iter_slices(len(paths), _CHUNK))
+    parts = map_in_order(_read_chunk, chunks, n_jobs=n_jobs)
     empty = np.empty(0, FILE_DTYPE)
     return np.concatenate([empty, *track("Reading images", parts, len(paths), show=progress)])
 
 
-def _read_chunk(paths: Sequence[str | os.PathLike[str]], start: int) -> NDArray[np.void]:
+def _read_chunk(chunk: tuple[int, Sequence[str | os.PathLike[str]]]) -> NDArray[np.void]:
+    start, paths = chunk
     files = np.empty(len(paths), FILE_DTYPE)
     small = np.empty((len(paths), *_HASH_SIZE), np.uint8)
     for row, path in enumerate(paths):

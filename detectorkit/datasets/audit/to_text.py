@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from detectorkit.datasets.audit.groups import CLASS_NAMES, Copies, FileGroup, Spread, percent
 from detectorkit.datasets.audit.metadata_auc import ALL_FACTS
+from detectorkit.utils.tables import text_table
 from detectorkit.utils.text import printable
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def audit_to_text(audit: Audit) -> str:
         ("By source", audit.by_source),
     ):
         if groups:
-            lines += [title, *_group_table(groups), ""]
+            lines += [title, *text_table(map(_group_row, groups), _HEADINGS, indent=2), ""]
     lines += [
         "Numbers are medians, with the least and the greatest where they differ. Sharpness is that",
         "of the image after one resize and one compression: log(1 + variance of the Laplacian).",
@@ -90,13 +90,6 @@ def _wrap(start: str, text: str) -> str:
         break_long_words=False,  # paths are to be copied
         break_on_hyphens=False,
     )
-
-
-def _group_table(groups: Sequence[FileGroup]) -> list[str]:
-    rows = [_HEADINGS, *(_group_row(group) for group in groups)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
-    padded = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
-    return [f"  {'  '.join(cells)}".rstrip() for cells in padded]
 
 
 def _group_row(group: FileGroup) -> tuple[str, ...]:
@@ -140,13 +133,14 @@ def _metadata_lines(audit: Audit) -> list[str]:
     if np.isnan(audit.metadata.everything.value):
         return ["Too few images to say how far the facts of the files give the classes away."]
     title = "What a classifier that sees no pixel reaches: AUC, cross-validated, 95 % interval"
-    return [title, *(f"  {name:31}  {estimate}" for name, estimate in rows.items())]
+    return [title, *text_table(rows.items(), indent=2)]
 
 
 def _copies_lines(audit: Audit) -> list[str]:
     lines = ["The same picture several times"]
-    for name, copies in audit.copies.items():
-        lines.append(f"  {_WHERE[name]:35} {_count(copies)}")
+    table = text_table([(_WHERE[name], _count(c)) for name, c in audit.copies.items()], indent=2)
+    for line, copies in zip(table, audit.copies.values(), strict=True):
+        lines.append(line)
         lines += [f"    {' = '.join(map(printable, paths))}" for paths in copies.examples]
     return lines
 

@@ -22,7 +22,9 @@ from detectorkit.images.sequence import check_images
 from detectorkit.metrics.auc import area_of
 from detectorkit.metrics.estimates import Estimate, proportion, weighted_sum
 from detectorkit.metrics.scoring import own_threshold
+from detectorkit.utils.json import to_plain
 from detectorkit.utils.labels import encode_labels
+from detectorkit.utils.tables import text_table
 
 __all__ = ["ClassMetrics", "PerturbationMetrics", "RobustnessReport", "robustness_report"]
 
@@ -171,7 +173,7 @@ class RobustnessReport:
         content : dict
             The figures by row. None stands for nan. The scores are not among them.
         """
-        return {
+        content = {
             "n": len(self.y_true),
             "n_real": int(np.sum(self.y_true == 0)),
             "n_generated": int(np.sum(self.y_true == 1)),
@@ -180,6 +182,8 @@ class RobustnessReport:
             "spread": self.spread,
             "rows": [row.to_dict() for row in self.rows],
         }
+        plain: dict[str, Any] = to_plain(content)
+        return plain
 
     def to_text(self) -> str:
         """Give the figures as a table.
@@ -195,12 +199,7 @@ class RobustnessReport:
             "Shifts are in standard deviations of the clean scores; above 0 is towards "
             f"'generated'. Intervals of {self.confidence:.0%}."
         )
-        cells = [_HEADINGS, *map(_to_cells, self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])])
-            for line in cells
-        ]
+        lines = text_table(map(_to_cells, self.rows), _HEADINGS, align="<>")
         return "\n".join([about, "", *lines, "", self.summary])
 
     @property

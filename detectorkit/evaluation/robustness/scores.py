@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -15,6 +16,7 @@ from detectorkit.evaluation.robustness.perturbations import PERTURBATIONS, Pertu
 from detectorkit.images.batches import iter_slices
 from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.metrics.scoring import score_images
+from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import track
 
 __all__ = ["CLEAN", "perturbed_scores"]
@@ -89,8 +91,6 @@ def perturbed_scores(
     >>> perturbed_scores(detector, data.data, [jpeg(75), blur(1)]).shape
     (3, 40)
     """
-    from joblib import Parallel, delayed
-
     images = check_images(X, caller="perturbed_scores")
     names = [perturbation.name for perturbation in perturbations]
     if not names or len({CLEAN, *names}) <= len(names):
@@ -99,25 +99,23 @@ def perturbed_scores(
             f"a name of its own, and none the name {CLEAN!r}."
         )
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
-    parts = parallel(
-        delayed(_score_images)(detector, images[part], part.start, perturbations, seed)
-        for part in iter_slices(len(images), _CHUNK)
-    )
+    score = partial(_score_chunk, detector, perturbations, seed)
+    chunks = ((part.start, images[part]) for part in iter_slices(len(images), _CHUNK))
+    parts = map_in_order(score, chunks, n_jobs=n_jobs)
     rows = list(track("Scoring changed images", parts, len(images), show=progress))
     return np.ascontiguousarray(np.concatenate(rows).T)
 
 
-def _score_images(
+def _score_chunk(
     detector: Any,
-    images: ImageSequence,
-    start: int,
     perturbations: Sequence[Perturbation],
     seed: int,
+    chunk: tuple[int, ImageSequence],
 ) -> NDArray[np.float64]:
     """Give one row an image: its scores before and after every perturbation."""
     from joblib import parallel_config
 
+    start, images = chunk
     rows = []
     # Threads of the detector within these threads would only get in each other's way.
     with parallel_config(backend="sequential"):
