@@ -8,12 +8,13 @@ base                   a subclass defines                         and inherits
 `ImageTransformer`     ``__init__``, ``_check_parameters``,       ``fit``, ``transform``, tags
                        ``_compute(batch)``
 `BaseImageDetector`    ``__init__``, ``fit``,                     ``predict``, ``predict_proba``,
-                       ``decision_function``, ``to_onnx``         ``save``, ``_check_y``, tags
+                       ``decision_function``, ``to_onnx``         ``save``, tags
 =====================  =========================================  ==============================
 
 Labels are 0 for a real photograph and 1 for a generated image; a higher score means
-"generated". Any two other labels work too: then the second in sorted order, ``classes_[1]``, is
-the generated class, as everywhere in scikit-learn.
+"generated". Bool and any other two numbers work too: then the larger one, ``classes_[1]``, is
+the generated class. Words do not, as scikit-learn sorts them and would take "human" of "ai" and
+"human" for the generated class: pass ``y == "ai"``.
 """
 
 from __future__ import annotations
@@ -32,12 +33,10 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import (
     _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
-    column_or_1d,
     validate_data,
 )
 
@@ -45,8 +44,10 @@ from detectorkit.calibration.maps import Calibration, SigmoidCalibration
 from detectorkit.images.batches import map_batches
 from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
 from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.metrics.scoring import own_threshold
 from detectorkit.utils.files import write_whole
-from detectorkit.utils.validation import check_choice, check_pair, parameter_error
+from detectorkit.utils.labels import find_classes
+from detectorkit.utils.validation import check_choice, check_pair, check_scores, parameter_error
 
 __all__ = ["BaseImageDetector", "FitInputs", "ImageInputMixin", "ImageTransformer"]
 
@@ -72,13 +73,14 @@ class ImageInputMixin:
             return check_images(X, caller=type(self).__name__)
         # The rows may have passed through a scaler, so any real number is allowed in them.
         rows = validate_data(self, X, reset=reset, dtype=[np.float32, np.uint8])
+        n_values = rows.shape[1]
         try:
             rows = rows.reshape(len(rows), *self.input_shape)
         except (TypeError, ValueError):
             rows = rows[:, :0]
         if rows.ndim not in {3, 4} or (rows.ndim == 4 and rows.shape[3] not in {1, 3, 4}):
             expected = (
-                f"(height, width) or (height, width, n_channels) of rows of {X.shape[1]} values"
+                f"(height, width) or (height, width, n_channels) of rows of {n_values} values"
             )
             raise parameter_error(self, "input_shape", expected)
         return ImageSequence(rows, are_rows=True)
@@ -330,8 +332,10 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ------
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
+        ValueError
+            If a score or the threshold is NaN, or a score is infinite.
         """
-        is_generated = self.decision_function(X) > self.threshold_
+        is_generated = self._finite_scores(X) > own_threshold(self)
         labels: NDArray[Any] = self.classes_[is_generated.astype(int)]
         return labels
 
@@ -357,10 +361,15 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ------
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
+        ValueError
+            If a score is NaN or infinite.
         """
-        scores = self.decision_function(X)
+        scores = self._finite_scores(X)
         generated = self.calibration_.predict(scores)
         return np.column_stack([1 - generated, generated])
+
+    def _finite_scores(self, X: Any) -> NDArray[np.float64]:
+        return check_scores(type(self).__name__, self.decision_function(X))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted detector to an ONNX file, whole or not at all.
@@ -375,7 +384,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
     def _check_training(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> FitInputs:
         """Check what `fit` was given; the detector has the parameter `class_weight`."""
         images = self._validate_images(X, reset=True)
-        classes, codes = self._check_y(y)
+        classes, codes = find_classes(type(self).__name__, y)
         groups = None if groups is None else np.asarray(groups)
         check_consistent_length(images, codes, groups)
         weight = self._check_weights(sample_weight, images, classes, codes)
@@ -425,33 +434,6 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         if class_weight is None:
             return weight
         return weight * compute_sample_weight(class_weight, classes[codes])
-
-    def _check_y(self, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-        """Check the labels; give the two classes, and the labels as 0 and 1."""
-        if y is None:
-            raise ValueError(
-                f"{type(self).__name__} requires y to be passed, but the target y is None."
-            )
-        y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        kind = type_of_target(y, raise_unknown=True)
-        if kind != "binary":
-            raise ValueError(
-                f"Only binary classification is supported. The type of the target is {kind}."
-            )
-        classes, codes = np.unique(y, return_inverse=True)
-        if len(classes) != 2:
-            raise ValueError(
-                f"{type(self).__name__} can't train when only one class is present in y: "
-                f"{classes[0].item()!r}. Pass both real and generated images."
-            )
-        if str(classes[1]).lower() == "real":
-            raise ValueError(
-                f"{type(self).__name__}: of the labels {classes.tolist()}, the second in sorted "
-                "order is taken for 'generated', as in all of scikit-learn. Use 0 for real and 1 "
-                "for generated."
-            )
-        return classes, codes.astype(np.int64)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

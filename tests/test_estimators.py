@@ -8,8 +8,9 @@ import importlib.util
 import numpy as np
 import onnx
 import pytest
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import make_blobs
 from sklearn.ensemble import BaggingClassifier, StackingClassifier, VotingClassifier
 from sklearn.inspection import permutation_importance
 from sklearn.linear_model import LogisticRegression
@@ -22,6 +23,7 @@ from sklearn.model_selection import (
 )
 from sklearn.pipeline import make_pipeline, make_union
 from sklearn.utils.estimator_checks import (
+    check_classifiers_predictions,
     check_estimator,
     estimator_checks_generator,
     parametrize_with_checks,
@@ -120,13 +122,17 @@ ON_IMAGES = [
 
 
 def must_fail(estimator):
+    if not is_classifier(estimator):
+        return {}
+    words = {"check_classifiers_classes": "of the words 'one' and 'two', none means generated"}
+    weights = "check_sample_weight_equivalence_on_dense_data"
     if isinstance(estimator, ForensicDetector):
         why = "probabilities are fitted on folds, and repeating images draws other folds"
-        return {"check_sample_weight_equivalence_on_dense_data": why}
+        return words | {weights: why}
     if isinstance(estimator, CNNDetector | BackboneDetector):
         why = "training stops by a validation part, and repeating images draws another one"
-        return {"check_sample_weight_equivalence_on_dense_data": why}
-    return {}
+        return words | {weights: why}
+    return words
 
 
 pytestmark = pytest.mark.usefixtures("fast_export")
@@ -136,6 +142,14 @@ pytestmark = pytest.mark.usefixtures("fast_export")
 @pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+@pytest.mark.parametrize("estimator", list(filter(is_classifier, ON_ROWS)), ids=repr)
+@pytest.mark.parametrize("labels", [[-1, 1], [False, True], [2.0, 5.0]], ids=str)
+def test_what_scikit_learn_asks_of_words_holds_of_numbers(estimator, labels):
+    """The check of classes that must fail for its words, with labels of other kinds."""
+    X, y = make_blobs(n_samples=30, random_state=0, cluster_std=0.1, centers=2)
+    check_classifiers_predictions(X, np.array(labels)[y], "detector", estimator)
 
 
 @parametrize_with_image_checks(ON_IMAGES)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from detectorkit.backbones.store import Backbone
 from detectorkit.graph.runner import make_session
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
+from detectorkit.images.levels import to_levels
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.utils.files import open_whole
 from detectorkit.utils.progress import track
@@ -195,8 +196,7 @@ def _embed(
     name = session.get_inputs()[0].name
     for part in iter_slices(len(missing), backbone.run_size or _RUN_SIZE):
         index = missing[part]
-        levels = pixels[index] if pixels.dtype == np.uint8 else pixels[index] * np.float32(255)
-        scaled = backbone.network_input.scale(levels)
+        scaled = backbone.network_input.scale(to_levels(pixels[index]))
         found = session.run(None, {name: scaled})[0].reshape(len(index), -1).astype(np.float32)
         for i, row in zip(index, found, strict=True):
             rows[i] = row

@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from sklearn.isotonic import IsotonicRegression
+from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.calibration.maps import Calibration, IsotonicCalibration, SigmoidCalibration
+from detectorkit.utils.labels import check_labels
+from detectorkit.utils.validation import check_number, check_scores
 
 __all__ = ["fit_calibration", "fit_platt_slope"]
 
@@ -41,6 +44,11 @@ def fit_platt_slope(
     slope : float
         Positive, so that a higher score is always a higher probability.
 
+    Raises
+    ------
+    ValueError
+        If a score is NaN or infinite.
+
     Notes
     -----
     This is the method of Platt [1]_, with his smoothed targets against overconfidence on few
@@ -63,6 +71,7 @@ def fit_platt_slope(
     >>> round(fit_platt_slope(scores, np.array([0, 0, 0, 1, 1, 1])), 2)
     0.42
     """
+    scores = check_scores("fit_platt_slope", scores)
     target, weight = _smooth_targets(y, sample_weight)
     spread = float(np.sqrt(np.average(scores**2, weights=weight))) or 1.0
 
@@ -99,7 +108,8 @@ def fit_calibration(
     Raises
     ------
     ValueError
-        If a class is missing, or the method or its slope makes no sense.
+        If a class is missing (with photographs alone, use `fpr_threshold`), a score is NaN or
+        infinite, or the method or its slope makes no sense.
 
     Notes
     -----
@@ -125,12 +135,9 @@ def fit_calibration(
     >>> round(shifted.offset, 2)  # a score of 3 is one half now
     3.00
     """
-    scores, y = np.asarray(scores, np.float64), np.asarray(y)
-    if set(np.unique(y)) != {0, 1}:
-        raise ValueError(
-            "fit_calibration: y must hold both 0 (real) and 1 (generated). With photographs "
-            "alone, use `fpr_threshold`."
-        )
+    check_consistent_length(scores, y)
+    scores = check_scores("fit_calibration", scores)
+    y = check_labels("fit_calibration", y, need_both=True)
     if method == "sigmoid":
         return _fit_sigmoid(scores, y)
     if method == "isotonic":
@@ -139,8 +146,7 @@ def fit_calibration(
         raise ValueError(
             f"fit_calibration: method={method!r} must be 'sigmoid', 'isotonic' or 'shift'."
         )
-    if slope is None or not slope > 0:
-        raise ValueError(f"fit_calibration: slope={slope!r} must be positive for method='shift'.")
+    slope = check_number("fit_calibration", "slope", slope, above=0, below=np.inf)
     return _fit_shift(scores, y, slope)
 
 

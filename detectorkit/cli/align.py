@@ -70,7 +70,7 @@ def run(arguments: Namespace) -> int:
         metadata=found.metadata,
         skip_unreadable=True,
         n_jobs=arguments.jobs,
-        progress=True,
+        verbose=True,
     )
     for failure in failures:
         print(failure, file=sys.stderr)

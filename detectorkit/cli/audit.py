@@ -97,7 +97,7 @@ def run(arguments: Namespace) -> int:
         allow_pairs=arguments.allow_pairs,
         n_jobs=arguments.jobs,
         random_state=arguments.random_state,
-        progress=True,
+        verbose=True,
     )
     if arguments.json:
         content = {"n": len(read), "n_unreadable": len(failures)} | result.to_dict()

@@ -149,7 +149,7 @@ def _make_report(
         audit=_audit(arguments, found, names),
         hashes={
             "model": hashlib.sha256(detector.onnx_model_).hexdigest(),
-            "data": hash_files(found.data, progress=True),
+            "data": hash_files(found.data, verbose=True),
         },
         command=_command(arguments),
         notes=_notes(n_failures, arguments),
@@ -176,7 +176,7 @@ def _measure_robustness(arguments: Namespace, detector: Any, found: Any) -> Any:
         found.target,
         n_jobs=arguments.jobs,
         random_state=arguments.random_state,
-        progress=True,
+        verbose=True,
     )
 
 
@@ -187,13 +187,13 @@ def _audit(arguments: Namespace, found: Any, names: list[str]) -> Any:
 
     known = {"generator", "source"} & set(found.metadata)
     return judge_files(
-        read_audit_files(found.data, n_jobs=arguments.jobs, progress=True),
+        read_audit_files(found.data, n_jobs=arguments.jobs, verbose=True),
         names,
         found.target,
         **{name: found.metadata[name] for name in known},
         n_jobs=arguments.jobs,
         random_state=arguments.random_state,
-        progress=True,
+        verbose=True,
     )
 
 

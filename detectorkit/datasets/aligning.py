@@ -21,6 +21,7 @@ from detectorkit.images.decoding import decode_image, load_image
 from detectorkit.images.encoding import encode_image
 from detectorkit.images.preprocessing import resize_image
 from detectorkit.utils.files import fill_whole_folder
+from detectorkit.utils.labels import check_labels
 from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import track
 
@@ -107,7 +108,7 @@ def align(
     metadata: Mapping[str, Any] | None = None,
     skip_unreadable: bool = False,
     n_jobs: int | None = None,
-    progress: bool = False,
+    verbose: bool = False,
 ) -> list[ImageReadError]:
     """Write a copy of a data set in which every image got the same treatment.
 
@@ -132,7 +133,7 @@ def align(
         Whether to go on without the files that cannot be decoded.
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The copy does not depend on it.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -184,9 +185,7 @@ def align(
     _check_options("align", treatment, TREATMENTS[1:], side, quality)
     columns = {name: np.asarray(values).astype(str) for name, values in (metadata or {}).items()}
     check_consistent_length(paths, y, *columns.values())
-    labels = np.asarray(y)
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("align: y must be 0 for real and 1 for generated.")
+    labels = check_labels("align", y)
     rows = [
         _Row(number, str(path), int(label), {name: str(v[number]) for name, v in columns.items()})
         for number, (path, label) in enumerate(zip(paths, labels, strict=True))
@@ -196,7 +195,7 @@ def align(
         copier = _Copier(treatment, side, quality, skip_unreadable=skip_unreadable)
         copies, failures = [], []
         # Only this thread writes, so that none is still at it when the folder must vanish.
-        for row, data in zip(rows, _encode_all(copier, rows, n_jobs, show=progress), strict=True):
+        for row, data in zip(rows, _encode_all(copier, rows, n_jobs, show=verbose), strict=True):
             if isinstance(data, ImageReadError):
                 failures.append(data)
             else:

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_consistent_length
 from detectorkit.base import FitInputs
 from detectorkit.detectors._graph_detector import GraphDetector
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.images.levels import as_levels
+from detectorkit.images.levels import levels_as_uint8, to_levels
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.augmentation import Augmentation
@@ -193,7 +193,7 @@ class TorchDetector(GraphDetector):
         chosen = self.augmentation
         if chosen != "default" and not isinstance(chosen, Augmentation | None):
             raise parameter_error(self, "augmentation", "'default', None or an Augmentation")
-        fraction = check_real(self, "validation_fraction", above=-1e-9, below=1)
+        fraction = check_real(self, "validation_fraction", minimum=0, below=1)
         return {
             "learning_rate": self._check_rate(),
             "batch_size": check_integer(self, "batch_size", minimum=2),
@@ -314,8 +314,7 @@ class TorchDetector(GraphDetector):
         from detectorkit.graph.quantization import quantize_model
 
         some = train[:: max(1, len(train) // _N_CALIBRATION)]
-        levels = sample_pixels(images, some, self.record_.preprocessing)
-        pixels = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
+        pixels = levels_as_uint8(sample_pixels(images, some, self.record_.preprocessing))
         before, floats = self.onnx_model_, self._score(images.take(held_out))
         self._adopt(quantize_model(before, how, pixels), type(self).__name__)
         if how == "dynamic":
@@ -357,7 +356,7 @@ def sample_pixels(
     found = [images.read(int(i), preprocessing) for i in index]
     if preprocessing.n_crops is not None:
         found = [crops[0] for crops in found]
-    return as_levels(np.stack(found))
+    return to_levels(np.stack(found))
 
 
 def balanced_chances(codes: NDArray[np.int64], origin: NDArray[Any]) -> NDArray[np.float64]:

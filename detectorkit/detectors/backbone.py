@@ -269,7 +269,7 @@ class BackboneDetector(TorchDetector):
             HeadSettings(
                 self.bottleneck,
                 settings["learning_rate"],
-                check_real(self, "alpha", above=-1e-12),
+                check_real(self, "alpha", minimum=0),
                 self.batch_size,
                 self.max_epochs,
                 self.patience,
@@ -350,7 +350,7 @@ class BackboneDetector(TorchDetector):
     def _check_settings(self) -> dict[str, Any]:
         if self.bottleneck is not None:
             check_integer(self, "bottleneck", minimum=1)
-        check_real(self, "dropout", above=-1e-9, below=1)
+        check_real(self, "dropout", minimum=0, below=1)
         settings = super()._check_settings()
         return settings | {"fine_tune": bool(self.fine_tune), "bottleneck": self.bottleneck}
 

@@ -196,6 +196,6 @@ class CNNDetector(TorchDetector):
             raise parameter_error(
                 self, "image_size", f"at least {2**n_conv} high and wide for {n_conv} convolutions"
             )
-        check_real(self, "dropout", above=-1e-9, below=1)
+        check_real(self, "dropout", minimum=0, below=1)
         settings = super()._check_settings()
         return settings | {"n_conv": n_conv, "batch_norm": bool(self.batch_norm)}

@@ -311,7 +311,7 @@ class ForensicDetector(BaseImageDetector):
                 f"{type(self).__name__}: the score of boosted trees has no parts. Pass y for the "
                 "importance by permutation."
             )
-        codes = None if y is None else encode_labels(self, y, "family_importance")
+        codes = None if y is None else encode_labels("family_importance", y, self)
         features = self._map(X, None)
         if codes is None:
             coef = head.coef

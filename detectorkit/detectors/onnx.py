@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import numpy as np
 from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.detectors._graph_detector import GraphDetector
 from detectorkit.models import find_detector
+from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.validation import check_choice
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ class OnnxDetector(GraphDetector):
     Parameters
     ----------
     model : str, Path or bytes
-        The ONNX file, or its content. Unless `preprocessing` is given, it must hold the record
+        The ONNX file, or its content. Unless `network_input` is given, it must hold the record
         that `save` writes.
-    preprocessing : NetworkInput, default=None
+    network_input : NetworkInput, default=None
         For a classifier from elsewhere: how images are prepared for it. None takes this from the
         record of a saved detector.
     output : {"auto", "logit", "logits", "probability", "probabilities"}, default="auto"
@@ -97,13 +97,13 @@ class OnnxDetector(GraphDetector):
         self,
         model: str | os.PathLike[str] | bytes,
         *,
-        preprocessing: NetworkInput | None = None,
+        network_input: NetworkInput | None = None,
         output: Output = "auto",
         generated_index: Literal[0, 1] = 1,
         n_jobs: int | None = None,
     ) -> None:
         self.model = model
-        self.preprocessing = preprocessing
+        self.network_input = network_input
         self.output = output
         self.generated_index = generated_index
         self.n_jobs = n_jobs
@@ -162,26 +162,22 @@ class OnnxDetector(GraphDetector):
         images = self._validate_images(X, reset=True)
         if y is not None:
             check_consistent_length(images, y)
-        classes = None if y is None else self._check_y(y)[0]
         self._load()
-        if classes is not None and not np.array_equal(classes, self.classes_):
-            raise ValueError(
-                f"OnnxDetector: y has the labels {classes.tolist()}, but the model knows "
-                f"{self.classes_.tolist()}. Translate y."
-            )
+        if y is not None:
+            encode_labels("OnnxDetector", y, self, need_both=True)
         return self
 
     def _load(self) -> None:
         source = self.model if isinstance(self.model, bytes) else Path(self.model)
         name = "model" if isinstance(source, bytes) else str(source)
-        if self.preprocessing is None:
+        if self.network_input is None:
             self._adopt(source if isinstance(source, bytes) else source.read_bytes(), name)
             return
         from detectorkit.graph.networks import adopt_classifier
 
         classifier = adopt_classifier(
             source,
-            self.preprocessing,
+            self.network_input,
             output=check_choice(self, "output", _OUTPUTS),
             generated_index=check_choice(self, "generated_index", (0, 1)),
         )

@@ -67,7 +67,7 @@ def calibrate(detector: Detector, X: Any, y: Any, *, method: Method = "sigmoid")
     >>> shifted.threshold_ == shifted.calibration_.offset
     True
     """
-    codes = encode_labels(detector, y, "calibrate")
+    codes = encode_labels("calibrate", y, detector)
     calibrated = deepcopy(detector)
     set_calibration(calibrated, detector.decision_function(X), codes, method)
     return calibrated

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from detectorkit.evaluation.protocols import leave_one_generator_out_trials
 from detectorkit.evaluation.trials import TrialResult, run_trial, summarize_trials
 from detectorkit.utils.progress import progress_bar
@@ -88,8 +90,8 @@ def cross_generator_report(
     picture: Any = None,
     min_group_size: int = 1,
     n_resamples: int = 1000,
-    random_state: int = 0,
-    progress: bool = False,
+    random_state: int | np.random.RandomState | None = 0,
+    verbose: bool = False,
 ) -> CrossGeneratorReport:
     """Fit a detector without each generator in turn, and measure what it knows and what not.
 
@@ -115,9 +117,9 @@ def cross_generator_report(
         Generators with fewer images are always trained on.
     n_resamples : int, default=1000
         Number of bootstrap samples for the intervals.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Shuffles the parts of known origins.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -154,7 +156,7 @@ def cross_generator_report(
         y, origin, picture=picture, min_group_size=min_group_size, random_state=random_state
     )
     results = []
-    with progress_bar("Leaving out generators", len(trials), show=progress) as advance:
+    with progress_bar("Leaving out generators", len(trials), show=verbose) as advance:
         for trial in trials:
             results.append(
                 run_trial(detector, X, y, origin, trial, picture=picture, n_resamples=n_resamples)

@@ -16,7 +16,13 @@ from sklearn.metrics import roc_curve
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from detectorkit.metrics.estimates import Estimate, proportion
-from detectorkit.utils.validation import check_real
+from detectorkit.utils.labels import check_labels
+from detectorkit.utils.validation import (
+    check_confidence,
+    check_number,
+    check_real,
+    check_scores,
+)
 
 __all__ = [
     "CANT_TELL",
@@ -104,12 +110,10 @@ def fpr_threshold(
     >>> print(result.rate)
     0.050 [0.037, 0.064]
     """
-    ordered = np.sort(np.asarray(scores, np.float64))[::-1]
+    check_number("fpr_threshold", "fpr", fpr, above=0, below=1)
+    check_confidence("fpr_threshold", confidence)
+    ordered = np.sort(check_scores("fpr_threshold", scores))[::-1]
     n = len(ordered)
-    if not 0 < fpr < 1:
-        raise ValueError(f"fpr_threshold: fpr={fpr!r} must be between 0 and 1.")
-    if not np.isfinite(ordered).all():
-        raise ValueError("fpr_threshold: scores has values that are not finite.")
     ranks = np.arange(1, n + 1)
     if guarantee:
         kept = np.asarray(beta.ppf(confidence, ranks, n + 1 - ranks)) <= fpr
@@ -143,15 +147,20 @@ def balanced_threshold(scores: Any, y: Any) -> float:
     threshold : float
         Midway between two scores; of several that do equally well, the middle one.
 
+    Raises
+    ------
+    ValueError
+        If a class is missing or a score is not finite.
+
     Examples
     --------
     >>> from detectorkit.evaluation import balanced_threshold
     >>> balanced_threshold([1.0, 2.0, 4.0, 5.0], [0, 0, 1, 1])
     3.0
     """
-    values, labels = np.asarray(scores, np.float64), np.asarray(y)
-    if set(np.unique(labels)) != {0, 1}:
-        raise ValueError("balanced_threshold: y must hold both 0 (real) and 1 (generated).")
+    check_consistent_length(scores, y)
+    values = check_scores("balanced_threshold", scores)
+    labels = check_labels("balanced_threshold", y, need_both=True)
     fpr, tpr, steps = roc_curve(labels, values, drop_intermediate=False)
     best = np.flatnonzero(tpr - fpr >= np.max(tpr - fpr) - _TINY)
     # At step k the k highest distinct scores are called; the threshold is below the last of them.
@@ -240,7 +249,8 @@ class ConformalAbstention(BaseEstimator):
             If a rate makes no sense, or a class has too few images for its rate.
         """
         check_consistent_length(scores, y)
-        values, labels = np.asarray(scores, np.float64), np.asarray(y)
+        values = check_scores("ConformalAbstention", scores)
+        labels = check_labels("ConformalAbstention", y)
         parts = []
         for label, name, kind in ((0, "fpr", "real"), (1, "fnr", "generated")):
             rate = check_real(self, name, above=0, below=1)
@@ -271,7 +281,7 @@ class ConformalAbstention(BaseEstimator):
             image itself counted in.
         """
         check_is_fitted(self)
-        values = np.asarray(scores, np.float64)
+        values = check_scores("ConformalAbstention", scores)
         n_real, n_generated = len(self.real_scores_), len(self.generated_scores_)
         higher = n_real - np.searchsorted(self.real_scores_, values, side="left")
         lower = np.searchsorted(self.generated_scores_, values, side="right")
@@ -319,6 +329,11 @@ def abstention_metrics(
         (errors among all images of the class, as the conformal promise means them), and
         false_positive_rate_where_decided. Shares of nothing are nan.
 
+    Raises
+    ------
+    ValueError
+        If lengths differ, or a label, a verdict or the confidence makes no sense.
+
     Examples
     --------
     >>> from detectorkit.evaluation import abstention_metrics
@@ -326,8 +341,14 @@ def abstention_metrics(
     >>> metrics["decided"].value, round(metrics["accuracy_where_decided"].value, 2)
     (0.75, 0.67)
     """
+    caller = "abstention_metrics"
     check_consistent_length(y_true, verdicts)
-    y, said = np.asarray(y_true), np.asarray(verdicts)
+    y, said = check_labels(caller, y_true, name="y_true"), np.asarray(verdicts)
+    if said.ndim != 1 or not np.isin(said, (0, 1, CANT_TELL)).all():
+        raise ValueError(
+            f"{caller}: verdicts of shape {said.shape} must be one an image: 0 for real, 1 for "
+            f"generated and {CANT_TELL} for can't tell, as ConformalAbstention gives them."
+        )
     decided, real, generated = said != CANT_TELL, y == 0, y == 1
     counts = {
         "decided": (decided, decided | ~decided),

@@ -27,6 +27,7 @@ from detectorkit.metrics.scoring import own_threshold, score_images
 from detectorkit.utils.json import to_plain
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.tables import text_table
+from detectorkit.utils.validation import check_confidence, check_count, check_seed
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -230,7 +231,7 @@ def evaluate(
     threshold: float | None = None,
     confidence: float = 0.95,
     n_resamples: int = 1000,
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> Evaluation:
     """Measure a fitted detector on labelled images.
 
@@ -254,7 +255,7 @@ def evaluate(
         Confidence of the intervals.
     n_resamples : int, default=1000
         Number of bootstrap samples.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Draws them.
 
     Returns
@@ -286,7 +287,9 @@ def evaluate(
     ['photograph', 'bilinear', 'nearest']
     """
     check_consistent_length(X, y, *([] if origin is None else [origin]))
-    y_true = encode_labels(detector, y, "evaluate")
+    check_confidence("evaluate", confidence)
+    check_count("evaluate", "n_resamples", n_resamples, minimum=1)
+    y_true = encode_labels("evaluate", y, detector)
     scores, probabilities = score_images(detector, X)
     return Evaluation(
         y_true=y_true,
@@ -298,5 +301,5 @@ def evaluate(
         else np.asarray(origin),
         confidence=confidence,
         n_resamples=n_resamples,
-        random_state=random_state,
+        random_state=check_seed("evaluate", random_state),
     )

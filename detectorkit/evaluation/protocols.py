@@ -30,6 +30,7 @@ from sklearn.utils.validation import check_consistent_length
 from detectorkit.model_selection._groups import number_pictures
 from detectorkit.model_selection.split import train_val_test_split
 from detectorkit.model_selection.splitters import LeaveOneGeneratorOut, LeaveOneSourceOut
+from detectorkit.utils.labels import check_labels
 
 __all__ = [
     "Trial",
@@ -65,7 +66,11 @@ class Trial:
 
 
 def same_generator_trials(
-    y: Any, origin: Any, *, picture: Any = None, random_state: int = 0
+    y: Any,
+    origin: Any,
+    *,
+    picture: Any = None,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> list[Trial]:
     """Make protocol A: 80/10/10 of images that all come from the same origins.
 
@@ -77,7 +82,7 @@ def same_generator_trials(
         The generator of a generated image, the source of a photograph.
     picture : array-like of shape (n_samples,), default=None
         Images of one picture stay on one side; "" is a picture of its own.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Shuffles.
 
     Returns
@@ -96,7 +101,7 @@ def self_and_foreign_trials(
     known: Collection[str],
     *,
     picture: Any = None,
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> list[Trial]:
     """Make protocol B: train on some origins, measure on them and on all others.
 
@@ -111,7 +116,7 @@ def self_and_foreign_trials(
     picture : array-like of shape (n_samples,), default=None
         Images of one picture stay on one side; "" is a picture of its own. Those of a picture
         among the foreign images are left out.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Shuffles.
 
     Returns
@@ -144,7 +149,7 @@ def leave_one_generator_out_trials(
     *,
     picture: Any = None,
     min_group_size: int = 1,
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> list[Trial]:
     """Make protocol C: leave out each generator in turn, and a source of photographs with it.
 
@@ -158,7 +163,7 @@ def leave_one_generator_out_trials(
         Images of one picture stay on one side; "" is a picture of its own.
     min_group_size : int, default=1
         Generators with fewer images are always trained on.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Shuffles.
 
     Returns
@@ -176,7 +181,11 @@ def leave_one_generator_out_trials(
 
 
 def leave_one_source_out_trials(
-    y: Any, origin: Any, *, picture: Any = None, random_state: int = 0
+    y: Any,
+    origin: Any,
+    *,
+    picture: Any = None,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> list[Trial]:
     """Make protocol D: leave out each source of photographs in turn.
 
@@ -188,7 +197,7 @@ def leave_one_source_out_trials(
         The generator of a generated image, the source of a photograph.
     picture : array-like of shape (n_samples,), default=None
         Images of one picture stay on one side; "" is a picture of its own.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Shuffles.
 
     Returns
@@ -201,7 +210,11 @@ def leave_one_source_out_trials(
 
 
 def _left_out_trials(
-    splitter: BaseCrossValidator, y: Any, origin: Any, picture: Any, random_state: int
+    splitter: BaseCrossValidator,
+    y: Any,
+    origin: Any,
+    picture: Any,
+    random_state: int | np.random.RandomState | None,
 ) -> list[Trial]:
     y, origin, picture = check_columns(y, origin, picture)
     trials = []
@@ -218,20 +231,18 @@ def check_columns(
     y: Any, origin: Any, picture: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
     """Check what is known of the images; give labels, origins, and a picture for every image."""
-    labels, origins = np.asarray(y), np.asarray(origin).astype(str)
+    labels, origins = check_labels("protocols", y), np.asarray(origin).astype(str)
     check_consistent_length(labels, origins, *([] if picture is None else [picture]))
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError(
-            f"protocols: y has the labels {np.unique(labels)[:5].tolist()}. It must be 0 for real "
-            "and 1 for generated."
-        )
     if picture is None:
         return labels, origins, np.arange(len(labels))
     return labels, origins, number_pictures(np.asarray(picture).astype(str))
 
 
 def _cut(
-    index: Indices, origin: NDArray[np.str_], picture: NDArray[np.int64], random_state: int
+    index: Indices,
+    origin: NDArray[np.str_],
+    picture: NDArray[np.int64],
+    random_state: int | np.random.RandomState | None,
 ) -> tuple[Indices, Indices, Indices]:
     """Cut 80/10/10, stratified by origin, pictures whole."""
     train, val, own = train_val_test_split(

@@ -23,10 +23,11 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from detectorkit.base import ImageTransformer
+from detectorkit.images.levels import round_to_levels
 from detectorkit.images.preprocessing import Preprocessing, convert_color
 from detectorkit.utils.validation import check_choice, check_pair, parameter_error
 
-__all__ = ["NativeTransformer", "PlaneSpace", "as_levels", "check_planes", "split_planes"]
+__all__ = ["NativeTransformer", "PlaneSpace", "check_planes", "split_planes"]
 
 Planes = NDArray[np.uint8]
 PlaneSpace = Literal["gray", "rgb", "ycbcr"]
@@ -35,25 +36,6 @@ PLANES: Final = {"gray": ("gray",), "rgb": ("r", "g", "b"), "ycbcr": ("y", "cb",
 """The planes of every colour space, in the order of their features."""
 
 _JPEG_UNIT = 16  # pixels; the blocks of 4:2:0 stay where they are if crops start at multiples
-
-
-def as_levels(images: NDArray[Any]) -> Planes:
-    """Give images as whole levels from 0 to 255.
-
-    Parameters
-    ----------
-    images : ndarray
-        Of uint8, which is given back, or floats from 0 to 1; what is outside is clipped.
-
-    Returns
-    -------
-    levels : ndarray of the same shape, dtype uint8
-        As a file would hold them.
-    """
-    if images.dtype == np.uint8:
-        return images
-    levels: Planes = np.rint(np.clip(images, 0, 1) * 255).astype(np.uint8)
-    return levels
 
 
 def split_planes(images: NDArray[np.uint8], color_space: PlaneSpace) -> list[Planes]:
@@ -129,7 +111,7 @@ def check_planes(caller: str, images: NDArray[Any], minimum: tuple[int, int]) ->
             f"{caller}: images of {images.shape[1]} x {images.shape[2]} pixels are too small; a "
             f"size of at least {minimum[0]} x {minimum[1]} is needed."
         )
-    return np.ascontiguousarray(as_levels(images))
+    return np.ascontiguousarray(round_to_levels(images))
 
 
 class NativeTransformer(ImageTransformer):
@@ -170,7 +152,7 @@ class NativeTransformer(ImageTransformer):
         return self._compute_planes(self._split(batch), batch.shape)
 
     def _split(self, batch: NDArray[Any]) -> list[Planes]:
-        return split_planes(self._crop(as_levels(batch)), self.color_space)
+        return split_planes(self._crop(round_to_levels(batch)), self.color_space)
 
     def _compute_planes(
         self, split: list[Planes], shape: tuple[int, ...], masks: list[Planes] | None = None

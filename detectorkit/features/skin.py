@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.features._planes import as_levels
+from detectorkit.images.levels import round_to_levels
 
 __all__ = ["Masks", "check_mask", "skin_mask"]
 
@@ -80,7 +80,7 @@ def skin_mask(images: NDArray[Any]) -> Masks:
             "images in an array of shape (n_samples, height, width, 3), uint8 from 0 to 255 or "
             "floats from 0 to 1. Grey images have no colour of skin."
         )
-    levels = as_levels(images)
+    levels = round_to_levels(images)
     mask = np.empty(images.shape[:3], bool)
     for image, found in zip(levels, mask, strict=True):
         smooth = cv2.blur(np.ascontiguousarray(image), (BLUR, BLUR))

@@ -12,15 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from detectorkit.features._planes import (
-    NativeTransformer,
-    Planes,
-    PlaneSpace,
-    as_levels,
-    check_planes,
-)
+from detectorkit.features._planes import NativeTransformer, Planes, PlaneSpace, check_planes
 from detectorkit.features.glcm import ANGLES, PROPERTIES, are_distinct_integers, glcm_properties
 from detectorkit.features.skin import Masks, check_mask, skin_mask
+from detectorkit.images.levels import round_to_levels
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.utils.validation import check_choice, parameter_error
 
@@ -417,7 +412,7 @@ class SmoothnessTransformer(NativeTransformer):
         if self.region == "image":
             return super()._compute(batch)
         split = self._split(batch)
-        skin = skin_mask(self._crop(as_levels(batch))).view(np.uint8)
+        skin = skin_mask(self._crop(round_to_levels(batch))).view(np.uint8)
         masks = [skin]
         for planes in split[1:]:
             step = skin.shape[1] // planes.shape[1]  # 2 where colour has half the height

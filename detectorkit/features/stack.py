@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from detectorkit.base import ImageTransformer
 from detectorkit.exceptions import ModelFileError
-from detectorkit.features._planes import NativeTransformer, as_levels
+from detectorkit.features._planes import NativeTransformer
 from detectorkit.features.block_dct import BlockDCTTransformer
 from detectorkit.features.hog import HoGTransformer
 from detectorkit.features.lbp import LBPTransformer
 from detectorkit.features.residual import ResidualTransformer
 from detectorkit.features.smoothness import SmoothnessTransformer
 from detectorkit.features.spectrum import RadialSpectrumTransformer
+from detectorkit.images.levels import round_to_levels
 from detectorkit.images.preprocessing import ColorSpace, convert_color, resize_image
 
 __all__ = ["FAMILIES", "FeatureStack"]
@@ -113,7 +114,7 @@ class FeatureStack:
         features : list of ndarray of shape (n, n_features), dtype float32
             Those of each transformer.
         """
-        levels = as_levels(batch)
+        levels = round_to_levels(batch)
         shared: dict[Any, list[NDArray[np.uint8]]] = {}  # planes that several of them look at
         parts = []
         for transformer, preparation in zip(self.transformers, self._preparations, strict=True):

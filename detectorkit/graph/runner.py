@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
-from detectorkit.images.levels import as_levels
+from detectorkit.images.levels import to_levels
 from detectorkit.images.sequence import ImageSequence
 
 __all__ = ["GraphRunner", "make_session", "threads_of_run"]
@@ -146,7 +146,7 @@ class GraphRunner:
         if self.record.preprocessing.n_crops is not None:
             pixels = batch.reshape(-1, *batch.shape[2:])
         session = self._get_session(n_threads, pixels.dtype)
-        pixels = as_levels(pixels)
+        pixels = to_levels(pixels)
         parts = [
             session.run(["score"], {"pixels": pixels[part]})[0]
             for part in iter_slices(len(pixels), self.record.run_size or _RUN_SIZE)

@@ -1,4 +1,14 @@
-"""Pixels on the scale of 8 bits, where white is 255."""
+"""Pixels on the scale of 8 bits, where white is 255.
+
+=====================  ==================================  ====================================
+function               from                                to
+=====================  ==================================  ====================================
+`to_levels`            uint8, or floats from 0 to 1        numbers from 0 to 255, not rounded
+`round_to_levels`      uint8, or floats from 0 to 1        uint8, as a file would hold them
+`levels_as_uint8`      any numbers on the scale of levels  uint8
+`from_levels`          any numbers on the scale of levels  uint8, or floats from 0 to 1
+=====================  ==================================  ====================================
+"""
 
 from __future__ import annotations
 
@@ -7,20 +17,73 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["as_levels"]
+__all__ = ["from_levels", "levels_as_uint8", "round_to_levels", "to_levels"]
 
 
-def as_levels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Bring pixels to the scale of 8 bits.
+def to_levels(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Scale pixels to levels, as the graphs take them.
 
     Parameters
     ----------
     pixels : ndarray
-        Of dtype uint8, or floats where white is 1.
+        Pixels of dtype uint8, or floats where white is 1.
 
     Returns
     -------
     levels : ndarray
-        Where white is 255; floats are not rounded.
+        Numbers where white is 255: uint8 as it is, floats not rounded and not clipped.
     """
     return pixels if pixels.dtype == np.uint8 else pixels * np.float32(255)
+
+
+def round_to_levels(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Round pixels to the whole levels that a file would hold.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        Pixels of dtype uint8, or floats where white is 1.
+
+    Returns
+    -------
+    levels : ndarray of the same shape, dtype uint8
+        From 0 to 255; floats outside of 0 to 1 are clipped.
+    """
+    return pixels if pixels.dtype == np.uint8 else levels_as_uint8(to_levels(pixels))
+
+
+def levels_as_uint8(levels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Round and clip numbers that are on the scale of levels already.
+
+    Parameters
+    ----------
+    levels : ndarray
+        Numbers where white is 255.
+
+    Returns
+    -------
+    levels : ndarray of the same shape, dtype uint8
+        From 0 to 255.
+    """
+    rounded = np.rint(levels)
+    return np.clip(rounded, 0, 255, out=rounded).astype(np.uint8)
+
+
+def from_levels(levels: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
+    """Turn levels into pixels of the kind that an image has: the inverse of `to_levels`.
+
+    Parameters
+    ----------
+    levels : ndarray
+        Numbers where white is 255; what is below 0 or above 255 is clipped.
+    like : ndarray
+        An image of dtype uint8, or of floats from 0 to 1.
+
+    Returns
+    -------
+    pixels : ndarray
+        Rounded to uint8, or float32 from 0 to 1.
+    """
+    if like.dtype == np.uint8:
+        return levels_as_uint8(levels)
+    return np.clip(levels, 0, 255).astype(np.float32) / np.float32(255)

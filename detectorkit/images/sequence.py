@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from detectorkit.images.crops import cut_crops
 from detectorkit.images.decoding import MAX_PIXELS, load_image, load_shape
+from detectorkit.images.levels import round_to_levels
 from detectorkit.images.preprocessing import Image, Preprocessing, convert_color, resize_image
 
 __all__ = ["ImageSequence", "check_images"]
@@ -132,7 +133,7 @@ class ImageSequence(Sequence[Any]):
         else:
             image = _checked_array(item, self._start + index, check_range=not self._are_rows)
             if preprocessing.as_uint8 and not self._are_rows and image.dtype != np.uint8:
-                image = np.rint(image * 255).astype(np.uint8)
+                image = round_to_levels(image)
             image = convert_color(image, preprocessing.color_space)
         if preprocessing.image_size is None:
             return image
@@ -277,6 +278,12 @@ def _check_array_form(X: NDArray[Any], caller: str) -> None:
         raise ValueError(
             f"{caller}: X has shape {X.shape}. Expected (n_samples, height, width) or "
             "(n_samples, height, width, n_channels)."
+        )
+    if X.ndim == 3 and X.shape[2] in {3, 4}:
+        raise ValueError(
+            f"{caller}: X has shape {X.shape}, which looks like one colour image and not like "
+            f"{X.shape[0]} grey ones. Pass [image]; grey images of width {X.shape[2]} go in with "
+            "shape (n_samples, height, width, 1)."
         )
     _check_image_form(X.shape[1:], X.dtype, f"{caller}: X")
 

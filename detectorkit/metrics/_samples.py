@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.images.batches import iter_slices
+from detectorkit.utils.labels import check_labels
+from detectorkit.utils.validation import check_scores
 
 __all__ = ["check_labelled", "resampled_weights"]
 
@@ -42,20 +44,11 @@ def check_labelled(
     ValueError
         If lengths differ, there is no image, or a label or a number makes no sense.
     """
-    check_consistent_length(y_true, *columns.values())
-    y = np.asarray(y_true)
-    if y.ndim != 1 or len(y) == 0 or not np.isin(y, (0, 1)).all():
-        raise ValueError(
-            f"{caller}: y_true of shape {y.shape} must be one label an image: 0 for real and 1 "
-            "for generated."
-        )
-    arrays = [np.asarray(column, dtype=np.float64) for column in columns.values()]
-    for name, array in zip(columns, arrays, strict=True):
-        if array.ndim != 1 or not np.isfinite(array).all():
-            raise ValueError(
-                f"{caller}: {name} of shape {array.shape} must be one value an image; all must "
-                "be numbers, but some are not finite or there are several columns."
-            )
+    y = check_labels(caller, y_true, name="y_true")
+    check_consistent_length(y, *columns.values())
+    if len(y) == 0:
+        raise ValueError(f"{caller}: y_true holds no label. Pass at least one image.")
+    arrays = [check_scores(caller, column, name=name) for name, column in columns.items()]
     return y == 1, arrays
 
 

@@ -11,6 +11,7 @@ from scipy.stats import norm, rankdata
 
 from detectorkit.metrics._samples import check_labelled
 from detectorkit.metrics.estimates import Estimate, wilson_interval
+from detectorkit.utils.validation import check_confidence
 
 __all__ = ["placements", "roc_auc_estimate"]
 
@@ -62,6 +63,7 @@ def roc_auc_estimate(y_true: Any, y_score: Any, *, confidence: float = 0.95) -> 
     >>> print(roc_auc_estimate([0, 0, 0, 1, 1, 1], [0.1, 0.3, 0.6, 0.4, 0.7, 0.9]))
     0.889 [0.261, 0.995]
     """
+    check_confidence("roc_auc_estimate", confidence)
     is_generated, (scores,) = check_labelled("roc_auc_estimate", y_true, y_score=y_score)
     return area_of(is_generated, scores, confidence)
 

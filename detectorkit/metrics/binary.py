@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from detectorkit.metrics._samples import check_labelled, resampled_weights
 from detectorkit.metrics.auc import area_of
 from detectorkit.metrics.estimates import Estimate, proportion, weighted_sum
+from detectorkit.utils.validation import check_confidence, check_count
 
 __all__ = ["binary_metrics"]
 
@@ -81,6 +82,8 @@ def binary_metrics(
     >>> metrics["accuracy"].value, metrics["roc_auc"].value
     (0.75, 0.75)
     """
+    check_confidence("binary_metrics", confidence)
+    check_count("binary_metrics", "n_resamples", n_resamples, minimum=1)
     y, (scores,) = check_labelled("binary_metrics", y_true, y_score=y_score)
     figures = verdict_metrics(y, scores > threshold, confidence)
     figures["roc_auc"] = area_of(y, scores, confidence)

@@ -11,6 +11,7 @@ from scipy.stats import binomtest, norm
 from detectorkit.metrics._samples import check_labelled
 from detectorkit.metrics.auc import placements
 from detectorkit.metrics.estimates import Estimate, wilson_interval
+from detectorkit.utils.validation import check_confidence
 
 __all__ = ["DetectorComparison", "compare_detectors"]
 
@@ -134,6 +135,7 @@ def compare_detectors(
     >>> print(comparison.auc_difference, f"p={comparison.auc_p_value:.5f}")
     0.039 [0.021, 0.057] p=0.00002
     """
+    check_confidence("compare_detectors", confidence)
     is_generated, (a, b) = check_labelled(
         "compare_detectors", y_true, scores_a=scores_a, scores_b=scores_b
     )

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import norm
 
 from detectorkit.utils.json import to_plain
+from detectorkit.utils.validation import check_confidence
 
 __all__ = ["Estimate", "proportion", "weighted_sum", "wilson_interval"]
 
@@ -93,6 +94,7 @@ def wilson_interval(successes: float, n: float, *, confidence: float = 0.95) -> 
     >>> round(low, 3), round(high, 3)
     (0.596, 0.982)
     """
+    check_confidence("wilson_interval", confidence)
     if n == 0:
         return float("nan"), float("nan")
     z = float(norm.ppf((1 + confidence) / 2))

@@ -12,6 +12,7 @@ from sklearn.utils import check_random_state
 
 from detectorkit.metrics._samples import check_labelled, resampled_weights
 from detectorkit.metrics.estimates import Estimate, proportion
+from detectorkit.utils.validation import check_confidence, check_count
 
 __all__ = [
     "ReliabilityRow",
@@ -117,6 +118,8 @@ def probability_metrics(
     >>> round(metrics["brier_score"].value, 3), round(metrics["ece"].value, 3)
     (0.085, 0.25)
     """
+    check_confidence("probability_metrics", confidence)
+    check_count("probability_metrics", "n_resamples", n_resamples, minimum=1)
     is_generated, (p,) = check_labelled("probability_metrics", y_true, y_prob=y_prob)
     in_bin = np.eye(_check_bins("probability_metrics", p, n_bins))[_bins(p, n_bins)]
     gap = (p - is_generated)[:, np.newaxis] * in_bin
@@ -292,6 +295,7 @@ def precision_at_prevalence(
     0.154 [0.090, 0.250]
     """
     caller = "precision_at_prevalence"
+    check_confidence(caller, confidence)
     _check_count(caller, "true_positives", true_positives, "n_generated", n_generated)
     _check_count(caller, "false_positives", false_positives, "n_real", n_real)
     if not 0 < prevalence < 1:
@@ -333,6 +337,4 @@ def _check_bins(caller: str, p: NDArray[np.float64], n_bins: int) -> int:
             f"{caller}: y_prob has values from {p.min():g} to {p.max():g}. Pass probabilities of "
             "the generated class, from 0 to 1: predict_proba(X)[:, 1]."
         )
-    if n_bins < 1:
-        raise ValueError(f"{caller}: n_bins={n_bins} must be a whole number of at least 1.")
-    return n_bins
+    return check_count(caller, "n_bins", n_bins, minimum=1)

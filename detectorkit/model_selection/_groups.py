@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
-from detectorkit.utils.labels import check_labels
+from detectorkit.utils.labels import find_classes
 
 __all__ = ["EMPTY", "Fold", "Origins", "number_pictures", "text_columns"]
 
@@ -80,7 +80,7 @@ class Origins:
             If they say too little, or contradict each other.
         """
         check_consistent_length(X, y, groups)
-        is_generated = check_labels(y, caller)
+        is_generated = find_classes(caller, y)[1] == 1
         columns = text_columns(groups, caller, maximum=2)
         names, origin = np.unique(columns[:, 0], return_inverse=True)
         n_empty = int(np.isin(columns[:, 0], EMPTY).sum())

@@ -31,7 +31,7 @@ _BLOCK = 2048
 
 
 def perceptual_hash(
-    X: Any, *, n_jobs: int | None = None, progress: bool = False
+    X: Any, *, n_jobs: int | None = None, verbose: bool = False
 ) -> NDArray[np.bool_]:
     """Describe each picture by 255 bits that survive resizing and compression.
 
@@ -42,7 +42,7 @@ def perceptual_hash(
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     n_jobs : int, default=None
         Number of threads; -1 means all processors.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -68,7 +68,7 @@ def perceptual_hash(
     """
     images = check_images(X, caller="perceptual_hash")
     parts = map_batches(_low_frequency_bits, images, _WORKING, n_jobs=n_jobs)
-    return np.concatenate(list(track("Comparing pictures", parts, len(images), show=progress)))
+    return np.concatenate(list(track("Comparing pictures", parts, len(images), show=verbose)))
 
 
 def _low_frequency_bits(batch: NDArray[Any]) -> NDArray[np.bool_]:

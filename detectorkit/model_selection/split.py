@@ -27,7 +27,7 @@ def train_val_test_split(
     keep_near_duplicates: bool = True,
     random_state: int | np.random.RandomState | None = None,
     n_jobs: int | None = None,
-    progress: bool = False,
+    verbose: bool = False,
 ) -> list[Any]:
     """Split images into three parts, shuffled and stratified by label.
 
@@ -51,7 +51,7 @@ def train_val_test_split(
         Shuffles.
     n_jobs : int, default=None
         Number of threads for the search for copies; -1 means all processors.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error during that search.
 
     Returns
@@ -95,7 +95,7 @@ def train_val_test_split(
     labels = np.unique(column_or_1d(y), return_inverse=True)[1]
     together = [] if groups is None else [np.unique(groups, return_inverse=True)[1]]
     if keep_near_duplicates:
-        hashes = perceptual_hash(X, n_jobs=n_jobs, progress=progress)
+        hashes = perceptual_hash(X, n_jobs=n_jobs, verbose=verbose)
         together.append(near_duplicate_groups(hashes))
     random = check_random_state(random_state)
     part_of = assign_groups(labels, merge_groups(together, len(labels)), shares, random)

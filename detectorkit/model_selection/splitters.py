@@ -29,7 +29,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.model_selection._groups import EMPTY, Fold, Origins, number_pictures, text_columns
 from detectorkit.model_selection.split import assign_groups
-from detectorkit.utils.labels import check_labels
+from detectorkit.utils.labels import find_classes
 from detectorkit.utils.validation import check_integer, check_real, parameter_error
 
 __all__ = [
@@ -106,7 +106,9 @@ class _OriginSplitter(BaseCrossValidator):
 class _SourceDealer(_OriginSplitter):
     """Base of the splitters that deal the real sources over folds made of generators."""
 
-    def __init__(self, *, shuffle: bool = False, random_state: Any = None) -> None:
+    def __init__(
+        self, *, shuffle: bool = False, random_state: int | np.random.RandomState | None = None
+    ) -> None:
         self.shuffle = shuffle
         self.random_state = random_state
 
@@ -168,7 +170,11 @@ class LeaveOneGeneratorOut(_SourceDealer):
     """
 
     def __init__(
-        self, min_group_size: int = 1, *, shuffle: bool = False, random_state: Any = None
+        self,
+        min_group_size: int = 1,
+        *,
+        shuffle: bool = False,
+        random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(shuffle=shuffle, random_state=random_state)
         self.min_group_size = min_group_size
@@ -298,7 +304,11 @@ class GeneratorDateSplit(_SourceDealer):
     """
 
     def __init__(
-        self, dates: Mapping[Any, Any], *, shuffle: bool = False, random_state: Any = None
+        self,
+        dates: Mapping[Any, Any],
+        *,
+        shuffle: bool = False,
+        random_state: int | np.random.RandomState | None = None,
     ) -> None:
         super().__init__(shuffle=shuffle, random_state=random_state)
         self.dates = dates
@@ -377,7 +387,11 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
     __metadata_request__split = {"groups": True}  # noqa: RUF012 - scikit-learn reads it so
 
     def __init__(
-        self, n_splits: int = 5, *, test_size: float = 0.1, random_state: Any = None
+        self,
+        n_splits: int = 5,
+        *,
+        test_size: float = 0.1,
+        random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.n_splits = n_splits
         self.test_size = test_size
@@ -437,7 +451,7 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
         check_consistent_length(X, y, groups)
         caller = type(self).__name__
         pictures = text_columns(groups, caller, maximum=1)[:, 0]
-        return check_labels(y, caller).astype(np.int64), number_pictures(pictures)
+        return find_classes(caller, y)[1], number_pictures(pictures)
 
     def _check_side(self, labels: NDArray[np.int64], side: NDArray[np.bool_]) -> None:
         if len(np.unique(labels[side])) < len(np.unique(labels)):

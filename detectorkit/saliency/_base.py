@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import TransformerMixin
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from detectorkit.base import _EstimatorBase
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 from detectorkit.images.crops import crop_places
-from detectorkit.images.levels import as_levels
+from detectorkit.images.levels import to_levels
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.saliency._kept import KeptMixin
@@ -24,7 +24,6 @@ from detectorkit.utils.progress import track
 __all__ = [
     "Map",
     "Saliency",
-    "label_codes",
     "place_back",
     "read_pixels",
     "record_of",
@@ -144,51 +143,10 @@ def read_pixels(
     pixels : ndarray of shape (n, height, width) or (n, height, width, 3), dtype float32
         Levels from 0 to 255; n is 1, or the number of crops.
     """
-    pixels = as_levels(images.read(index, preprocessing))
+    pixels = to_levels(images.read(index, preprocessing))
     if preprocessing.n_crops is None:
         pixels = pixels[np.newaxis]
     return np.ascontiguousarray(pixels, np.float32)
-
-
-def label_codes(
-    caller: str, y: Any, n: int, classes: NDArray[Any], *, needs_both: bool = True
-) -> NDArray[np.bool_]:
-    """Say which images are labelled "generated".
-
-    Parameters
-    ----------
-    caller : str
-        What error messages begin with.
-    y : array-like of shape (n,)
-        The labels.
-    n : int
-        Number of images.
-    classes : ndarray of shape (2,)
-        The labels that the detector knows; the second means "generated".
-    needs_both : bool, default=True
-        Whether one class alone is an error.
-
-    Returns
-    -------
-    is_generated : ndarray of shape (n,), dtype bool
-        True for the second class.
-
-    Raises
-    ------
-    ValueError
-        If there are too few labels or too many, unknown ones, or one class only.
-    """
-    labels = column_or_1d(y)
-    check_consistent_length(np.empty(n), labels)
-    if not np.isin(labels, classes).all():
-        raise ValueError(f"{caller}: y has labels that are none of {classes.tolist()}.")
-    is_generated: NDArray[np.bool_] = labels == classes[1]
-    if needs_both and (is_generated.all() or not is_generated.any()):
-        raise ValueError(
-            f"{caller}: only one class is present in y: {labels[0].item()!r}. Pass both real and "
-            "generated images."
-        )
-    return is_generated
 
 
 def resize_to_image(

@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.decomposition import NMF
 from sklearn.metrics import roc_auc_score
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from detectorkit.base import _EstimatorBase
 from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.saliency._activations import LayerRun, layer_run
-from detectorkit.saliency._base import Map, label_codes, place_back
+from detectorkit.saliency._base import Map, place_back
 from detectorkit.saliency._kept import KeptMixin
+from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.progress import track
-from detectorkit.utils.validation import check_integer, parameter_error
+from detectorkit.utils.validation import check_integer, check_seed, parameter_error
 
 __all__ = ["ConceptExamples", "DeepFeatureFactorization"]
 
@@ -62,7 +63,7 @@ class DeepFeatureFactorization(
         Number of concepts.
     max_iter : int, default=400
         Most sweeps of the factorisation; it warns where they do not suffice.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Draws what the singular value decomposition begins with.
     n_jobs : int, default=None
         Threads that work on one image together. None means 1 unless in a
@@ -131,7 +132,7 @@ class DeepFeatureFactorization(
     >>> prepared = NetworkInput((16, 16), mean=(0, 0, 0), std=(1, 1, 1))
     >>> X, y = np.zeros((8, 16, 16, 3), np.uint8), [0, 1] * 4
     >>> X[:, :, :8, 0] = X[::2, :, 8:, 1] = X[1::2, :, 8:, 2] = 200
-    >>> detector = OnnxDetector(network.SerializeToString(), preprocessing=prepared).fit(X)
+    >>> detector = OnnxDetector(network.SerializeToString(), network_input=prepared).fit(X)
     >>> concepts = DeepFeatureFactorization(detector, n_concepts=3).fit(X, y)
     >>> sorted(concepts.concept_auc_.tolist())
     [0.0, 0.5, 1.0]
@@ -152,7 +153,7 @@ class DeepFeatureFactorization(
         layer: str | None = None,
         n_concepts: int = 4,
         max_iter: int = 400,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         n_jobs: int | None = None,
         verbose: bool = False,
     ) -> None:
@@ -197,11 +198,12 @@ class DeepFeatureFactorization(
             check_integer(self, "n_concepts", minimum=1),
             init="nndsvda",
             max_iter=check_integer(self, "max_iter", minimum=1),
-            random_state=check_integer(self, "random_state", minimum=0),
+            random_state=check_seed(name, self.random_state),
         )
         codes = None
         if y is not None:
-            codes = label_codes(name, y, len(images), self.detector.classes_)
+            codes = encode_labels(name, y, self.detector, need_both=True) == 1
+            check_consistent_length(images, codes)
         run = self._run(self.layer)
         activations = self._activations(run, images)
         self._factorize(factorizer, activations.reshape(-1, run.shape[0]))

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
+from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.images.sequence import ImageSequence, check_images
-from detectorkit.saliency._base import Map, Saliency, label_codes, resize_to_image
+from detectorkit.saliency._base import Map, Saliency, resize_to_image
 from detectorkit.saliency._score import score_gradient
+from detectorkit.utils.labels import encode_labels
 
 __all__ = ["GradientSaliency", "magnitude"]
 
@@ -153,8 +155,8 @@ class GradientSaliency(Saliency):
                     f"{type(self).__name__}: the gradient of the loss needs the labels y. Pass "
                     "them, or take of='score'."
                 )
-            caller, classes = type(self).__name__, self.detector.classes_
-            codes = label_codes(caller, y, len(images), classes, needs_both=False)
+            codes = encode_labels(type(self).__name__, y, self.detector)
+            check_consistent_length(images, codes)
         parts = []
         for index in range(len(images)):
             score, gradient = run.run(run.read(images, index))

@@ -8,19 +8,18 @@ from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logit
 
 from detectorkit.images.preprocessing import Image, Preprocessing
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.metrics.scoring import unbounded_scores
 from detectorkit.saliency._base import Map, Saliency
 from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
 from detectorkit.utils.validation import check_choice, check_integer, check_pair, parameter_error
 
-__all__ = ["OcclusionSaliency", "predict_mixtures", "read_as_given", "score_batch"]
+__all__ = ["OcclusionSaliency", "predict_mixtures", "read_as_given"]
 
 _MOST_PIXELS: Final = 2**25  # of all copies in memory
 _SHARE: Final = 8  # of a side of the image, in the window
-_LEAST_PROBABILITY: Final = 1e-6  # so that the logit of a probability of 0 is a number
 
 
 class OcclusionSaliency(Saliency):
@@ -113,7 +112,7 @@ class OcclusionSaliency(Saliency):
         batch_size = check_integer(self, "batch_size", minimum=1)
 
         def score(batch: NDArray[Any]) -> NDArray[np.float64]:
-            return score_batch(self.detector, batch)
+            return unbounded_scores(self.detector, batch)
 
         def explain(index: int) -> Map:
             image = read_as_given(images, index)
@@ -175,55 +174,6 @@ def _mean_over_windows(
         total[place] += value
         count[place] += 1
     return (total / count).astype(np.float32)
-
-
-def score_batch(detector: Any, batch: NDArray[Any]) -> NDArray[np.float64]:
-    """Score images by any classifier, on a scale without ends.
-
-    Parameters
-    ----------
-    detector : classifier
-        Fitted.
-    batch : ndarray of shape (n, height, width) or (n, height, width, 3)
-        The images.
-
-    Returns
-    -------
-    scores : ndarray of shape (n,)
-        Higher means "generated": the values of `decision_function`, or the logits of the
-        probabilities, which are clipped to be 1e-6 away from 0 and 1.
-
-    Raises
-    ------
-    TypeError
-        If the detector has neither method.
-    ValueError
-        If it gives something else than one score for each image.
-    """
-    if hasattr(detector, "decision_function"):
-        scores = np.asarray(detector.decision_function(batch), np.float64)
-    elif hasattr(detector, "predict_proba"):
-        probabilities = np.asarray(detector.predict_proba(batch), np.float64)
-        if probabilities.shape != (len(batch), 2):
-            raise _shape_error(detector, "predict_proba", probabilities, (len(batch), 2))
-        scores = logit(probabilities[:, 1].clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY))
-    else:
-        raise TypeError(
-            f"{type(detector).__name__} has neither decision_function nor predict_proba, so it "
-            "gives no score to be explained. Pass a classifier that has one of them."
-        )
-    if scores.shape != (len(batch),):
-        raise _shape_error(detector, "decision_function", scores, (len(batch),))
-    return scores
-
-
-def _shape_error(
-    detector: Any, method: str, found: NDArray[np.float64], expected: tuple[int, ...]
-) -> ValueError:
-    return ValueError(
-        f"{type(detector).__name__}: {method} gave an array of shape {found.shape} for "
-        f"{expected[0]} images, where {expected} was expected. Pass a binary classifier."
-    )
 
 
 def read_as_given(images: ImageSequence, index: int) -> Image:

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from detectorkit.images.decoding import decode_image
 from detectorkit.images.encoding import encode_image
-from detectorkit.images.levels import as_levels
+from detectorkit.images.levels import from_levels, round_to_levels
 from detectorkit.images.preprocessing import Image
 
 __all__ = [
     "REPLACEMENTS",
     "blurred_copy",
-    "from_levels",
     "make_replacement",
     "mean_color",
     "moved_copy",
@@ -139,26 +138,4 @@ def make_replacement(image: Image, replacement: str) -> Image:
     other : ndarray of the same shape and dtype
         Made from the image with 8 bits.
     """
-    levels = np.rint(as_levels(image)).astype(np.uint8)
-    return from_levels(REPLACEMENTS[replacement](levels), image)
-
-
-def from_levels(levels: NDArray[Any], like: Image) -> Image:
-    """Give levels as pixels of the kind that an image has.
-
-    Parameters
-    ----------
-    levels : ndarray
-        Numbers where white is 255; what is below 0 or above 255 is clipped.
-    like : ndarray
-        An image of dtype uint8, or of floats from 0 to 1.
-
-    Returns
-    -------
-    pixels : ndarray
-        Rounded to uint8, or float32 from 0 to 1: the inverse of `as_levels`.
-    """
-    levels = np.clip(levels, 0, 255)
-    if like.dtype == np.uint8:
-        return np.rint(levels).astype(np.uint8)
-    return levels.astype(np.float32) / np.float32(255)
+    return from_levels(REPLACEMENTS[replacement](round_to_levels(image)), image)

@@ -11,7 +11,7 @@ from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import Map, Saliency, resize_to_image
 from detectorkit.saliency._score import score_gradient
 from detectorkit.saliency.gradient import magnitude
-from detectorkit.utils.validation import check_integer, check_real
+from detectorkit.utils.validation import check_integer, check_real, check_seed
 
 __all__ = ["SmoothGrad"]
 
@@ -34,7 +34,7 @@ class SmoothGrad(Saliency):
     n_jobs : int, default=None
         Threads that work on one image together. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Draws the noise; that of an image depends on its position in X and on nothing else.
     verbose : bool, default=False
         Whether `transform` shows its progress on standard error.
@@ -71,7 +71,7 @@ class SmoothGrad(Saliency):
         n_samples: int = 25,
         noise_level: float = 0.1,
         n_jobs: int | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
         verbose: bool = False,
     ) -> None:
         self.detector = detector
@@ -84,7 +84,7 @@ class SmoothGrad(Saliency):
     def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
         n_samples = check_integer(self, "n_samples", minimum=1)
         level = check_real(self, "noise_level", above=0)
-        seed = check_integer(self, "random_state", minimum=0)
+        seed = check_seed(type(self).__name__, self.random_state)
         run = score_gradient(self.detector, self._kept, n_jobs=self.n_jobs)
 
         def explain(index: int) -> Map:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from detectorkit.features.skin import check_mask
 from detectorkit.images.batches import iter_slices
@@ -17,14 +17,14 @@ from detectorkit.images.preprocessing import Preprocessing, convert_color
 from detectorkit.images.sequence import check_images
 from detectorkit.metrics.estimates import Estimate
 from detectorkit.saliency._activations import check_whole_images
-from detectorkit.saliency._base import label_codes
 from detectorkit.saliency._score import score_gradient
 from detectorkit.saliency.gradient import GradientSaliency
 from detectorkit.saliency.regions import Regions, face_regions
 from detectorkit.utils.extras import require_extra
 from detectorkit.utils.json import to_plain
+from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.progress import track
-from detectorkit.utils.validation import check_argument
+from detectorkit.utils.validation import check_argument, check_confidence, check_count, check_seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -247,7 +247,7 @@ def gradient_statistics(
     masks: Literal["face"] | Callable[[NDArray[Any]], Regions] = "face",
     n_resamples: int = 1000,
     confidence: float = 0.95,
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
     n_jobs: int | None = None,
     verbose: bool = False,
 ) -> GradientStatistics:
@@ -271,7 +271,7 @@ def gradient_statistics(
         Number of bootstrap samples of the images, for the intervals.
     confidence : float, default=0.95
         Confidence of the intervals, which are percentiles.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Draws the values that are kept and the bootstrap samples.
     n_jobs : int, default=None
         Threads that work on one image together. None means 1 unless in a
@@ -325,7 +325,11 @@ def gradient_statistics(
     """
     check_is_fitted(detector)
     images = check_images(X, caller=_CALLER)
-    is_generated = label_codes(_CALLER, y, len(images), detector.classes_)
+    check_confidence(_CALLER, confidence)
+    check_count(_CALLER, "n_resamples", n_resamples, minimum=1)
+    seed = check_seed(_CALLER, random_state)
+    is_generated = encode_labels(_CALLER, y, detector, need_both=True) == 1
+    check_consistent_length(images, is_generated)
     if not callable(masks):
         check_argument(_CALLER, "masks", masks, ("face",))
         masks = face_regions
@@ -339,14 +343,14 @@ def gradient_statistics(
         colours = np.stack([images.read(one, wanted) for one in index])
         gradient = saliency.gradient(images[part], labels[part], of="loss")
         regions = _check_regions(masks(colours), colours.shape[:3])
-        randoms = [np.random.default_rng([random_state, one]) for one in index]
+        randoms = [np.random.default_rng([seed, one]) for one in index]
         return _measure(gradient, colours, regions, randoms)
 
     indices = (range(len(images))[part] for part in iter_slices(len(images), _BATCH_SIZE))
     tracked = track("Differentiating", indices, len(images), show=verbose)
     whole = _join([measure(index) for index in tracked])
     edges = _make_edges(whole.values)
-    resample = _Bootstrap(n_resamples, confidence, random_state)
+    resample = _Bootstrap(n_resamples, confidence, seed)
     real, generated = (
         _summarize(whole.take(chosen), edges, resample) for chosen in (~is_generated, is_generated)
     )
@@ -471,7 +475,7 @@ class _Bootstrap:
 
     n_resamples: int
     confidence: float
-    random_state: int
+    seed: int
 
     def ratio(self, above: NDArray[np.float64], below: NDArray[np.float64]) -> Estimate:
         """Give the ratio of two means over images, nan where the second is 0.
@@ -484,7 +488,7 @@ class _Bootstrap:
         value = float(above.sum() / below.sum())
         if n < 2:
             return Estimate(value, float("nan"), float("nan"))
-        random = np.random.default_rng(self.random_state)
+        random = np.random.default_rng(self.seed)
         weight = random.multinomial(n, np.full(n, 1 / n), self.n_resamples)
         totals = weight @ np.stack([above, below], axis=1)
         known = totals[totals[:, 1] > 0]  # a sample may lack the region

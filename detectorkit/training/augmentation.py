@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from detectorkit.images.crops import enlarge_to_cover
 from detectorkit.images.decoding import decode_image
 from detectorkit.images.encoding import encode_image
+from detectorkit.images.levels import levels_as_uint8
 
 __all__ = ["Augmentation"]
 
@@ -101,7 +102,7 @@ class Augmentation:
         if random.random() < self.noise:
             noise = random.standard_normal(changed.shape, np.float32)
             noise *= random.uniform(0, self.noise_std)
-            changed = np.clip(np.rint(changed + noise), 0, 255).astype(np.uint8)
+            changed = levels_as_uint8(changed + noise)
         if random.random() < self.jpeg:
             quality = int(random.integers(*self.quality, endpoint=True))
             data = encode_image(np.ascontiguousarray(changed), "JPEG", quality=quality)

@@ -25,7 +25,7 @@ from torch.nn import functional
 
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.images.batches import iter_slices
-from detectorkit.images.levels import as_levels
+from detectorkit.images.levels import to_levels
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.augmentation import Augmentation
@@ -149,7 +149,7 @@ class TrainingSet:
             image: Any = self.images.read(index, Preprocessing(size, wanted.color_space))
             if image.dtype == np.uint8:  # rows of other numbers are left as they are
                 return self.augmentation.apply(image, self.network_input.image_size, random)
-        image = as_levels(self.images.read(index, wanted))
+        image = to_levels(self.images.read(index, wanted))
         return image if wanted.n_crops is None else image[random.integers(len(image))]
 
     def fingerprint(self) -> str:
@@ -391,7 +391,7 @@ def _outputs(
     preprocessing = data.network_input.preprocessing
 
     def read(i: int) -> NDArray[Any]:
-        image = as_levels(data.images.read(int(i), preprocessing))
+        image = to_levels(data.images.read(int(i), preprocessing))
         return image if preprocessing.n_crops is not None else image[np.newaxis]
 
     with (

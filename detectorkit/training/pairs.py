@@ -13,10 +13,11 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.utils import check_random_state
 from torch import Tensor, nn
 from torch.nn import functional
 
-from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.images.sequence import check_images
 from detectorkit.utils.progress import track
 
 __all__ = ["Pairs", "TinyAutoencoder", "make_pairs"]
@@ -114,7 +115,7 @@ class TinyAutoencoder:
         image: NDArray[np.uint8],
         *,
         noise: float = 0.0,
-        random_state: np.random.RandomState | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ) -> NDArray[np.uint8]:
         """Send an image through encoder and decoder.
 
@@ -124,7 +125,7 @@ class TinyAutoencoder:
             RGB, of any size.
         noise : float, default=0.0
             Standard deviation of Gaussian noise that is added to the code, whose own is about 1.
-        random_state : RandomState, default=None
+        random_state : int, RandomState instance or None, default=None
             Draws the noise.
 
         Returns
@@ -140,7 +141,7 @@ class TinyAutoencoder:
         with torch.inference_mode():
             code = encoder(x.contiguous(memory_format=torch.channels_last))
             if noise > 0:
-                random = random_state or np.random.RandomState()
+                random = check_random_state(random_state)
                 drawn = random.normal(scale=noise, size=tuple(code.shape))
                 code = code + torch.from_numpy(drawn).to(code)
             found = decoder(code)[0].clamp(0, 1).mul(255).round().byte()
@@ -172,7 +173,7 @@ def make_pairs(
     *,
     resampled: bool = True,
     noise: float = 0.0,
-    random_state: int | None = None,
+    random_state: int | np.random.RandomState | None = None,
     verbose: bool = False,
 ) -> Pairs:
     """Make generated twins of photographs.
@@ -189,7 +190,7 @@ def make_pairs(
         else plain resampling would tell the classes apart.
     noise : float, default=0.0
         The largest standard deviation of noise in the code.
-    random_state : int, default=None
+    random_state : int, RandomState instance or None, default=None
         Draws the noise and the factors of size.
     verbose : bool, default=False
         Whether to show progress on standard error.
@@ -205,12 +206,12 @@ def make_pairs(
         If a file cannot be decoded.
     """
     images = check_images(X, caller="make_pairs")
-    random = np.random.RandomState(random_state)
+    random = check_random_state(random_state)
     found: list[NDArray[np.uint8]] = []
     labels: list[int] = []
     parts = (images[i : i + 1] for i in range(len(images)))
     for part in track("Reconstructing", parts, len(images), show=verbose):
-        image = _as_levels(part)
+        image: NDArray[np.uint8] = part[0]
         twin = autoencoder.reconstruct(image, noise=random.uniform(0, noise), random_state=random)
         found += [image, twin]
         labels += [0, 1]
@@ -219,11 +220,6 @@ def make_pairs(
             labels.append(0)
     size = 3 if resampled else 2
     return Pairs(found, np.array(labels), np.repeat(np.arange(len(images)), size))
-
-
-def _as_levels(part: ImageSequence) -> NDArray[np.uint8]:
-    image: NDArray[np.uint8] = part[0]
-    return image
 
 
 def _resample(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:

@@ -17,14 +17,14 @@ from detectorkit.utils.progress import progress_bar
 __all__ = ["fill_whole_folder", "hash_files", "open_whole", "write_whole"]
 
 
-def hash_files(paths: Sequence[str | os.PathLike[str]], *, progress: bool = False) -> str:
+def hash_files(paths: Sequence[str | os.PathLike[str]], *, verbose: bool = False) -> str:
     """Give one sha256 for a set of files, whatever their names and order.
 
     Parameters
     ----------
     paths : sequence of str or Path
         The files.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -39,7 +39,7 @@ def hash_files(paths: Sequence[str | os.PathLike[str]], *, progress: bool = Fals
         If a file cannot be read.
     """
     digests = []
-    with progress_bar("Hashing files", len(paths), show=progress) as advance:
+    with progress_bar("Hashing files", len(paths), show=verbose) as advance:
         for path in paths:
             with Path(path).open("rb") as file:
                 digests.append(hashlib.file_digest(file, "sha256").hexdigest())

@@ -1,74 +1,212 @@
-"""Labels as 0 for a real photograph and 1 for a generated image."""
+"""Labels: 0 for a real photograph, 1 for a generated image. All that takes y asks here.
+
+=================  =================================================================
+`check_labels`     0 and 1, also as floats or bool: for figures of scores, of files
+`find_classes`     two numbers, of which the larger means "generated": for `fit`
+`encode_labels`    the labels of a fitted detector, by its `classes_`
+=================  =================================================================
+
+Words are refused where nothing says which of them means "generated": scikit-learn takes the second
+in sorted order for the positive class, and that would be "human" of "ai" and "human".
+"""
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-__all__ = ["check_labels", "encode_labels"]
+__all__ = ["check_classes", "check_labels", "encode_labels", "find_classes"]
+
+_CURE = "Pass 0 for real and 1 for generated, for example np.asarray(y) == 'ai'"
 
 
-def encode_labels(detector: Any, y: Any, caller: str) -> NDArray[np.int64]:
-    """Give labels as 0 for real and 1 for generated.
+def check_labels(
+    caller: str, y: Any, *, name: str = "y", need_both: bool = False
+) -> NDArray[np.int64]:
+    """Check labels that are 0 for real and 1 for generated.
 
     Parameters
     ----------
-    detector : classifier
-        Fitted; without `classes_` its labels are 0 and 1.
-    y : array-like of shape (n_samples,)
-        The labels.
     caller : str
-        The name that the error message begins with.
+        The name that error messages begin with.
+    y : array-like of shape (n_samples,)
+        The labels: numbers or bool.
+    name : str, default="y"
+        The name of the parameter.
+    need_both : bool, default=False
+        Whether there must be images of both classes.
 
     Returns
     -------
-    codes : ndarray of shape (n_samples,)
+    codes : ndarray of shape (n_samples,), dtype int64
+        The labels as whole numbers.
+
+    Raises
+    ------
+    ValueError
+        If a label is neither 0 nor 1, or a class is missing.
+    """
+    labels = _as_numbers(caller, y, name)
+    wrong = labels[~np.isin(labels, (0, 1))]
+    if len(wrong):
+        raise ValueError(f"{caller}: {name} has the labels {_some(wrong)}. {_CURE}.")
+    codes = labels.astype(np.int64)
+    return _check_both(caller, name, codes) if need_both else codes
+
+
+def find_classes(caller: str, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Find the two labels, as a classifier does in `fit`.
+
+    Parameters
+    ----------
+    caller : str
+        The name that error messages begin with.
+    y : array-like of shape (n_samples,)
+        The labels: 0 and 1, bool, or any other two numbers.
+
+    Returns
+    -------
+    classes : ndarray of shape (2,)
+        The labels; the second, and larger one, means "generated".
+    codes : ndarray of shape (n_samples,), dtype int64
+        0 for real, 1 for generated.
+
+    Raises
+    ------
+    ValueError
+        If there are not two labels, or they are not numbers.
+    """
+    labels = _as_numbers(caller, y, "y")
+    check_classification_targets(labels)
+    kind = type_of_target(labels, raise_unknown=True)
+    if kind != "binary":
+        raise ValueError(
+            f"{caller}: Only binary classification is supported. The type of the target is {kind}. "
+            f"{_CURE}."
+        )
+    classes, codes = np.unique(labels, return_inverse=True)
+    if len(classes) != 2:
+        raise ValueError(
+            f"{caller} can't train when only one class is present in y: {classes[0].item()!r}. "
+            "Pass both real and generated images."
+        )
+    return classes, codes.astype(np.int64)
+
+
+def encode_labels(
+    caller: str, y: Any, detector: Any, *, need_both: bool = False
+) -> NDArray[np.int64]:
+    """Translate the labels of a fitted detector to 0 for real and 1 for generated.
+
+    Parameters
+    ----------
+    caller : str
+        The name that the error message begins with.
+    y : array-like of shape (n_samples,)
+        The labels.
+    detector : classifier
+        Fitted; without `classes_` its labels are 0 and 1.
+    need_both : bool, default=False
+        Whether there must be images of both classes.
+
+    Returns
+    -------
+    codes : ndarray of shape (n_samples,), dtype int64
         1 where the label is the detector's second one.
 
     Raises
     ------
     ValueError
-        If there are labels that the detector does not know.
+        If there are labels that the detector does not know, a class is missing, or nothing says
+        which of its labels means "generated".
     """
-    labels, classes = np.asarray(y), np.asarray(getattr(detector, "classes_", [0, 1]))
-    others = np.setdiff1d(labels, classes)
-    if len(others):
+    if y is None:
+        raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
+    classes = check_classes(caller, detector)
+    labels = column_or_1d(y) if _are_words(classes) else _as_numbers(caller, y, "y")
+    unknown = labels[~np.isin(labels, classes)]
+    if len(unknown):
         raise ValueError(
-            f"{caller}: y has the labels {others[:5].tolist()}, but the detector knows "
+            f"{caller}: y has the labels {_some(unknown)}, but the detector knows "
             f"{classes.tolist()}. Translate y."
         )
-    return (labels == classes[1]).astype(np.int64)
+    codes = np.asarray(labels == classes[1]).astype(np.int64)
+    return _check_both(caller, "y", codes) if need_both else codes
 
 
-def check_labels(y: Any, caller: str) -> NDArray[np.bool_]:
-    """Say of each image whether it is generated.
+def check_classes(caller: str, detector: Any) -> NDArray[Any]:
+    """Return the labels of a classifier, of which the second must be known to mean "generated".
 
     Parameters
     ----------
-    y : array-like of shape (n_samples,)
-        The labels, of which there must be two.
     caller : str
-        The name that error messages begin with.
+        The name that the error message begins with.
+    detector : classifier
+        Fitted; without `classes_` its labels are 0 and 1.
 
     Returns
     -------
-    is_generated : ndarray of shape (n_samples,)
-        Whether the label is the second in sorted order.
+    classes : ndarray of shape (2,)
+        The labels.
 
     Raises
     ------
     ValueError
-        If there are not two labels, or the second one is "real".
+        If there are not two, or they are words and the classifier is not one of this library.
     """
-    if y is None:
-        raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
-    classes, codes = np.unique(column_or_1d(y), return_inverse=True)
-    if len(classes) != 2 or str(classes[1]).lower() == "real":
+    classes = np.asarray(getattr(detector, "classes_", [0, 1]))
+    if classes.shape != (2,):
         raise ValueError(
-            f"{caller}: y has the labels {classes.tolist()}. Two are needed, of which the second "
-            "in sorted order means generated: 0 for real and 1 for generated."
+            f"{caller}: {type(detector).__name__} knows the classes {_some(classes)}. Pass a "
+            "binary classifier."
         )
-    return codes == 1
+    # A detector of this library names "generated" second, whatever its model calls it.
+    if _are_words(classes) and not hasattr(detector, "calibration_"):
+        raise ValueError(
+            f"{caller}: {type(detector).__name__} was fitted on the labels {classes.tolist()}, and "
+            f"nothing says which means generated. {_CURE}, when fitting it."
+        )
+    return classes
+
+
+def _check_both(caller: str, name: str, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+    missing = [word for code, word in enumerate(("real", "generated")) if code not in codes]
+    if missing:
+        raise ValueError(
+            f"{caller}: only one class is present in {name}: there are no "
+            f"{' and no '.join(missing)} images. Pass both real and generated images."
+        )
+    return codes
+
+
+def _are_words(labels: NDArray[Any]) -> bool:
+    return not all(isinstance(one, Real | np.bool_) for one in np.unique(labels.astype(object)))
+
+
+def _as_numbers(caller: str, y: Any, name: str) -> NDArray[Any]:
+    """Make an array of numbers or bool of labels, or say why not."""
+    if y is None:
+        raise ValueError(f"{caller} requires {name} to be passed, but the target {name} is None.")
+    labels = column_or_1d(y, warn=True)
+    if labels.dtype.kind in "OUSTV":
+        entries = labels.astype(object).tolist()
+        words = [one for one in entries if not isinstance(one, Real | np.bool_)]
+        if words:
+            raise ValueError(
+                f"{caller}: {name} has the labels {_some(np.array(words, object))}, which are not "
+                f"numbers: nothing says which of them means generated. {_CURE}."
+            )
+        labels = np.array(entries)
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise ValueError(f"{caller}: Input {name} contains NaN. {_CURE}.")
+    return labels
+
+
+def _some(labels: NDArray[Any]) -> list[Any]:
+    """Return the first few different labels, for a message."""
+    return list(dict.fromkeys(labels.ravel().tolist()))[:5]

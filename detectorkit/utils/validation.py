@@ -1,17 +1,27 @@
-"""Checks of constructor parameters, run in `fit`, with one form of message."""
+"""Checks of parameters, arguments and scores, with one form of message."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
 __all__ = [
     "check_argument",
     "check_choice",
+    "check_confidence",
+    "check_count",
     "check_integer",
+    "check_number",
     "check_pair",
     "check_real",
+    "check_scores",
+    "check_seed",
     "parameter_error",
 ]
 
@@ -90,9 +100,15 @@ def check_choice(estimator: Any, name: str, choices: Sequence[Any]) -> Any:
 
 
 def check_real(
-    estimator: Any, name: str, *, above: float = float("-inf"), below: float = float("inf")
+    estimator: Any,
+    name: str,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
 ) -> float:
-    """Check that a parameter is a number in an open interval.
+    """Check that a parameter is a number in an interval.
 
     Parameters
     ----------
@@ -100,8 +116,10 @@ def check_real(
         The estimator that has the parameter.
     name : str
         The name of the parameter.
+    minimum, maximum : float
+        The bounds, if they belong to the interval.
     above, below : float
-        The bounds, not included.
+        The bounds, if they do not.
 
     Returns
     -------
@@ -111,15 +129,13 @@ def check_real(
     Raises
     ------
     ValueError
-        If it is no number in the interval.
+        If it is not a number in the interval.
     """
     value: Any = getattr(estimator, name)
-    is_number = isinstance(value, Real) and value is not True and value is not False
-    if not is_number or not above < value < below:
-        limits = [f"above {above:g}"] * (above > float("-inf"))
-        limits += [f"below {below:g}"] * (below < float("inf"))
-        raise parameter_error(estimator, name, "a number " + " and ".join(limits))
-    return float(value)
+    caller = type(estimator).__name__
+    return check_number(
+        caller, name, value, minimum=minimum, maximum=maximum, above=above, below=below
+    )
 
 
 def check_integer(estimator: Any, name: str, *, minimum: int) -> int:
@@ -142,13 +158,185 @@ def check_integer(estimator: Any, name: str, *, minimum: int) -> int:
     Raises
     ------
     ValueError
-        If it is no whole number or too small.
+        If it is not a whole number or too small.
     """
-    value: Any = getattr(estimator, name)
-    is_whole = isinstance(value, Integral) and value is not True and value is not False
+    return check_count(type(estimator).__name__, name, getattr(estimator, name), minimum=minimum)
+
+
+def check_number(
+    caller: str,
+    name: str,
+    value: Any,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> float:
+    """Check that an argument of a function is a number in an interval.
+
+    Parameters
+    ----------
+    caller : str
+        The name of the function.
+    name : str
+        The name of the argument.
+    value : object
+        What was given.
+    minimum, maximum : float
+        The bounds, if they belong to the interval.
+    above, below : float
+        The bounds, if they do not.
+
+    Returns
+    -------
+    value : float
+        The number.
+
+    Raises
+    ------
+    ValueError
+        If it is not a number in the interval.
+    """
+    is_number = isinstance(value, Real) and not isinstance(value, bool)
+    if not is_number or not (minimum <= value <= maximum and above < value < below):
+        interval = _interval(minimum, maximum, above, below)
+        raise ValueError(f"{caller}: {name}={value!r} must be a number{interval}.")
+    return float(value)
+
+
+def check_count(caller: str, name: str, value: Any, *, minimum: int) -> int:
+    """Check that an argument of a function is a whole number of a least size.
+
+    Parameters
+    ----------
+    caller : str
+        The name of the function.
+    name : str
+        The name of the argument.
+    value : object
+        What was given.
+    minimum : int
+        The least value allowed.
+
+    Returns
+    -------
+    value : int
+        The number.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number or too small.
+    """
+    is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or value < minimum:
-        raise parameter_error(estimator, name, f"a whole number of at least {minimum}")
+        raise ValueError(
+            f"{caller}: {name}={value!r} must be a whole number of at least {minimum}."
+        )
     return int(value)
+
+
+def check_confidence(caller: str, confidence: Any) -> float:
+    """Check the confidence of intervals.
+
+    Parameters
+    ----------
+    caller : str
+        The name of the function.
+    confidence : object
+        What was given.
+
+    Returns
+    -------
+    confidence : float
+        A number above 0 and below 1.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    return check_number(caller, "confidence", confidence, above=0, below=1)
+
+
+def check_scores(caller: str, scores: Any, *, name: str = "scores") -> NDArray[np.float64]:
+    """Check that scores are one finite number an image.
+
+    Parameters
+    ----------
+    caller : str
+        The name of the function, or of the detector that gave the scores.
+    scores : array-like of shape (n_samples,)
+        The scores, or other numbers of the images.
+    name : str, default="scores"
+        The name of the argument.
+
+    Returns
+    -------
+    scores : ndarray of shape (n_samples,)
+        The scores as floats.
+
+    Raises
+    ------
+    ValueError
+        If there are several columns, or a score is missing, NaN or infinite. Compared with a
+        threshold, NaN would say "real".
+    """
+    values = np.asarray(scores, np.float64)
+    if values.ndim != 1:
+        raise ValueError(
+            f"{caller}: {name} of shape {values.shape} must be one number an image. Pass one "
+            "column."
+        )
+    wrong = np.flatnonzero(~np.isfinite(values))
+    if len(wrong):
+        raise ValueError(
+            f"{caller}: {name} must be finite, but {len(wrong)} of {len(values)} are not; the "
+            f"first is {values[wrong[0]]} at index {wrong[0]}. Leave such images out, or mend the "
+            "detector."
+        )
+    return values
+
+
+def check_seed(caller: str, random_state: Any) -> int:
+    """Turn a random state into the seed of one function call.
+
+    Parameters
+    ----------
+    caller : str
+        The name of the function.
+    random_state : int, RandomState instance or None
+        What was given.
+
+    Returns
+    -------
+    seed : int
+        An int as it is; from a RandomState, or from numpy's own for None, the next one drawn.
+
+    Raises
+    ------
+    ValueError
+        If it is anything else.
+    """
+    if random_state is None or isinstance(random_state, np.random.RandomState):
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    is_whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)
+    if not is_whole or not 0 <= random_state < 2**32:
+        raise ValueError(
+            f"{caller}: random_state={random_state!r} must be a whole number from 0 to 2**32 - 1, "
+            "a numpy RandomState, or None."
+        )
+    return int(random_state)
+
+
+def _interval(minimum: float, maximum: float, above: float, below: float) -> str:
+    """Describe an interval in words: " from 0 to 1", " above 0 and below 1"."""
+    if math.isfinite(minimum) and math.isfinite(maximum):
+        return f" from {minimum:g} to {maximum:g}"
+    bounds = {"of at least": minimum, "above": above, "of at most": maximum, "below": below}
+    words = [f"{word} {bound:g}" for word, bound in bounds.items() if math.isfinite(bound)]
+    return " " * bool(words) + " and ".join(words)
 
 
 def check_pair(estimator: Any, name: str) -> tuple[int, int]:

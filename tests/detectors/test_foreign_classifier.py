@@ -55,7 +55,7 @@ def make_classifier(
 
 def load(model, network_input=INPUT, **parameters):
     content = model if isinstance(model, bytes) else model.SerializeToString()
-    return OnnxDetector(content, preprocessing=network_input, **parameters).fit([np.zeros((9, 9))])
+    return OnnxDetector(content, network_input=network_input, **parameters).fit([np.zeros((9, 9))])
 
 
 def logits_of(X, width, network_input=INPUT, *, last=False):
@@ -163,7 +163,7 @@ def split_file(tmp_path):
 
 
 def from_file(path):
-    return OnnxDetector.from_file(path, preprocessing=INPUT)
+    return OnnxDetector.from_file(path, network_input=INPUT)
 
 
 def test_weights_may_lie_beside_the_file(X, split_file):

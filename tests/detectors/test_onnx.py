@@ -89,7 +89,7 @@ def test_damaged_records_are_refused(saved, change, message):
 def test_fit_loads_and_checks_labels(saved, upsampled):
     detector = OnnxDetector(saved).fit(upsampled.data, upsampled.target)
     assert_array_equal(detector.classes_, [0, 1])
-    with pytest.raises(ValueError, match="the model knows"):
+    with pytest.raises(ValueError, match="the detector knows"):
         OnnxDetector(saved).fit(upsampled.data, upsampled.target + 1)
 
 

@@ -4,8 +4,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from detectorkit.features import BlockDCTTransformer, block_dct_statistics
-from detectorkit.features._planes import as_levels, split_planes
+from detectorkit.features._planes import split_planes
 from detectorkit.features.spectrum import RadialSpectrumTransformer
+from detectorkit.images.levels import round_to_levels
 
 SPACES = ["gray", "rgb", "ycbcr"]
 
@@ -22,9 +23,9 @@ def describe(image, color_space):
 
 def test_levels_are_rounded_and_clipped():
     floats = np.array([-0.5, 0, 0.49 / 255, 0.51 / 255, 1, 2])
-    assert_array_equal(as_levels(floats), np.array([0, 0, 0, 1, 255, 255], np.uint8))
+    assert_array_equal(round_to_levels(floats), np.array([0, 0, 0, 1, 255, 255], np.uint8))
     levels = make((4, 4))
-    assert as_levels(levels) is levels
+    assert round_to_levels(levels) is levels
 
 
 def test_grey_is_the_luma_of_opencv():

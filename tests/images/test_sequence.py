@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,7 +36,7 @@ def test_checked_images_with_another_limit_are_taken_by_estimators(tmp_path):
     hnp.arrays(
         np.uint8,
         st.one_of(
-            st.tuples(*[st.integers(1, 9)] * 3),
+            st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 2, 5, 9])),
             st.tuples(*[st.integers(1, 9)] * 3, st.sampled_from([1, 3, 4])),
         ),
     )
@@ -81,7 +82,7 @@ def test_floats_out_of_range_are_errors_that_name_the_index(scale):
         (np.zeros((4, 4), np.uint8), "needs `input_shape`"),
         (np.zeros((1, 2, 3, 3, 3), np.uint8), r"shape \(1, 2, 3, 3, 3\)"),
         (np.zeros((2, 4, 4, 5), np.uint8), "5 channels"),
-        (np.zeros((2, 4, 4), np.int32), "dtype int32"),
+        (np.zeros((2, 5, 5), np.int32), "dtype int32"),
         ([np.zeros((4, 4), np.uint8), "a.png"], "item 1 is a path"),
         (["a.png", np.zeros((4, 4), np.uint8)], "item 1 is no path"),
         ([np.zeros((4, 4), np.uint8), np.zeros((4, 4, 2), np.uint8)], "item 1 of X .* 2 channels"),
@@ -109,7 +110,26 @@ def test_slices_remember_the_index_that_the_user_knows(tmp_path):
 
 
 def test_some_images_are_taken_in_order():
-    X = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 4, 4), np.uint8)
+    X = np.arange(5, dtype=np.uint8)[:, None, None] * np.ones((1, 5, 5), np.uint8)
     for images in (check_images(X), check_images(list(X))):
         taken = images.take(np.array([3, 0, 3]))
         assert [int(taken[i][0, 0, 0]) for i in range(len(taken))] == [3, 0, 3]
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.float32])
+@pytest.mark.parametrize("n_channels", [3, 4])
+def test_one_colour_image_is_not_a_set_of_grey_ones(kind, n_channels):
+    """It gave as many verdicts as the image has rows."""
+    image = np.zeros((20, 24, n_channels), kind)
+    with pytest.raises(ValueError, match=r"looks like one colour image .* Pass \[image\]"):
+        check_images(image)
+    assert len(check_images([image])) == len(check_images(image[np.newaxis])) == 1
+    assert len(check_images(image[..., np.newaxis])) == 20
+
+
+@pytest.mark.parametrize("form", [np.asarray, np.ndarray.tolist, pd.DataFrame])
+def test_rows_of_another_length_are_an_error_in_every_form(form):
+    """For lists and frames it was an AttributeError."""
+    transformer = HoGTransformer(input_shape=(8, 8))
+    with pytest.raises(ValueError, match=r"input_shape=.* of rows of 60 values"):
+        transformer.fit(form(np.zeros((4, 60), np.uint8)))

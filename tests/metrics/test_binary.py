@@ -71,7 +71,7 @@ def test_one_class_gives_nan_where_both_are_needed():
     ("y", "scores", "message"),
     [
         ([0, 2], [0.0, 1.0], "0 for real"),
-        ([0, 1], [0.0, np.nan], "not finite"),
+        ([0, 1], [0.0, np.nan], "must be finite"),
         ([0, 1], [0.0], "inconsistent"),
     ],
 )

@@ -173,10 +173,10 @@ def test_where_a_variance_is_missing_nothing_is_claimed():
     ("y", "a", "b", "message"),
     [
         ([0, 2], [0.0, 1.0], [0.0, 1.0], "0 for real"),
-        ([0, 1], [0.0, np.nan], [0.0, 1.0], "scores_a of shape"),
+        ([0, 1], [0.0, np.nan], [0.0, 1.0], "scores_a must be finite"),
         ([0, 1], [0.0, 1.0], [[0.0], [1.0]], "scores_b of shape"),
         ([0, 1], [0.0, 1.0], [0.0], "inconsistent"),
-        ([], [], [], "one label an image"),
+        ([], [], [], "holds no label"),
     ],
 )
 def test_senseless_input_is_an_error(y, a, b, message):

@@ -108,11 +108,11 @@ def test_one_class_alone_can_be_measured():
     ("y", "p", "n_bins", "message"),
     [
         ([0, 2], [0.0, 1.0], 10, "0 for real"),
-        ([0, 1], [0.0, np.nan], 10, "y_prob of shape"),
+        ([0, 1], [0.0, np.nan], 10, "y_prob must be finite"),
         ([0, 1], [0.0, 1.5], 10, "y_prob has values from 0 to 1.5"),
         ([0, 1], [[0.1, 0.9], [0.9, 0.1]], 10, "y_prob of shape"),
         ([0, 1], [0.0], 10, "inconsistent"),
-        ([], [], 10, "one label an image"),
+        ([], [], 10, "holds no label"),
         ([0, 1], [0.0, 1.0], 0, "n_bins=0"),
     ],
 )
@@ -168,7 +168,7 @@ def test_no_false_alarm_is_no_proof_and_more_photographs_say_more():
 
 
 @pytest.mark.parametrize(
-    ("n_generated", "n_real", "recall", "fpr", "least"),
+    ("n_generated", "n_real", "recall", "fpr", "minimum"),
     [
         (200, 200, 0.5, 0.005, 0.95),  # where the adjusted interval of the paper holds it in 70 %
         (100, 200, 0.9, 0.05, 0.94),

@@ -149,5 +149,5 @@ def test_too_few_images_are_an_error():
 
 def test_progress_is_shown_when_it_takes_long(folder, capsys, monkeypatch):
     monkeypatch.setattr("detectorkit.utils.progress._PATIENCE", -1)
-    perceptual_hash(load_images(folder).data, progress=True)
+    perceptual_hash(load_images(folder).data, verbose=True)
     assert "Comparing pictures: 120 in" in capsys.readouterr().err

@@ -220,14 +220,14 @@ def test_a_seed_repeats_the_folds_and_another_deals_anew():
     assert parts[0] == parts[1] != parts[2]
 
 
-def test_groups_may_be_lists_frames_numbers_and_labels_words():
+def test_groups_may_be_lists_frames_numbers_and_labels_bool():
     y = np.array([0, 0, 1, 1])
     expected = [([1, 3], [0, 2]), ([0, 2], [1, 3])]
     frame = pd.DataFrame({"origin": ["a", "b", "c", "d"], "picture": ["", None, np.nan, "x"]})
     for labels, groups in (
         (y, ["a", "b", "c", "d"]),
         (y.tolist(), [("a", ""), ("b", ""), ("c", ""), ("d", "")]),
-        (np.array(["camera", "camera", "generated", "generated"]), np.array([1, 2, 3, 4])),
+        (y.astype(float), np.array([1, 2, 3, 4])),
         (y == 1, pd.Series(["a", "b", "c", "d"], dtype="category")),
         (pd.Series(y), frame),
         (y, frame.astype("string")),
@@ -317,8 +317,8 @@ GOOD = ([0, 0, 1, 1], ["a", "b", "c", "d"])
         (LeaveOneGeneratorOut(), GOOD[0], None, "'groups' parameter should not be None"),
         (LeaveOneGeneratorOut(), None, GOOD[1], "the target y is None"),
         (LeaveOneGeneratorOut(), [0, 0, 1, 1, 1], GOOD[1], "inconsistent"),
-        (LeaveOneGeneratorOut(), [0, 0, 0, 0], GOOD[1], r"labels \[0\]. Two are needed"),
-        (LeaveOneGeneratorOut(), ["real", "real", "fake", "fake"], GOOD[1], "'real'.. Two are"),
+        (LeaveOneGeneratorOut(), [0, 0, 0, 0], GOOD[1], "only one class is present in y: 0"),
+        (LeaveOneGeneratorOut(), ["real", "real", "fake", "fake"], GOOD[1], "not numbers"),
         (LeaveOneGeneratorOut(), GOOD[0], [["a"] * 3] * 4, r"shape \(4, 3\)"),
         (LeaveOneGeneratorOut(), GOOD[0], ["a", "b", "a", "d"], r"\['a'\] are origins of real"),
         (LeaveOneGeneratorOut(), GOOD[0], ["a", "b", None, "d"], "no origin for 1 of 4"),

@@ -21,6 +21,7 @@ from detectorkit.metrics.auc import roc_auc_estimate
 from detectorkit.metrics.estimates import Estimate
 from detectorkit.model_selection.duplicates import near_duplicate_groups
 from detectorkit.utils.json import to_plain
+from detectorkit.utils.labels import check_labels
 
 __all__ = ["MAX_AUC", "Audit", "audit", "judge_files"]
 
@@ -102,7 +103,7 @@ def audit(
     allow_pairs: bool = False,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
-    progress: bool = False,
+    verbose: bool = False,
 ) -> Audit:
     """Look for what would let a detector tell the classes apart without looking at traces.
 
@@ -128,7 +129,7 @@ def audit(
         Number of threads; -1 means all processors. The result does not depend on it.
     random_state : int, RandomState instance or None, default=0
         Draws folds and classifiers.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -183,7 +184,7 @@ def audit(
     (False, 1.0)
     """
     _check(paths, y, max_auc)
-    files = read_audit_files(paths, n_jobs=n_jobs, progress=progress)
+    files = read_audit_files(paths, n_jobs=n_jobs, verbose=verbose)
     return judge_files(
         files,
         paths,
@@ -195,7 +196,7 @@ def audit(
         allow_pairs=allow_pairs,
         n_jobs=n_jobs,
         random_state=random_state,
-        progress=progress,
+        verbose=verbose,
     )
 
 
@@ -211,7 +212,7 @@ def judge_files(
     allow_pairs: bool = False,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
-    progress: bool = False,
+    verbose: bool = False,
 ) -> Audit:
     """Judge files that have been read; the second half of `audit`.
 
@@ -233,7 +234,7 @@ def judge_files(
         As in `audit`.
     random_state : int, RandomState instance or None, default=0
         As in `audit`.
-    progress : bool, default=False
+    verbose : bool, default=False
         As in `audit`.
 
     Returns
@@ -257,7 +258,7 @@ def judge_files(
     if split is not None:
         copies["across_splits"] = find_copies(paths, files, pictures, split, across=True)
     metadata = metadata_auc(
-        files, labels, pictures, n_jobs=n_jobs, random_state=seed, progress=progress
+        files, labels, pictures, n_jobs=n_jobs, random_state=seed, verbose=verbose
     )
     sharpness = roc_auc_estimate(labels, files["sharpness"])
     findings = judge_auc(files, labels, metadata, sharpness, max_auc)
@@ -282,9 +283,4 @@ def _check(paths: Sequence[str | os.PathLike[str]], y: Any, max_auc: float) -> N
     if not 0.5 <= max_auc < 1:
         raise ValueError(f"audit: max_auc={max_auc!r} must be at least 0.5 and below 1.")
     check_consistent_length(paths, y)
-    labels = np.asarray(y)
-    if not np.isin(labels, (0, 1)).all():
-        raise ValueError("audit: y must be 0 for real and 1 for generated.")
-    if len(np.unique(labels)) < 2:
-        raise ValueError("audit: y has only one class. Pass photographs and generated images.")
-    return labels.astype(np.int64)
+    return check_labels("audit", y, need_both=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from detectorkit.metrics.auc import roc_auc_estimate
 from detectorkit.metrics.estimates import Estimate
 from detectorkit.utils.progress import progress_bar
+from detectorkit.utils.validation import check_seed
 
 __all__ = ["ALL_FACTS", "CONTAINER_FACTS", "MIN_PICTURES", "MetadataAuc", "metadata_auc"]
 
@@ -69,8 +70,8 @@ def metadata_auc(
     pictures: NDArray[np.int64],
     *,
     n_jobs: int | None = None,
-    random_state: int = 0,
-    progress: bool = False,
+    random_state: int | np.random.RandomState | None = 0,
+    verbose: bool = False,
 ) -> MetadataAuc:
     """Measure by cross-validation how far the facts of the files give the classes away.
 
@@ -84,9 +85,9 @@ def metadata_auc(
         Copies of one picture have one number; they stay in one fold.
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The result does not depend on it.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Seed of the folds and the classifiers.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -107,7 +108,9 @@ def metadata_auc(
     if min(n_pictures) < MIN_PICTURES:
         return MetadataAuc(_UNKNOWN, _UNKNOWN, dict.fromkeys(ALL_FACTS, _UNKNOWN))
     columns = {name: _columns(files, facts) for name, facts in views.items()}
-    scores = _held_out_scores(columns, y, pictures, n_jobs, random_state, show=progress)
+    scores = _held_out_scores(
+        columns, y, pictures, n_jobs, check_seed("metadata_auc", random_state), show=verbose
+    )
     found = {name: _area(y, scores[name]) if name in scores else _CHANCE for name in views}
     everything, container = found.pop("everything"), found.pop("container")
     alone = sorted(found.items(), key=lambda item: -item[1].value)

@@ -49,7 +49,7 @@ _HASH_SIZE = (64, 64)  # what `perceptual_hash` works on
 
 
 def read_audit_files(
-    paths: Sequence[str | os.PathLike[str]], *, n_jobs: int | None = None, progress: bool = False
+    paths: Sequence[str | os.PathLike[str]], *, n_jobs: int | None = None, verbose: bool = False
 ) -> NDArray[np.void]:
     """Read what the audit needs to know of each file; each is read and decoded once.
 
@@ -59,7 +59,7 @@ def read_audit_files(
         The files.
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The result does not depend on it.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -81,7 +81,7 @@ def read_audit_files(
     chunks = ((part.start, paths[part]) for part in iter_slices(len(paths), _CHUNK))
     parts = map_in_order(_read_chunk, chunks, n_jobs=n_jobs)
     empty = np.empty(0, FILE_DTYPE)
-    return np.concatenate([empty, *track("Reading images", parts, len(paths), show=progress)])
+    return np.concatenate([empty, *track("Reading images", parts, len(paths), show=verbose)])
 
 
 def _read_chunk(chunk: tuple[int, Sequence[str | os.PathLike[str]]]) -> NDArray[np.void]:

@@ -12,6 +12,7 @@ from sklearn.utils import Bunch, check_random_state
 from threadpoolctl import threadpool_limits
 
 from detectorkit.datasets.upsampling.decoders import DECODERS
+from detectorkit.images.levels import round_to_levels
 from detectorkit.images.preprocessing import resize_image
 
 __all__ = ["PHOTOGRAPHS", "make_upsampling_images"]
@@ -74,10 +75,14 @@ def make_upsampling_images(
             Crops at scales from a half to one and, after each, its reconstruction.
         target : ndarray of shape (n_samples,)
             0 for a crop, 1 for a reconstruction.
+        target_names : list of str
+            ["real", "generated"].
         generator : ndarray of shape (n_samples,)
             "photograph" or the name of the decoder.
         source : ndarray of shape (n_samples,)
             The photograph. Split by it, so that no picture is on both sides.
+        origin : ndarray of shape (n_samples,)
+            As `load_images` has it: the decoder of a reconstruction, the photograph of a crop.
 
     Raises
     ------
@@ -115,14 +120,17 @@ def _make(
         crop = _random_crop(_photograph(photograph), image_size, random)
         decoded = DECODERS[decoder](crop.astype(np.float32) / 255)
         data[index] = crop
-        data[index + 1] = np.rint(decoded.clip(0, 1) * 255)
+        data[index + 1] = round_to_levels(decoded)
         generator += ["photograph", decoder]
         source += [photograph, photograph]
+    target = np.tile([0, 1], n_samples // 2)
     return Bunch(
         data=data,
-        target=np.tile([0, 1], n_samples // 2),
+        target=target,
+        target_names=["real", "generated"],
         generator=np.array(generator),
         source=np.array(source),
+        origin=np.where(target == 1, generator, source),
     )
 
 

@@ -43,7 +43,7 @@ def consistency_check(
     threshold: float | None = None,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
-    progress: bool = False,
+    verbose: bool = False,
 ) -> ConsistencyResult:
     """Judge images, and say "can't tell" where the verdict does not survive re-encoding.
 
@@ -68,7 +68,7 @@ def consistency_check(
         of the detector does not count.
     random_state : int, RandomState instance or None, default=0
         Seeds what perturbations draw; those of the default draw nothing.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -120,7 +120,7 @@ def consistency_check(
         )
     threshold = own_threshold(detector) if threshold is None else threshold
     scores = perturbed_scores(
-        detector, X, perturbations, n_jobs=n_jobs, random_state=random_state, progress=progress
+        detector, X, perturbations, n_jobs=n_jobs, random_state=random_state, verbose=verbose
     )
     called = scores > threshold
     flips = (called[1:] != called[0]).sum(axis=0)

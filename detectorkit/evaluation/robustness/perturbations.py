@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from detectorkit.images.decoding import decode_image
 from detectorkit.images.encoding import SUBSAMPLINGS, FileFormat, Subsampling, encode_image
+from detectorkit.images.levels import levels_as_uint8
 from detectorkit.images.preprocessing import resize_image
 
 __all__ = [
@@ -384,19 +385,14 @@ def _blur(image: Image, _: np.random.RandomState, sigma: float) -> Image:
 def _add_noise(image: Image, random: np.random.RandomState, sigma: float) -> Image:
     noisy = random.normal(0, sigma, image.shape)
     noisy += image  # in place, as for a large image each copy is hundreds of megabytes
-    return _to_levels(noisy)
+    return levels_as_uint8(noisy)
 
 
 def _scale_levels(
     image: Image, _: np.random.RandomState, brightness: float, contrast: float
 ) -> Image:
     levels = np.arange(256, dtype=np.float64)
-    return _to_levels((levels - _MID_GREY) * contrast + _MID_GREY + brightness)[image]
-
-
-def _to_levels(values: NDArray[np.float64]) -> Image:
-    np.rint(values, out=values)
-    return np.clip(values, 0, 255, out=values).astype(np.uint8)
+    return levels_as_uint8((levels - _MID_GREY) * contrast + _MID_GREY + brightness)[image]
 
 
 def _send(

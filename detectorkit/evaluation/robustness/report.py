@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student_t
-from sklearn.utils.validation import check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.evaluation.robustness.perturbations import PERTURBATIONS, Perturbation
 from detectorkit.evaluation.robustness.scores import CLEAN, perturbed_scores
@@ -25,6 +25,7 @@ from detectorkit.metrics.scoring import own_threshold
 from detectorkit.utils.json import to_plain
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.tables import text_table
+from detectorkit.utils.validation import check_confidence
 
 __all__ = ["ClassMetrics", "PerturbationMetrics", "RobustnessReport", "robustness_report"]
 
@@ -280,7 +281,7 @@ def robustness_report(
     confidence: float = 0.95,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
-    progress: bool = False,
+    verbose: bool = False,
 ) -> RobustnessReport:
     """Measure how perturbations move the scores of both classes, and what that costs.
 
@@ -313,7 +314,7 @@ def robustness_report(
         of the detector does not count.
     random_state : int, RandomState instance or None, default=0
         Seeds what perturbations draw, for each image and perturbation on its own.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -354,9 +355,10 @@ def robustness_report(
     >>> report.rows[0].name, len(report.rows), report.scores.shape
     ('clean', 15, (15, 10))
     """
+    check_confidence("robustness_report", confidence)
     images = check_images(X, caller="robustness_report")
     check_consistent_length(images, y)
-    y_true = encode_labels(detector, column_or_1d(y), "robustness_report")
+    y_true = encode_labels("robustness_report", y, detector)
     threshold = own_threshold(detector) if threshold is None else float(threshold)
     scores = perturbed_scores(
         detector,
@@ -364,7 +366,7 @@ def robustness_report(
         perturbations,
         n_jobs=n_jobs,
         random_state=random_state,
-        progress=progress,
+        verbose=verbose,
     )
     names = (CLEAN, *(perturbation.name for perturbation in perturbations))
     return RobustnessReport(names, y_true, scores, threshold, confidence)

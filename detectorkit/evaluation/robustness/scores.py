@@ -35,7 +35,7 @@ def perturbed_scores(
     *,
     n_jobs: int | None = None,
     random_state: int | np.random.RandomState | None = 0,
-    progress: bool = False,
+    verbose: bool = False,
 ) -> NDArray[np.float64]:
     """Score images as they are and after every perturbation.
 
@@ -57,7 +57,7 @@ def perturbed_scores(
     random_state : int, RandomState instance or None, default=0
         Seeds what perturbations draw. It differs from image to image, and depends on the name of
         the perturbation and the position of the image only.
-    progress : bool, default=False
+    verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
@@ -102,7 +102,7 @@ def perturbed_scores(
     score = partial(_score_chunk, detector, perturbations, seed)
     chunks = ((part.start, images[part]) for part in iter_slices(len(images), _CHUNK))
     parts = map_in_order(score, chunks, n_jobs=n_jobs)
-    rows = list(track("Scoring changed images", parts, len(images), show=progress))
+    rows = list(track("Scoring changed images", parts, len(images), show=verbose))
     return np.ascontiguousarray(np.concatenate(rows).T)
 
 
@@ -143,10 +143,4 @@ def _versions(
 
 
 def _score(detector: Any, images: list[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    scores = np.asarray(score_images(detector, images)[0], dtype=np.float64)
-    if scores.shape != (len(images),) or not np.isfinite(scores).all():
-        raise ValueError(
-            f"{type(detector).__name__} gave {scores!r} for {len(images)} images. It must give one "
-            "finite score for each."
-        )
-    return scores
+    return score_images(detector, images)[0]

@@ -8,15 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
 
 from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.metrics.scoring import generated_probabilities, own_threshold, score_images
 from detectorkit.saliency._base import Map
-from detectorkit.saliency.metrics._checks import _check_count
-from detectorkit.saliency.occlusion import predict_mixtures, read_as_given, score_batch
+from detectorkit.saliency.occlusion import predict_mixtures, read_as_given
 from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
-from detectorkit.utils.validation import check_argument
+from detectorkit.utils.validation import check_argument, check_count
 
 __all__ = ["DeletionInsertion", "deletion_insertion"]
 
@@ -118,16 +117,17 @@ def deletion_insertion(
     caller = "deletion_insertion"
     check_is_fitted(detector)
     check_argument(caller, "replacement", replacement, tuple(REPLACEMENTS))
-    _check_count(caller, "n_steps", n_steps, minimum=1)
-    _check_count(caller, "batch_size", batch_size, minimum=1)
+    check_count(caller, "n_steps", n_steps, minimum=1)
+    check_count(caller, "batch_size", batch_size, minimum=1)
     images = check_images(X, caller=caller)
     _check_maps(caller, images, maps)
-    predict = partial(_probability, detector)
+    predict = partial(generated_probabilities, detector)
+    threshold = own_threshold(detector)
     are_signed = any(np.min(one) < 0 for one in maps)
     curves = np.empty((2, len(images), n_steps + 1))
     for index, one in enumerate(maps):
         image = read_as_given(images, index)
-        is_generated = score_batch(detector, image[np.newaxis])[0] > _threshold(detector)
+        is_generated = score_images(detector, image[np.newaxis])[0][0] > threshold
         evidence = -one if are_signed and not is_generated else one
         other = make_replacement(image, replacement)
         masks = _masks(evidence, n_steps)
@@ -147,6 +147,8 @@ def _check_maps(caller: str, images: ImageSequence, maps: Any) -> None:
             raise ValueError(
                 f"{caller}: map {index} has the shape {np.shape(one)}, its image {shape}. {cure}"
             )
+        if not np.isfinite(one).all():
+            raise ValueError(f"{caller}: map {index} has values that are not finite. {cure}")
 
 
 def _masks(evidence: Map, n_steps: int) -> Iterator[NDArray[np.bool_]]:
@@ -157,14 +159,3 @@ def _masks(evidence: Map, n_steps: int) -> Iterator[NDArray[np.bool_]]:
     counts = np.rint(np.linspace(0, evidence.size, n_steps + 1))
     yield from (ranks < count for count in counts)
     yield from (ranks >= count for count in counts)
-
-
-def _threshold(detector: Any) -> float:
-    """Give the score above which the verdict is "generated"."""
-    return float(getattr(detector, "threshold_", 0))
-
-
-def _probability(detector: Any, batch: NDArray[Any]) -> NDArray[np.float64]:
-    if hasattr(detector, "predict_proba"):
-        return np.asarray(detector.predict_proba(batch), np.float64)[:, 1]
-    return expit(score_batch(detector, batch))

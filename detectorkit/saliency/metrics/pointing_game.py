@@ -8,13 +8,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.images.levels import as_levels
+from detectorkit.images.levels import from_levels, to_levels
 from detectorkit.images.preprocessing import Image, convert_color, resize_image
 from detectorkit.images.sequence import check_images
 from detectorkit.metrics.estimates import Estimate, proportion
-from detectorkit.saliency.metrics._checks import _check_count
 from detectorkit.saliency.occlusion import read_as_given
-from detectorkit.saliency.replacements import from_levels
+from detectorkit.utils.validation import check_seed
 
 __all__ = ["PointingGame", "pointing_game"]
 
@@ -47,7 +46,11 @@ class PointingGame(NamedTuple):
 
 
 def pointing_game(
-    explainer: Any, X_real: Any, X_generated: Any, *, random_state: int = 0
+    explainer: Any,
+    X_real: Any,
+    X_generated: Any,
+    *,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> PointingGame:
     """Splice real and generated images, and see whether a map finds the generated half.
 
@@ -62,7 +65,7 @@ def pointing_game(
             (n_samples, height, width, n_channels), or sequence
         As many generated ones; each is spliced with the real one at its position, and resized where
         its size differs. Resizing leaves traces of its own, so better pass pairs of one size.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Draws for each pair which half is generated: left, right, top or bottom.
 
     Returns
@@ -103,14 +106,14 @@ def pointing_game(
     4
     """
     caller = "pointing_game"
-    _check_count(caller, "random_state", random_state, minimum=0)
+    seed = check_seed(caller, random_state)
     real, generated = (check_images(X, caller=caller) for X in (X_real, X_generated))
     if len(real) != len(generated):
         raise ValueError(
             f"{caller}: there are {len(real)} real and {len(generated)} generated images. Pass as "
             "many of each, as they are spliced in pairs."
         )
-    random = np.random.default_rng(random_state)
+    random = np.random.default_rng(seed)
     hits, shares = 0, []
     for index in range(len(real)):
         first, second = read_as_given(real, index), read_as_given(generated, index)
@@ -140,7 +143,7 @@ def _splice(real: Image, generated: Image, weight: NDArray[np.float32]) -> Image
         generated = resize_image(generated, real.shape[:2])
     if real.ndim == 3:
         weight = weight[..., np.newaxis]
-    return from_levels(as_levels(generated) * weight + as_levels(real) * (1 - weight), real)
+    return from_levels(to_levels(generated) * weight + to_levels(real) * (1 - weight), real)
 
 
 def _point(found: NDArray[np.float64], is_generated: NDArray[np.bool_]) -> tuple[bool, float]:

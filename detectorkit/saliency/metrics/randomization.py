@@ -17,7 +17,7 @@ from detectorkit.exceptions import ModelFileError
 from detectorkit.images.sequence import check_images
 from detectorkit.saliency._base import Map
 from detectorkit.saliency._score import content_of
-from detectorkit.saliency.metrics._checks import _check_count
+from detectorkit.utils.validation import check_seed
 
 __all__ = ["RandomizationCheck", "randomization_check"]
 
@@ -47,7 +47,11 @@ class RandomizationCheck(NamedTuple):
 
 
 def randomization_check(
-    detector: Any, make_explainer: Callable[[Any], Any], X: Any, *, random_state: int = 0
+    detector: Any,
+    make_explainer: Callable[[Any], Any],
+    X: Any,
+    *,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> RandomizationCheck:
     """Explain a detector whose weights are shuffled more and more, from the last to the first.
 
@@ -60,7 +64,7 @@ def randomization_check(
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Draws the permutations.
 
     Returns
@@ -104,7 +108,7 @@ def randomization_check(
     """
     caller = "randomization_check"
     check_is_fitted(detector)
-    _check_count(caller, "random_state", random_state, minimum=0)
+    seed = check_seed(caller, random_state)
     images = check_images(X, caller=caller)
     model = _model_of(detector, caller)
     weights = _weights_from_last(model)
@@ -113,7 +117,7 @@ def randomization_check(
             f"{caller}: {type(detector).__name__} has no floating-point weights to permute. Pass a "
             "detector that is neither quantised nor made of trees."
         )
-    random = np.random.default_rng(random_state)
+    random = np.random.default_rng(seed)
     before = make_explainer(detector).transform(images)
     n_jobs = getattr(detector, "n_jobs", None)
     stages = np.array_split(np.arange(len(weights)), min(_N_STAGES, len(weights)))

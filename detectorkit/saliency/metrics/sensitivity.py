@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.images.levels import as_levels
+from detectorkit.images.levels import from_levels, to_levels
 from detectorkit.images.preprocessing import Image
 from detectorkit.images.sequence import check_images
-from detectorkit.saliency.metrics._checks import _check_count
 from detectorkit.saliency.occlusion import read_as_given
-from detectorkit.saliency.replacements import from_levels
+from detectorkit.utils.validation import check_count, check_number, check_seed
 
 __all__ = ["max_sensitivity"]
 
@@ -23,7 +22,7 @@ def max_sensitivity(
     *,
     radius: float = 0.02,
     n_samples: int = 10,
-    random_state: int = 0,
+    random_state: int | np.random.RandomState | None = 0,
 ) -> NDArray[np.float64]:
     """Measure how much a map changes at most, where the image hardly does.
 
@@ -39,7 +38,7 @@ def max_sensitivity(
         rounded, so choose more than half a level, 0.002.
     n_samples : int, default=10
         Noisy copies of an image.
-    random_state : int, default=0
+    random_state : int, RandomState instance or None, default=0
         Draws the noise; that of an image depends on its position in X and on nothing else.
 
     Returns
@@ -78,15 +77,14 @@ def max_sensitivity(
     (2,)
     """
     caller = "max_sensitivity"
-    _check_count(caller, "n_samples", n_samples, minimum=1)
-    _check_count(caller, "random_state", random_state, minimum=0)
-    if not 0 < radius < 1:
-        raise ValueError(f"{caller}: radius={radius!r} must be a number above 0 and below 1.")
+    check_count(caller, "n_samples", n_samples, minimum=1)
+    seed = check_seed(caller, random_state)
+    check_number(caller, "radius", radius, above=0, below=1)
     images = check_images(X, caller=caller)
     sensitivity = np.full(len(images), np.nan)
     for index in range(len(images)):
         image = read_as_given(images, index)
-        random = np.random.default_rng([random_state, index])
+        random = np.random.default_rng([seed, index])
         found = _map_of(explainer, image)
         copies = (_noisy(image, radius, random) for _ in range(n_samples))
         change = max(np.linalg.norm(_map_of(explainer, copy) - found) for copy in copies)
@@ -102,4 +100,4 @@ def _map_of(explainer: Any, image: Image) -> NDArray[np.float64]:
 
 def _noisy(image: Image, radius: float, random: np.random.Generator) -> Image:
     noise = random.uniform(-255 * radius, 255 * radius, image.shape)
-    return from_levels(as_levels(image) + noise, image)
+    return from_levels(to_levels(image) + noise, image)

@@ -54,7 +54,7 @@ def network():
     opsets = [onnx.helper.make_opsetid("", 17)]
     model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
     prepared = NetworkInput((16, 16), mean=(0.5,), std=(0.25,), color_space="gray")
-    return OnnxDetector(model.SerializeToString(), preprocessing=prepared).fit(textures(1))
+    return OnnxDetector(model.SerializeToString(), network_input=prepared).fit(textures(1))
 
 
 def textures(n, shape=(16, 16)):
