@@ -136,7 +136,7 @@ def _thresholds(training: dict[str, Any], protocols: dict[str, Any] | None) -> s
         for key, value in training["thresholds"].items()
     ]
     text = table(["false positives", "threshold"], rows) + (
-        "\n\n`detectorkit predict --fpr 5` uses them. They hold for photographs of the collections above, and "
+        "\n\n`detectorkit predict --fpr 0.05` uses them. They hold for photographs of the collections above, and "
         "are in the model's record."
     )
     found = {} if protocols is None else protocols["results"].get("aligned", {})

@@ -40,11 +40,11 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from detectorkit.calibration.decision import Decision
 from detectorkit.calibration.maps import Calibration, SigmoidCalibration
 from detectorkit.images.batches import map_batches
 from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
 from detectorkit.images.sequence import ImageSequence, check_images
-from detectorkit.metrics.scoring import own_threshold
 from detectorkit.utils.files import write_whole
 from detectorkit.utils.labels import find_classes
 from detectorkit.utils.validation import check_choice, check_pair, check_scores, parameter_error
@@ -335,9 +335,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ValueError
             If a score or the threshold is NaN, or a score is infinite.
         """
-        is_generated = self._finite_scores(X) > own_threshold(self)
-        labels: NDArray[Any] = self.classes_[is_generated.astype(int)]
-        return labels
+        return self._decision.labels(self._finite_scores(X))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Give the probabilities of the two classes.
@@ -364,12 +362,16 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ValueError
             If a score is NaN or infinite.
         """
-        scores = self._finite_scores(X)
-        generated = self.calibration_.predict(scores)
+        generated = self._decision.probabilities(self._finite_scores(X))
         return np.column_stack([1 - generated, generated])
 
     def _finite_scores(self, X: Any) -> NDArray[np.float64]:
         return check_scores(type(self).__name__, self.decision_function(X))
+
+    @property
+    def _decision(self) -> Decision:
+        """How it decides, as threshold and calibration are now."""
+        return Decision(self.classes_, self.threshold_, self.calibration_)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted detector to an ONNX file, whole or not at all.

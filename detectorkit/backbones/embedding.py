@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+import zlib
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from threading import Lock
 from typing import Any, Final
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +41,8 @@ class EmbeddingCache:
     Notes
     -----
     The key is a hash of the prepared pixels, so the same picture is found again whatever its file
-    is called, and in every fold of a cross-validation. Files are arrays of numpy without pickle.
+    is called, and in every fold of a cross-validation. Files are arrays of numpy without pickle. A
+    damaged one counts as missing, with a warning: what it held is computed again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,9 +51,7 @@ class EmbeddingCache:
         self._new: list[bytes] = []
         self._lock = Lock()
         for path in sorted(folder.glob("part-*.npz")):
-            with np.load(path, allow_pickle=False) as part:
-                keys = [key.tobytes() for key in part["keys"]]
-                self._known.update(zip(keys, part["values"], strict=True))
+            self._known.update(_read_part(path))
 
     def __len__(self) -> int:
         return len(self._known)
@@ -100,6 +102,31 @@ class EmbeddingCache:
         with open_whole(self._folder / name) as file:
             np.savez(file, keys=keys, values=values)
         self._new = []
+
+
+def _read_part(path: Path) -> dict[bytes, NDArray[np.float32]]:
+    """Read a file of the cache; of one that is damaged nothing."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
+            keys, values = part["keys"], part["values"]
+        fault = _find_fault(keys, values)
+    except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
+        fault = str(error)
+    if fault is not None:
+        warnings.warn(
+            f"The kept features in {path} are damaged ({fault}) and are computed again. Delete the "
+            "file to be rid of this warning.",
+            stacklevel=2,
+        )
+        return {}
+    return dict(zip([key.tobytes() for key in keys], values, strict=True))
+
+
+def _find_fault(keys: NDArray[Any], values: NDArray[Any]) -> str | None:
+    """Say why arrays cannot be keys and their features; None if they can."""
+    if keys.shape != (len(values), _KEY_BYTES) or values.ndim != 2:
+        return f"keys of shape {keys.shape}, features of shape {values.shape}"
+    return None if np.isfinite(values).all() else "features that are not finite"
 
 
 def key_of(pixels: NDArray[np.uint8]) -> bytes:

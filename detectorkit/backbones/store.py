@@ -7,17 +7,18 @@ came from, its licence and the sha256 of the weights that it was made of.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import onnx
-import json
 import os
 from hashlib import sha256
 from pathlib import Path
 
 from detectorkit.exceptions import ModelFileError
+from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.utils.fields import Fields
 from detectorkit.utils.files import write_whole
 from detectorkit.utils.json import dumps
 
@@ -156,7 +157,8 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
     Raises
     ------
     ModelFileError
-        If the file is no ONNX model, or nothing is known of how images are prepared for it.
+        If the file is no ONNX model, its record is damaged, or nothing is known of how images are
+        prepared for it.
     OSError
         If it cannot be read.
     """
@@ -168,22 +170,23 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
     except Exception as error:  # protobuf's exceptions have no public base class
         raise ModelFileError(f"{path} is no ONNX model: {error}") from error
     found: dict[str, str] = {one.key: one.value for one in model.metadata_props}
-    record: dict[str, Any] = json.loads(found.get(BACKBONE_KEY, "{}"))
+    record = Fields.from_json(found.get(BACKBONE_KEY, "{}"), str(path))
     if network_input is None:
-        if not record:
+        if BACKBONE_KEY not in found:
             raise ModelFileError(
                 f"{path} does not say how images are prepared for it. Pass `network_input`, or "
                 "write the file with `detectorkit backbones export`."
             )
-        network_input = NetworkInput.from_record(record["network_input"])
+        network_input = NetworkInput.from_record(record.part("network_input"))
+    checksum = record.text("sha256") if "sha256" in record else None
     return Backbone(
-        name=record.get("name", path.stem),
+        name=record.text("name") if "name" in record else path.stem,
         content=content,
         network_input=network_input,
-        licence=record.get("licence", "unknown"),
-        source=record.get("source", path.name),
-        sha256=record.get("sha256") or sha256(content).hexdigest(),
-        run_size=record.get("run_size"),
+        licence=record.text("licence") if "licence" in record else "unknown",
+        source=record.text("source") if "source" in record else path.name,
+        sha256=checksum or sha256(content).hexdigest(),
+        run_size=record.integer("run_size") or (1 if is_dynamic(content) else None),
         n_features=_last_size(model),
     )
 

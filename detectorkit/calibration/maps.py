@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from detectorkit.utils.fields import Fields
+
 __all__ = ["Calibration", "IsotonicCalibration", "SigmoidCalibration", "calibration_from_record"]
 
 _BEYOND = float(np.finfo(np.float32).max)  # above all scores, and JSON can hold it
@@ -126,13 +128,13 @@ class IsotonicCalibration:
 Calibration = SigmoidCalibration | IsotonicCalibration
 
 
-def calibration_from_record(record: dict[str, Any]) -> Calibration:
+def calibration_from_record(fields: Fields) -> Calibration:
     """Read a map.
 
     Parameters
     ----------
-    record : dict
-        What `to_record` gave.
+    fields : Fields
+        What `to_record` returned.
 
     Returns
     -------
@@ -141,14 +143,18 @@ def calibration_from_record(record: dict[str, Any]) -> Calibration:
 
     Raises
     ------
-    KeyError
-        If it is something else.
+    ModelFileError
+        If it is something else; the message names the field.
     """
-    if record["method"] == "isotonic":
-        x, p = (np.asarray(record[key], np.float64) for key in ("scores", "probabilities"))
-        if len(x) == len(p) > 0 and (np.diff(x) > 0).all() and (np.diff(p) >= 0).all():
-            return IsotonicCalibration(tuple(x.tolist()), tuple(p.tolist()))
-        raise KeyError("rising scores with their probabilities")
-    if record["method"] != "sigmoid":
-        raise KeyError(record["method"])
-    return SigmoidCalibration(float(record["slope"]), float(record.get("offset", 0.0)))
+    if fields.text("method", ("sigmoid", "isotonic")) == "sigmoid":
+        slope = fields.number("slope")
+        if slope <= 0:
+            raise fields.error("slope", "a positive number")
+        return SigmoidCalibration(slope, fields.number("offset", 0.0))
+    x, p = fields.numbers("scores"), fields.numbers("probabilities")
+    if not x or (np.diff(x) <= 0).any():
+        raise fields.error("scores", "a list of rising numbers")
+    is_falling = (np.diff(p) < 0).any()
+    if len(x) != len(p) or is_falling or p[0] < 0 or p[-1] > 1:
+        raise fields.error("probabilities", f"{len(x)} numbers from 0 to 1, none falling,")
+    return IsotonicCalibration(tuple(x), tuple(p))

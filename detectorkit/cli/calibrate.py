@@ -10,7 +10,6 @@ it will be measured on.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "--fpr", type=float, metavar="SHARE", help="false-positive rate wanted, such as 0.05"
+        "--fpr", type=float, metavar="RATE", help="false-positive rate wanted, such as 0.05"
     )
     what.add_argument(
         "--method",
@@ -81,8 +80,7 @@ def run(arguments: Namespace) -> int:
         "n_generated": int(np.sum(y == 1)),
         "origins": np.unique(found.origin[read]).tolist(),
     }
-    training = detector.record_.training | {"calibrated_on": set_on}
-    detector.record_ = replace(detector.record_, training=training)
+    detector.training_summary_["calibrated_on"] = set_on
     detector.save(output)
     print(f"Saved {output}")
     return 1 if failures else 0

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectorkit.cli._common import add_jobs, process_paths
 from detectorkit.utils.json import dumps
+
+if TYPE_CHECKING:
+    from detectorkit.graph.record import ModelRecord
 
 __all__ = ["add_arguments", "run"]
 
@@ -37,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser : ArgumentParser
         The sub-command's parser.
     """
-    parser.usage = "%(prog)s [-h] [-m MODEL] [--fpr PERCENT] [--json] [--jobs N] [MODEL] IMAGE ..."
+    parser.usage = "%(prog)s [-h] [-m MODEL] [--fpr RATE] [--json] [--jobs N] [MODEL] IMAGE ..."
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file, or folder of them")
     parser.add_argument(
         "-m",
@@ -46,11 +50,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fpr",
-        type=int,
-        choices=(1, 5, 10),
-        metavar="PERCENT",
-        help="use the model's threshold for 1, 5 or 10 per cent of false positives among the "
-        "photographs that it was measured on (default: its own threshold)",
+        type=float,
+        metavar="RATE",
+        help="use the model's threshold for this proportion of false positives, such as 0.05, "
+        "among the photographs that it was measured on (default: its own threshold)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
     add_jobs(parser)
@@ -76,24 +79,27 @@ def run(arguments: Namespace) -> int:
     paths = _expand(asked.images)
     n_threads = threads_of_run(len(paths), arguments.jobs)
     runner = GraphRunner.from_file(asked.path, n_threads=n_threads)
-    threshold = _threshold(runner.record, arguments.fpr, asked.name)
+    decision = runner.record.decision
+    if arguments.fpr is not None:
+        threshold = _threshold(runner.record, arguments.fpr, asked.name)
+        decision = replace(decision, threshold=threshold)
 
     def score_paths(chunk: Any) -> Any:
         return runner.score(check_images(chunk), n_jobs=arguments.jobs)
 
     scores, read, failures = process_paths(score_paths, paths, "Predicting")
-    probabilities = runner.record.calibration.predict(scores)
-    for index, score, probability in zip(read, scores, probabilities, strict=True):
-        is_generated = bool(score > threshold)
+    verdicts, probabilities = decision.is_generated(scores), decision.probabilities(scores)
+    rows = zip(read, scores, verdicts, probabilities, strict=True)
+    for index, score, is_generated, probability in rows:
         verdict = "generated" if is_generated else "real"
         if arguments.json:
             row = {
                 "path": paths[index],
                 "verdict": verdict,
-                "label": runner.record.classes[int(is_generated)],
+                "label": decision.classes[int(is_generated)],
                 "probability": float(probability),
                 "score": float(score),
-                "threshold": threshold,
+                "threshold": decision.threshold,
                 "model": asked.name,
             }
             print(dumps(row))
@@ -127,17 +133,18 @@ def _understand(arguments: Namespace) -> _Request:
     return _Request(path, name, images)
 
 
-def _threshold(record: Any, fpr: int | None, name: str) -> float:
-    """Give the model's own threshold, or that for a share of false positives."""
-    if fpr is None:
-        return float(record.threshold)
-    known = record.training.get("thresholds", {})
-    if f"fpr_{fpr}" not in known:
+def _threshold(record: ModelRecord, fpr: float, name: str) -> float:
+    """Find the model's threshold for a proportion of false positives."""
+    if not 0 < fpr < 1:
+        raise ValueError(f"--fpr {fpr:g}: give a proportion between 0 and 1, such as 0.05.")
+    found = record.fpr_thresholds.get(fpr)
+    if found is None:
+        known = ", ".join(f"{rate:g}" for rate in record.fpr_thresholds) or "none"
         raise ValueError(
-            f"--fpr {fpr}: the model {name} has no threshold for that. Set one with `detectorkit "
-            f"calibrate --fpr {fpr / 100:g}` on photographs like yours."
+            f"--fpr {fpr:g}: the model {name} has thresholds for {known}. Set another with "
+            f"`detectorkit calibrate --fpr {fpr:g}` on photographs like yours."
         )
-    return float(known[f"fpr_{fpr}"])
+    return found
 
 
 def _expand(images: list[str]) -> list[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
-from detectorkit.base import BaseImageDetector
-from detectorkit.graph.record import ModelRecord
+from detectorkit.detectors._recorded import RecordedDetector
 from detectorkit.graph.runner import GraphRunner
 from detectorkit.images.sequence import ImageSequence
 
@@ -19,19 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["GraphDetector"]
 
 
-class GraphDetector(BaseImageDetector):
+class GraphDetector(RecordedDetector):
     """Base of the detectors that predict by running an ONNX graph.
 
     Attributes
     ----------
     onnx_model_ : bytes
-        The content of an ONNX file: the graph and its record.
-    record_ : ModelRecord
-        What the model says of itself: preprocessing, features, training.
+        The content of an ONNX file: the graph, and the record that it came with.
     """
 
     onnx_model_: bytes
-    record_: ModelRecord
     n_jobs: int | None
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -53,6 +50,8 @@ class GraphDetector(BaseImageDetector):
         ------
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
+        ModelFileError
+            If the graph fails, or gives a score that is not finite.
         """
         check_is_fitted(self)
         return self._score(self._validate_images(X, reset=False))
@@ -65,39 +64,28 @@ class GraphDetector(BaseImageDetector):
         model : onnx.ModelProto
             From "pixels" to "score" and "probability".
         """
-        from dataclasses import replace
-
         from onnx import load_model_from_string
 
         from detectorkit.graph.builder import revise_model
 
         check_is_fitted(self)
-        model = load_model_from_string(self.onnx_model_)
-        record = replace(
-            self.record_,
-            classes=self.classes_.tolist(),
-            threshold=float(self.threshold_),
-            calibration=self.calibration_,
-            training=getattr(self, "training_summary_", self.record_.training),
-        )
-        return revise_model(model, record)
+        return revise_model(load_model_from_string(self.onnx_model_), self.record_)
 
     def _adopt(self, content: bytes, name: str) -> None:
         """Take a model over, with all that its record says."""
         self._runner = GraphRunner(content, name)
         self.onnx_model_ = content
-        self.record_ = self._runner.record
-        self.classes_ = np.array(self.record_.classes)
-        self.threshold_ = self.record_.threshold
-        self.calibration_ = self.record_.calibration
+        record = self._runner.record
+        self.classes_ = np.array(record.classes)
+        self.threshold_ = record.threshold
+        self.calibration_ = record.calibration
+        self.training_summary_ = deepcopy(record.training)
+
+    def _describe_itself(self) -> dict[str, Any]:
+        record = self._runner.record
+        kept = ("detector", "preprocessing", "features", "run_size", "library_version")
+        return {name: getattr(record, name) for name in kept}
 
     def _score(self, images: ImageSequence) -> NDArray[np.float64]:
         """Score images, by as many threads as `n_jobs` says."""
-        # Sessions can't be pickled, so copies make their own when they first need one.
-        if getattr(self, "_runner", None) is None:
-            self._runner = GraphRunner(self.onnx_model_)
         return self._runner.score(images, n_jobs=self.n_jobs)
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()
-        return {key: value for key, value in state.items() if key != "_runner"}

@@ -307,6 +307,7 @@ class TorchDetector(GraphDetector):
         """Store the network in fewer bits, if that is asked for, and say what it costs."""
         how: Any = self.quantize
         if how is None:
+            self.__dict__.pop("quantization_", None)  # of an earlier fit
             return
         from onnx import load_model_from_string
 

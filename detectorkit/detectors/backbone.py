@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from detectorkit.backbones import Backbone
+    from detectorkit.heads.mlp import TrainedHead
     from detectorkit.training.loop import Schedule
 
 __all__ = ["BackboneDetector"]
@@ -28,6 +29,21 @@ __all__ = ["BackboneDetector"]
 _HEAD_RATE = 1e-3
 _WHOLE_RATE = 1e-4
 _HEAD_EPOCHS = 10  # of the head alone, before all is trained
+
+
+@dataclass(frozen=True)
+class _KeptFeatures:
+    """What scores by features that are kept on disk, whatever is set or installed after `fit`."""
+
+    backbone: Backbone
+    head: TrainedHead
+    folder: Path
+
+    def score(self, images: ImageSequence, n_jobs: int | None) -> NDArray[np.float64]:
+        from detectorkit.backbones import embed_images
+
+        features = embed_images(self.backbone, images, cache_dir=self.folder, n_jobs=n_jobs)
+        return self.head.score(features)
 
 
 class BackboneDetector(TorchDetector):
@@ -123,7 +139,7 @@ class BackboneDetector(TorchDetector):
     quantization_ : dict
         Only with `quantize`: accuracy before and after on held-out images, and sizes in bytes.
     record_ : ModelRecord
-        What the model says of itself.
+        What the model says of itself, as it is now.
     training_summary_ : dict
         Number of images in all and by class, the backbone and its licence, and settings; saved with
         the model.
@@ -148,6 +164,9 @@ class BackboneDetector(TorchDetector):
     random start does not spoil the backbone [3]_; batch normalisation in the backbone goes on by
     the statistics that it came with. If no later epoch has a smaller validation loss than the head
     alone, the head alone is kept.
+
+    With `cache_dir`, a fitted detector keeps the backbone that it was fitted with, and predicts
+    with that, whatever becomes of the file.
 
     A backbone that was quantised dynamically, such as "clip-vit-b16", computes something else for
     each batch. It is run one image at a time.
@@ -231,6 +250,7 @@ class BackboneDetector(TorchDetector):
         settings: dict[str, Any],
         random_state: np.random.RandomState,
     ) -> None:
+        self._kept: _KeptFeatures | None = None
         if self.fine_tune:
             super()._train(training, origin, settings, random_state)
             return
@@ -253,10 +273,17 @@ class BackboneDetector(TorchDetector):
         settings: dict[str, Any],
     ) -> None:
         """Train a head on the features of the fixed backbone; join both."""
+        from detectorkit.backbones import embed_images
         from detectorkit.heads.mlp import HeadSettings, fit_network_head
 
         backbone = self._find()
-        features = self._embed(backbone, training.images, verbose=self.verbose)
+        features = embed_images(
+            backbone,
+            training.images,
+            cache_dir=None if self.cache_dir is None else Path(self.cache_dir),
+            n_jobs=self.n_jobs,
+            verbose=self.verbose,
+        )
         weight = np.ones(len(features)) if training.weight is None else training.weight
         if self.balance == "origin" and origin is not None:
             weight = weight * balanced_chances(training.codes, origin) * len(features)
@@ -287,29 +314,16 @@ class BackboneDetector(TorchDetector):
             "n_validation": len(val),
         }
         self._finish_fit(training, held_out, head.score(features[held_out]), **settings)
-        self._head = head
         self._join(backbone, head.layers)
+        if self.cache_dir is not None and self.n_crops is None and self.quantize is None:
+            self._kept = _KeptFeatures(backbone, head, Path(self.cache_dir))
         self._quantize(training.images, training.codes, train, held_out)
 
     def _score(self, images: ImageSequence) -> NDArray[np.float64]:
         """Score images by the graph, or by features that are kept on disk."""
-        is_kept = self.cache_dir is not None and self.n_crops is None and self.quantize is None
-        if self.fine_tune or not is_kept:
+        if self._kept is None:
             return super()._score(images)
-        return self._head.score(self._embed(self._find(), images, verbose=False))
-
-    def _embed(
-        self, backbone: Backbone, images: ImageSequence, *, verbose: bool
-    ) -> NDArray[np.float32]:
-        from detectorkit.backbones import embed_images
-
-        return embed_images(
-            backbone,
-            images,
-            cache_dir=None if self.cache_dir is None else Path(self.cache_dir),
-            n_jobs=self.n_jobs,
-            verbose=verbose,
-        )
+        return self._kept.score(images, self.n_jobs)
 
     def _join(self, backbone: Backbone, layers: Any) -> None:
         """Make one graph of backbone and head."""

@@ -13,7 +13,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from detectorkit.base import BaseImageDetector, ImageTransformer
+from detectorkit.base import ImageTransformer
+from detectorkit.detectors._recorded import RecordedDetector
 from detectorkit.features._planes import PLANES, PlaneSpace
 from detectorkit.features.block_dct import BlockDCTTransformer
 from detectorkit.features.hog import HoGTransformer
@@ -63,7 +64,7 @@ def _default_transformers() -> dict[str, ImageTransformer]:
     }
 
 
-class ForensicDetector(BaseImageDetector):
+class ForensicDetector(RecordedDetector):
     """Detect AI-generated images by a stack of classical features.
 
     Families of features are computed at the native resolution of every image, scaled so that each
@@ -115,8 +116,10 @@ class ForensicDetector(BaseImageDetector):
         The labels; the second means "generated".
     families_ : dict of str to slice
         The columns of each family among all features.
+    preprocessing_ : Preprocessing
+        How images are read, as `fit` read them.
     transformers_ : list of transformers
-        What computes them.
+        What computes the features.
     head_ : LinearHead or BoostingHead
         From features to the score. A linear one has `coef` and `intercept`, for the features as
         they come.
@@ -124,6 +127,8 @@ class ForensicDetector(BaseImageDetector):
         The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration
         How `predict_proba` makes probabilities of scores; fitted on held-out scores.
+    record_ : ModelRecord
+        What the model says of itself, as it is now.
     training_summary_ : dict
         Number of images in all and by class, and settings; saved with the model.
     n_features_in_ : int
@@ -219,10 +224,11 @@ class ForensicDetector(BaseImageDetector):
         training = self._check_training(X, y, sample_weight, groups)
         images, codes = training.images, training.codes
 
-        preprocessing = self._preprocessing(stack)
+        size = None if self.image_size is None else check_pair(self, "image_size")
+        preprocessing = Preprocessing(size, stack.color_space)
         first = stack.describe_families(images.read(0, preprocessing)[np.newaxis])
         ends = np.cumsum([part.shape[1] for part in first])
-        batches = self._describe(images, stack, int(ends[-1]))
+        batches = self._describe(images, preprocessing, stack, int(ends[-1]))
         shown = track("Computing features", batches, len(codes), show=self.verbose)
         features = concatenate_batches(iter(shown), len(codes))
         slices = [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
@@ -235,6 +241,7 @@ class ForensicDetector(BaseImageDetector):
             random_state=random_state,
             **settings,
         )
+        self.preprocessing_ = preprocessing
         self.transformers_ = stack.transformers
         self.families_ = dict(zip(stack.names, slices, strict=True))
         self.head_ = fitted.head
@@ -345,20 +352,16 @@ class ForensicDetector(BaseImageDetector):
             so. The outputs are "score" and "probability", that of "generated", both of shape (n,).
         """
         from detectorkit.graph.features import forensic_graph
-        from detectorkit.graph.record import ModelRecord
 
         check_is_fitted(self)
-        stack = FeatureStack(self.transformers_)
-        record = ModelRecord(
-            detector=type(self).__name__,
-            preprocessing=self._preprocessing(stack),
-            features=stack.to_record(),
-            classes=self.classes_.tolist(),
-            threshold=float(self.threshold_),
-            calibration=self.calibration_,
-            training=self.training_summary_,
-        )
-        return forensic_graph(record, self.head_, self._n_features)
+        return forensic_graph(self.record_, self.head_, self._n_features)
+
+    def _describe_itself(self) -> dict[str, Any]:
+        return {
+            "detector": type(self).__name__,
+            "preprocessing": self.preprocessing_,
+            "features": FeatureStack(self.transformers_).to_record(),
+        }
 
     @property
     def _n_features(self) -> int:
@@ -368,18 +371,19 @@ class ForensicDetector(BaseImageDetector):
         """Give the features of images, or what a function makes of them."""
         images = self._validate_images(X, reset=False)
         stack = FeatureStack(self.transformers_)
-        batches = self._describe(images, stack, self._n_features, score)
+        batches = self._describe(images, self.preprocessing_, stack, self._n_features, score)
         return concatenate_batches(batches, len(images))
 
     def _describe(
-        self, images: ImageSequence, stack: FeatureStack, n_features: int, score: Any = None
+        self,
+        images: ImageSequence,
+        preprocessing: Preprocessing,
+        stack: FeatureStack,
+        n_features: int,
+        score: Any = None,
     ) -> Iterator[NDArray[np.float32]]:
         function = partial(_compute, stack=stack, n_features=n_features, score=score)
-        return map_batches(function, images, self._preprocessing(stack), n_jobs=self.n_jobs)
-
-    def _preprocessing(self, stack: FeatureStack) -> Preprocessing:
-        size = None if self.image_size is None else check_pair(self, "image_size")
-        return Preprocessing(size, stack.color_space)
+        return map_batches(function, images, preprocessing, n_jobs=self.n_jobs)
 
     def _check_head(self) -> dict[str, Any]:
         return {

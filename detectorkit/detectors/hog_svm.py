@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from detectorkit.base import BaseImageDetector
+from detectorkit.detectors._recorded import RecordedDetector
 from detectorkit.features.hog import BlockNorm, check_hog_parameters, hog_features
 from detectorkit.heads.linear_svm import GRAM_LIMIT, solve_gram, solve_stream
 from detectorkit.images.batches import concatenate_batches, map_batches
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["HoGSVMDetector"]
 
 
-class HoGSVMDetector(BaseImageDetector):
+class HoGSVMDetector(RecordedDetector):
     """Detect AI-generated images with a linear SVM on HoG features.
 
     Each image is resized to `image_size`, described by a histogram of oriented gradients,
@@ -89,6 +89,8 @@ class HoGSVMDetector(BaseImageDetector):
         How `predict_proba` makes probabilities of scores; fitted on held-out scores.
     working_size_ : tuple of (int, int)
         Height and width of the images that the features are computed on.
+    record_ : ModelRecord
+        What the model says of itself, as it is now.
     training_summary_ : dict
         Number of images in all and by class, and the solver used; saved with the model.
     n_features_in_ : int
@@ -261,20 +263,17 @@ class HoGSVMDetector(BaseImageDetector):
             of everything else that a prediction needs.
         """
         from detectorkit.graph.hog import hog_svm_graph
-        from detectorkit.graph.record import ModelRecord
 
         check_is_fitted(self)
+        return hog_svm_graph(self.record_, self.coef_[0], float(self.intercept_[0]))
+
+    def _describe_itself(self) -> dict[str, Any]:
         preprocessing, hog = self._fitted_parameters()
-        record = ModelRecord(
-            detector=type(self).__name__,
-            preprocessing=Preprocessing(self.working_size_, preprocessing.color_space),
-            features=[{"name": "hog", **hog}],
-            classes=self.classes_.tolist(),
-            threshold=float(self.threshold_),
-            calibration=self.calibration_,
-            training=self.training_summary_,
-        )
-        return hog_svm_graph(record, self.coef_[0], float(self.intercept_[0]))
+        return {
+            "detector": type(self).__name__,
+            "preprocessing": Preprocessing(self.working_size_, preprocessing.color_space),
+            "features": [{"name": "hog", **hog}],
+        }
 
     def _fitted_parameters(self) -> tuple[Preprocessing, dict[str, Any]]:
         """Return what `fit` computed features with, whatever was set since."""

@@ -57,8 +57,10 @@ class OnnxDetector(GraphDetector):
         How `predict_proba` makes probabilities of scores, from the record.
     onnx_model_ : bytes
         The content of the ONNX file.
+    training_summary_ : dict
+        What the record says of the training.
     record_ : ModelRecord
-        What the model says of itself: preprocessing, features, training.
+        What the model says of itself, as it is now: preprocessing, features, training.
 
     See Also
     --------
@@ -71,8 +73,9 @@ class OnnxDetector(GraphDetector):
 
     A classifier from elsewhere is checked when it is loaded: it needs one input of images, channels
     first or last, of any number of images or of one at a time; weights inside its file or its
-    folder; and finite scores for a probe. Its score is the logit of "generated", and
-    its probabilities are those that it gives itself, until `calibrate` fits others.
+    folder; and finite scores for a probe. Its score is the logit of "generated", and its
+    probabilities are those that it gives itself, until `calibrate` fits others. One that is
+    quantised dynamically is run one image at a time, as its scores depend on the others of a run.
 
     Examples
     --------

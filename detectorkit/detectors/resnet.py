@@ -94,7 +94,7 @@ class ResNetDetector(TorchDetector):
     quantization_ : dict
         Only with `quantize`: accuracy before and after on held-out images, and sizes in bytes.
     record_ : ModelRecord
-        What the model says of itself.
+        What the model says of itself, as it is now.
     training_summary_ : dict
         Number of images in all and by class, and settings; saved with the model.
     n_features_in_ : int

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.images.preprocessing import ColorSpace, Preprocessing
+from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
+from detectorkit.utils.fields import Fields
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NetworkInput"]
 
@@ -99,24 +100,32 @@ class NetworkInput:
         }
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> NetworkInput:
-        """Read what `to_record` gave.
+    def from_record(cls, fields: Fields) -> NetworkInput:
+        """Read what `to_record` returned.
 
         Parameters
         ----------
-        record : dict
+        fields : Fields
             From JSON.
 
         Returns
         -------
         network_input : NetworkInput
             The same.
+
+        Raises
+        ------
+        ModelFileError
+            If it is something else; the message names the field.
         """
-        height, width = record["image_size"]
-        return cls(
-            (int(height), int(width)),
-            tuple(map(float, record["mean"])),
-            tuple(map(float, record["std"])),
-            record["color_space"],
-            record["n_crops"],
-        )
+        size = fields.size("image_size")
+        if size is None:
+            raise fields.error("image_size", "a height and a width")
+        space: Any = fields.text("color_space", COLOR_SPACES)
+        mean, std = tuple(fields.numbers("mean")), tuple(fields.numbers("std"))
+        n_channels = 3 if space == "rgb" else 1
+        for key, values in (("mean", mean), ("std", std)):
+            if len(values) != n_channels or (key == "std" and min(values) <= 0):
+                what = "numbers" if key == "mean" else "positive numbers"
+                raise fields.error(key, f"a list of {n_channels} {what}")
+        return cls(size, mean, std, space, fields.integer("n_crops"))

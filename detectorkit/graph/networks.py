@@ -13,6 +13,7 @@ from onnx import TensorProto, version_converter
 from detectorkit.calibration.maps import SigmoidCalibration
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.builder import GraphBuilder
+from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.runner import make_session
@@ -125,6 +126,7 @@ def adopt_classifier(
             f"{name} takes exactly {sizes[0]} images at a time. Export it with a dynamic first "
             "dimension, or for one image."
         )
+    runs_alone = sizes[:1] == [1] or is_dynamic(network.SerializeToString())
     record = ModelRecord(
         detector="OnnxDetector",
         preprocessing=network_input.preprocessing,
@@ -132,7 +134,7 @@ def adopt_classifier(
         classes=[0, 1],
         threshold=0.0,
         calibration=SigmoidCalibration(1.0),
-        run_size=1 if sizes and sizes[0] == 1 else None,
+        run_size=1 if runs_alone else None,
     )
     settings: dict[str, Any] = {"output": output, "generated_index": generated_index, "name": name}
     try:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -19,6 +23,7 @@ __all__ = ["QUANTIZATIONS", "Quantization", "quantize_model"]
 Quantization = Literal["float16", "static", "dynamic"]
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("float16", "static", "dynamic")
 
+_LOCK: Final = threading.Lock()
 _SMALL: Final = 1024  # numbers in a tensor that is not worth halving
 
 
@@ -69,8 +74,7 @@ def quantize_model(content: bytes, how: Quantization, pixels: NDArray[np.uint8])
     if how == "float16":
         return _halve(model)
     ours = [node.name for node in model.graph.node if not node.name.startswith("network/")]
-    logging.getLogger().addFilter(_is_no_advice)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _own_logger():
         source, target = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
         onnx.save(model, source)
         common: dict[str, Any] = {
@@ -78,22 +82,19 @@ def quantize_model(content: bytes, how: Quantization, pixels: NDArray[np.uint8])
             "reduce_range": True,
             "weight_type": QuantType.QInt8,
         }
-        try:
-            if how == "dynamic":
-                kinds = {"op_types_to_quantize": ["MatMul", "Gemm"], "nodes_to_exclude": ours}
-                quantize_dynamic(source, target, **kinds, **common)
-            else:
-                quantize_static(
-                    source,
-                    target,
-                    _Reader(pixels),
-                    calibrate_method=CalibrationMethod.MinMax,
-                    activation_type=QuantType.QUInt8,
-                    nodes_to_exclude=ours,
-                    **common,
-                )
-        finally:
-            logging.getLogger().removeFilter(_is_no_advice)
+        if how == "dynamic":
+            kinds = {"op_types_to_quantize": ["MatMul", "Gemm"], "nodes_to_exclude": ours}
+            quantize_dynamic(source, target, **kinds, **common)
+        else:
+            quantize_static(
+                source,
+                target,
+                _Reader(pixels),
+                calibrate_method=CalibrationMethod.MinMax,
+                activation_type=QuantType.QUInt8,
+                nodes_to_exclude=ours,
+                **common,
+            )
         quantized = onnx.load(target)
     record = {p.key: p.value for p in model.metadata_props}[RECORD_KEY]
     helper.set_model_props(quantized, {RECORD_KEY: record})
@@ -118,6 +119,31 @@ def _halve(model: onnx.ModelProto) -> bytes:
         field.extend(values)
     result: bytes = model.SerializeToString()
     return result
+
+
+@contextmanager
+def _own_logger() -> Iterator[None]:
+    """Have onnxruntime's quantisation log under its own name, and without its advice.
+
+    It would write to the root logger, which gets a handler by that, for good.
+    """
+    package = "onnxruntime.quantization"
+    logger: Any = logging.getLogger(package)
+    with _LOCK:
+        modules = [
+            module
+            for name, module in sys.modules.items()
+            if name.startswith(package) and getattr(module, "logging", None) is logging
+        ]
+        logger.addFilter(_is_no_advice)
+        try:
+            for module in modules:
+                vars(module)["logging"] = logger
+            yield
+        finally:
+            for module in modules:
+                vars(module)["logging"] = logging
+            logger.removeFilter(_is_no_advice)
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:

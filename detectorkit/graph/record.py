@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from detectorkit._version import __version__
+from detectorkit.calibration.decision import Decision
 from detectorkit.calibration.maps import Calibration, calibration_from_record
 from detectorkit.exceptions import ModelFileError
+from detectorkit.images.decoding import MAX_PIXELS
 from detectorkit.images.preprocessing import COLOR_SPACES, Preprocessing
+from detectorkit.utils.fields import Fields, is_finite
 
 __all__ = ["RECORD_KEY", "ModelRecord"]
 
@@ -17,11 +24,15 @@ RECORD_KEY = "detectorkit"
 """The key of the record among the metadata properties of the ONNX model."""
 
 _FORMAT = 1
+_LARGEST = 65536  # above every number that features have; more would only fill the memory
 
 
 @dataclass(frozen=True)
 class ModelRecord:
     """What a saved detector says of itself.
+
+    What is given is kept as JSON would have it: lists for tuples and arrays, numbers of Python for
+    those of numpy, None for what is not finite. So a record equals the one that is read back.
 
     Attributes
     ----------
@@ -56,6 +67,26 @@ class ModelRecord:
     run_size: int | None = None
     library_version: str = __version__
 
+    def __post_init__(self) -> None:
+        for name in ("features", "classes", "training"):
+            object.__setattr__(self, name, _plain(getattr(self, name)))
+        object.__setattr__(self, "threshold", float(self.threshold))
+
+    @property
+    def decision(self) -> Decision:
+        """How the detector decides, once it has scores."""
+        return Decision(self.classes, self.threshold, self.calibration)
+
+    @property
+    def fpr_thresholds(self) -> dict[float, float]:
+        """Thresholds that were measured for false-positive rates, by the rate, a proportion."""
+        found = {}
+        for key, threshold in self.training.get("thresholds", {}).items():
+            percent = re.fullmatch(r"fpr_(\d+(?:\.\d+)?)", key)
+            if percent:
+                found[float(f"{float(percent[1]) / 100:g}")] = float(threshold)
+        return dict(sorted(found.items()))
+
     def to_json(self) -> str:
         """Give the record as JSON text.
 
@@ -63,6 +94,11 @@ class ModelRecord:
         -------
         text : str
             One object, in which `from_json` finds everything again.
+
+        Raises
+        ------
+        ModelFileError
+            If `from_json` would refuse it, as for a threshold that is not finite.
         """
         content = {
             "format": _FORMAT,
@@ -77,16 +113,20 @@ class ModelRecord:
             "run_size": self.run_size,
             "library": {"name": "detectorkit", "version": self.library_version},
         }
-        return json.dumps(content, indent=1)
+        text = json.dumps(content, indent=1)
+        self.from_json(text, f"{self.detector} cannot be saved")
+        return text
 
     @classmethod
-    def from_json(cls, text: str) -> ModelRecord:
+    def from_json(cls, text: str, name: str = "The model") -> ModelRecord:
         """Read a record.
 
         Parameters
         ----------
         text : str
             What `to_json` gave.
+        name : str, default="The model"
+            What error messages call the file.
 
         Returns
         -------
@@ -96,46 +136,103 @@ class ModelRecord:
         Raises
         ------
         ModelFileError
-            If the text is no such record, or of a newer format.
+            If the text is no such record, or of a newer format; the message names the field.
         """
-        try:
-            content = json.loads(text)
-            if content["format"] != _FORMAT:
-                raise ModelFileError(
-                    f"The model's record has format {content['format']}, this detectorkit "
-                    f"({__version__}) reads format {_FORMAT}. Use the version that wrote it: "
-                    f"{content['library']['version']}."
-                )
-            return cls(
-                detector=content["detector"],
-                preprocessing=_preprocessing(content["preprocessing"]),
-                features=content["features"],
-                classes=_two(content["classes"]),
-                threshold=float(content["threshold"]),
-                calibration=calibration_from_record(content["calibration"]),
-                training=content["training"],
-                run_size=content.get("run_size"),
-                library_version=content["library"]["version"],
+        fields = Fields.from_json(text, name)
+        if fields.get("format") != _FORMAT:
+            writer = fields.get("library")
+            version = writer.get("version") if isinstance(writer, dict) else None
+            raise ModelFileError(
+                f"{name}: the record has format {fields.get('format')!r}, this detectorkit "
+                f"({__version__}) reads format {_FORMAT}. Use the version that wrote it: "
+                f"{version or 'unknown'}."
             )
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ModelFileError(f"The model's record is damaged: {error!r}.") from error
+        try:
+            return cls(
+                detector=fields.text("detector"),
+                preprocessing=_preprocessing(fields.part("preprocessing")),
+                features=_features(fields),
+                classes=_classes(fields),
+                threshold=fields.number("threshold"),
+                calibration=calibration_from_record(fields.part("calibration")),
+                training=_training(fields),
+                run_size=fields.integer("run_size"),
+                library_version=fields.part("library").text("version"),
+            )
+        except RecursionError as error:
+            raise ModelFileError(f"{name}: the record is nested too deep.") from error
 
 
-def _preprocessing(content: dict[str, Any]) -> Preprocessing:
-    if content["color_space"] not in COLOR_SPACES:
-        raise ModelFileError(f"The model's record has color_space {content['color_space']!r}.")
-    if content["image_size"] is None:
-        return Preprocessing(None, content["color_space"])
-    height, width = content["image_size"]
-    n_crops = content.get("n_crops")
-    return Preprocessing(
-        (int(height), int(width)),
-        content["color_space"],
-        n_crops=None if n_crops is None else int(n_crops),
-    )
+def _plain(value: Any) -> Any:
+    """Bring a value to the form that it has when it is read back from JSON."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
 
 
-def _two(classes: list[Any]) -> list[Any]:
-    if len(classes) != 2:
-        raise ModelFileError(f"The model's record has classes {classes}; two were expected.")
+def _preprocessing(fields: Fields) -> Preprocessing:
+    size, n_crops = fields.size("image_size"), fields.integer("n_crops")
+    n_pixels = math.prod(size or (1, 1))
+    if n_pixels > MAX_PIXELS:
+        raise fields.error("image_size", f"a height and a width of at most {MAX_PIXELS} pixels")
+    if n_crops is not None and n_crops * n_pixels > MAX_PIXELS:
+        raise fields.error("n_crops", f"a number of crops of at most {MAX_PIXELS} pixels in all")
+    space: Any = fields.text("color_space", COLOR_SPACES)
+    return Preprocessing(size, space, n_crops=n_crops)
+
+
+def _features(fields: Fields) -> list[dict[str, Any]]:
+    families = fields.get("features")
+    if not isinstance(families, list) or not all(
+        isinstance(family, dict) and isinstance(family.get("name"), str) for family in families
+    ):
+        raise fields.error("features", "a list of objects, each with a name,")
+    if any(_is_giant(family) for family in families):
+        raise fields.error(
+            "features", f"numbers up to {_LARGEST}, of images of {MAX_PIXELS} pixels"
+        )
+    return families
+
+
+def _is_giant(value: Any) -> bool:
+    """Whether there are numbers in it that can only be meant to fill the memory."""
+    if isinstance(value, dict):
+        return any(map(_is_giant, value.values()))
+    if isinstance(value, list):
+        is_size = len(value) == 2 and all(isinstance(one, int) for one in value)
+        return any(map(_is_giant, value)) or (is_size and abs(value[0] * value[1]) > MAX_PIXELS)
+    return isinstance(value, int | float) and not abs(value) <= _LARGEST
+
+
+def _classes(fields: Fields) -> list[Any]:
+    classes = fields.get("classes")
+    if not isinstance(classes, list) or len(classes) != 2:
+        raise fields.error("classes", "a list of two labels")
+    are_texts = [isinstance(one, str) for one in classes]
+    are_numbers = [isinstance(one, bool) or is_finite(one) for one in classes]
+    if not (all(are_texts) or all(are_numbers)) or classes[0] == classes[1]:
+        raise fields.error("classes", "two different texts or two different numbers")
     return classes
+
+
+def _training(fields: Fields) -> dict[str, Any]:
+    """Check the parts of the summary that are read by name."""
+    training = fields.part("training")
+    if "thresholds" in training:
+        thresholds = training.part("thresholds")
+        for key in training.get("thresholds"):
+            thresholds.number(key)
+    for key in ("generators", "sources"):
+        names = training.get(key)
+        if names is not None and not (
+            isinstance(names, list) and all(isinstance(one, str) for one in names)
+        ):
+            raise training.error(key, "a list of names")
+    content: dict[str, Any] = fields.get("training")
+    return content

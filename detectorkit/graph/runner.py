@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from dataclasses import replace
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.exceptions import ModelFileError
+from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
 from detectorkit.images.levels import to_levels
@@ -24,6 +26,8 @@ from detectorkit.images.sequence import ImageSequence
 
 __all__ = ["GraphRunner", "make_session", "threads_of_run"]
 
+_INPUTS: Final = {"pixels": "tensor(uint8)", "features": "tensor(float)"}
+_OUTPUTS: Final = ("score", "probability")
 _RUN_SIZE: Final = 4  # images in one run of a graph; what it computes between fits into a cache
 _NETWORK_BATCH: Final = 8  # a network takes long enough for each to keep all cores busy to the end
 
@@ -45,13 +49,16 @@ class GraphRunner:
     ----------
     content : bytes
         The same.
+    name : str
+        The same.
     record : ModelRecord
-        What the model says of itself.
+        What the model says of itself. `record.decision` turns scores into verdicts.
 
     Raises
     ------
     ModelFileError
-        If it is no ONNX model, or has no record of this library.
+        If it is no ONNX model, has no record of this library, or record and graph do not belong
+        together; the message says what is wrong.
 
     Notes
     -----
@@ -68,16 +75,16 @@ class GraphRunner:
                 "`preprocessing`."
             )
         self.content = content
-        self.record = ModelRecord.from_json(text)
+        self.name = name
+        self.record = ModelRecord.from_json(text, name)
+        if self.record.run_size is None and is_dynamic(content):
+            self.record = replace(self.record, run_size=1)
         self._sessions = {(n_threads, np.dtype(np.uint8)): session}
         self._lock = threading.Lock()
         self._stack: Any = None  # what computes features, where the graph begins with these
+        _check_form(session, self.record, name)
         if session.get_inputs()[0].name == "features":
-            from detectorkit.features.stack import FeatureStack
-
-            self._stack = FeatureStack.from_record(self.record.features)
-        elif self.record.preprocessing.image_size is None:
-            raise ModelFileError(f"{name}: the record is damaged; it lacks the size of the pixels.")
+            self._stack = _make_stack(self.record, name)
 
     @classmethod
     def from_file(cls, path: str | PathLike[str], *, n_threads: int = 1) -> Self:
@@ -125,6 +132,8 @@ class GraphRunner:
         ------
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
+        ModelFileError
+            If the graph fails, or a score is not finite.
         """
         is_network = self._stack is None and not self.record.features
         n_threads = threads_of_run(len(images), n_jobs) if is_network else 1
@@ -133,33 +142,54 @@ class GraphRunner:
         size = {"batch_size": _NETWORK_BATCH} if is_network else {}
         function = partial(self._run, n_threads=n_threads)
         batches = map_batches(function, images, self.record.preprocessing, n_jobs=n_jobs, **size)
-        return concatenate_batches(batches, len(images)).astype(np.float64)
+        scores = concatenate_batches(batches, len(images)).astype(np.float64)
+        wrong = np.flatnonzero(~np.isfinite(scores))
+        if len(wrong):
+            item = images.items[int(wrong[0])]
+            which = f", {fspath(item)}" if isinstance(item, str | PathLike) else ""
+            raise ModelFileError(
+                f"{self.name} gives a score of {scores[wrong[0]]} for image {wrong[0]}{which}; "
+                "so there is no verdict on it. The model, not the image, is at fault."
+            )
+        return scores
 
     def _run(self, batch: NDArray[Any], *, n_threads: int) -> NDArray[np.float32]:
         """Score images that were read together."""
         if self._stack is not None:
             session = self._get_session(n_threads, np.dtype(np.uint8))
             rows = self._stack.describe(batch, session.get_inputs()[0].shape[1])
-            scores: NDArray[np.float32] = session.run(["score"], {"features": rows})[0]
-            return scores
+            return self._run_once(session, "features", rows)
         n_images, pixels = len(batch), batch
         if self.record.preprocessing.n_crops is not None:
             pixels = batch.reshape(-1, *batch.shape[2:])
         session = self._get_session(n_threads, pixels.dtype)
         pixels = to_levels(pixels)
         parts = [
-            session.run(["score"], {"pixels": pixels[part]})[0]
+            self._run_once(session, "pixels", pixels[part])
             for part in iter_slices(len(pixels), self.record.run_size or _RUN_SIZE)
         ]
         mean: NDArray[np.float32] = np.concatenate(parts).reshape(n_images, -1).mean(axis=1)
         return mean
+
+    def _run_once(self, session: Any, name: str, rows: NDArray[Any]) -> NDArray[np.float32]:
+        """Run the graph, which may be anybody's."""
+        try:
+            scores: NDArray[np.float32] = session.run(["score"], {name: rows})[0]
+        except Exception as error:  # onnxruntime's exceptions have no public base class
+            raise ModelFileError(f"{self.name} cannot be run: {_first_line(error)}") from error
+        if scores.shape != (len(rows),):
+            raise ModelFileError(
+                f"{self.name} gives scores of shape {scores.shape} for {len(rows)} images; "
+                f"({len(rows)},) was expected."
+            )
+        return scores
 
     def _get_session(self, n_threads: int, dtype: np.dtype[Any]) -> Any:
         key = (n_threads, dtype)
         with self._lock:  # threads that want the same one at once make it once
             if key not in self._sessions:
                 content = self.content if dtype == np.uint8 else _with_float_pixels(self.content)
-                self._sessions[key] = make_session(content, "model", n_threads=n_threads)
+                self._sessions[key] = make_session(content, self.name, n_threads=n_threads)
             return self._sessions[key]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -239,5 +269,58 @@ def make_session(content: bytes, name: str, *, n_threads: int = 1) -> Any:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # onnxruntime's exceptions have no public base class.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ModelFileError(f"{name} is no ONNX model that can be run: {reason}") from error
+        raise ModelFileError(
+            f"{name} is no ONNX model that can be run: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+
+
+def _check_form(session: Any, record: ModelRecord, name: str) -> None:
+    """Check that a graph is that of a detector, and the one that its record speaks of."""
+    inputs = [(one.name, one.type) for one in session.get_inputs()]
+    if len(inputs) != 1 or inputs[0] not in _INPUTS.items():
+        raise ModelFileError(
+            f"{name} takes {inputs}; one input was expected, 'pixels' of uint8 or 'features' of "
+            "float32."
+        )
+    outputs = {one.name: one for one in session.get_outputs()}
+    for output in _OUTPUTS:
+        found = outputs.get(output)
+        if found is None or found.type != "tensor(float)" or len(found.shape) != 1:
+            raise ModelFileError(
+                f"{name} gives {[(one.name, one.type, one.shape) for one in outputs.values()]}; "
+                f"an output {output!r} was expected, one float32 for each image."
+            )
+    shape = session.get_inputs()[0].shape
+    if inputs[0][0] == "features":
+        if len(shape) != 2 or not isinstance(shape[1], int):
+            raise ModelFileError(f"{name} takes features of shape {shape}; expected (n, number).")
+        return
+    if record.preprocessing.image_size is None:
+        raise ModelFileError(
+            f"{name}: the record is damaged: preprocessing.image_size is null, but the graph takes "
+            "pixels."
+        )
+    wanted = (record.run_size, *record.preprocessing.array_shape)
+    if len(shape) != len(wanted) or any(
+        isinstance(found, int) and found != size for found, size in zip(shape, wanted, strict=True)
+    ):
+        raise ModelFileError(
+            f"{name} takes pixels of shape {shape}, but its record prepares images of "
+            f"{wanted[1:]}, {record.run_size or 'any number'} at a time."
+        )
+
+
+def _make_stack(record: ModelRecord, name: str) -> Any:
+    """Make what computes the features that a record names."""
+    from detectorkit.features.stack import FeatureStack
+
+    if not record.features:
+        raise ModelFileError(f"{name}: the record is damaged: features is empty.")
+    try:
+        return FeatureStack.from_record(record.features)
+    except (TypeError, ValueError) as error:  # those of the transformers' own checks
+        raise ModelFileError(f"{name}: the record is damaged: features: {error}") from error

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 
 __all__ = [
     "check_argument",
@@ -319,6 +318,8 @@ def check_seed(caller: str, random_state: Any) -> int:
     ValueError
         If it is anything else.
     """
+    from sklearn.utils import check_random_state
+
     if random_state is None or isinstance(random_state, np.random.RandomState):
         return int(check_random_state(random_state).randint(2**31 - 1))
     is_whole = isinstance(random_state, Integral) and not isinstance(random_state, bool)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnx
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -109,8 +110,6 @@ def test_features_are_computed_once(name, dataset, tmp_path, monkeypatch):
 
 
 def test_a_file_may_be_named_instead(tiny, taken, dataset, tmp_path):
-    import onnx
-
     X, y = dataset
     onnx.save(tiny, tmp_path / "other.onnx")
     detector = BackboneDetector(tmp_path / "other.onnx", network_input=taken, **SETTINGS)
@@ -162,3 +161,77 @@ def test_kept_features_say_what_the_graph_says(name, dataset, tmp_path, monkeypa
     assert_allclose(load_detector(tmp_path / "model.onnx").decision_function(X), scores, atol=1e-4)
     copy = pickle.loads(pickle.dumps(detector))
     assert_array_equal(copy.decision_function(X), scores)
+
+
+@pytest.mark.parametrize("change", ["deleted", "exported again"])
+def test_a_fitted_detector_keeps_its_backbone(tiny, taken, dataset, tmp_path, home, change):
+    X, y = dataset
+    said = {"licence": "MIT", "source": "", "checksum": "ab"}
+    write_backbone(tiny, "mine", taken, **said)
+    detector = BackboneDetector("mine", **SETTINGS, cache_dir=tmp_path / "features").fit(X, y)
+    other = np.random.default_rng(1).integers(0, 256, X.shape, np.uint8)  # not kept on disk
+    before = detector.decision_function(other)
+    path = home / "backbones" / "mine.onnx"
+    if change == "deleted":
+        path.unlink()
+    else:
+        model = onnx.ModelProto()
+        model.CopyFrom(tiny)
+        weights = onnx.numpy_helper.to_array(model.graph.initializer[0])
+        model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(-weights, "weights"))
+        write_backbone(model, "mine", taken, **said)
+    assert_array_equal(detector.decision_function(other), before)
+    assert_array_equal(pickle.loads(pickle.dumps(detector)).decision_function(other), before)
+    new = np.random.default_rng(2).integers(0, 256, X.shape, np.uint8)
+    detector.save(tmp_path / "model.onnx")
+    saved = load_detector(tmp_path / "model.onnx")
+    assert_allclose(detector.decision_function(new), saved.decision_function(new), atol=1e-4)
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_parameters_that_are_set_afterwards_change_no_score(tiny, taken, dataset, tmp_path, cache):
+    X, y = dataset
+    write_backbone(tiny, "mine", taken, licence="MIT", source="", checksum="ab")
+    folder = tmp_path / "features" if cache else None
+    detector = BackboneDetector("mine", **SETTINGS, cache_dir=folder).fit(X, y)
+    scores, record = detector.decision_function(X), detector.record_
+    detector.set_params(
+        backbone="nothing",
+        n_crops=4,
+        image_size=(4, 4),
+        network_input=None,
+        quantize="static",
+        fine_tune=True,
+        bottleneck=None,
+        cache_dir=None if cache else tmp_path / "other",
+    )
+    assert_array_equal(detector.decision_function(X), scores)
+    assert detector.record_ == record
+
+
+def test_what_an_earlier_fit_said_of_quantization_is_forgotten(tiny, taken, dataset):
+    X, y = dataset
+    write_backbone(tiny, "mine", taken, licence="MIT", source="", checksum="ab")
+    detector = BackboneDetector("mine", **SETTINGS, quantize="float16").fit(X, y)
+    assert detector.quantization_["method"] == "float16"
+    detector.set_params(quantize=None).fit(X, y)
+    assert not hasattr(detector, "quantization_")
+    assert "quantization" not in detector.record_.training
+
+
+@pytest.mark.parametrize("how", ["static", "dynamic"])
+def test_quantization_leaves_the_root_logger_alone(tiny, taken, how):
+    code = (
+        "import logging, numpy as np; from detectorkit import BackboneDetector\n"
+        "root, seen = logging.getLogger(), []\n"
+        "logging.basicConfig = lambda **_: seen.append('configured')\n"
+        "root.addFilter = lambda _: seen.append('filter')\n"
+        "X = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3), np.uint8)\n"
+        f"detector = BackboneDetector('mine', max_epochs=1, quantize={how!r})\n"
+        "detector.fit(X, np.arange(40) % 2)\n"
+        "print(seen, root.handlers, root.filters, detector.quantization_['method'])"
+    )
+    write_backbone(tiny, "mine", taken, licence="MIT", source="", checksum="ab")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == f"[] [] [] {how}"
+    assert "pre-processing" not in done.stderr

@@ -150,3 +150,47 @@ def test_a_broken_file_is_named(backbone, tmp_path):
     (tmp_path / "bad.png").write_text("no image")
     with pytest.raises(ImageReadError, match=r"image 0, .*bad\.png"):
         embed_images(backbone, check_images([tmp_path / "bad.png"]), cache_dir=tmp_path / "c")
+
+
+def cut(content):
+    return content[: len(content) // 2]
+
+
+def flip(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes(255 - byte for byte in content[middle : middle + 200])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"", cut, flip, lambda _: b"no archive"],
+    ids=["empty", "cut", "flipped", "another"],
+)
+def test_a_damaged_file_is_computed_again_and_named(backbone, pictures, tmp_path, damage):
+    images = check_images(pictures)
+    expected = embed_images(backbone, images, cache_dir=tmp_path)
+    (part,) = tmp_path.rglob("part-*.npz")
+    part.write_bytes(damage(part.read_bytes()))
+    with pytest.warns(UserWarning, match=rf"{part.name} are damaged .* computed again. Delete"):
+        again = embed_images(backbone, images, cache_dir=tmp_path)
+    assert_array_equal(again, expected)
+    assert len(EmbeddingCache(part.parent)) == len(pictures)  # and written anew, whole
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"keys": np.zeros((2, 16), np.uint8)},
+        {"keys": np.zeros((2, 16), np.uint8), "values": np.zeros((3, 6), np.float32)},
+        {"keys": np.zeros((2, 9), np.uint8), "values": np.zeros((2, 6), np.float32)},
+        {"keys": np.zeros((2, 16), np.uint8), "values": np.zeros(2, np.float32)},
+        {"keys": np.zeros((2, 16), np.uint8), "values": np.full((2, 6), np.nan, np.float32)},
+        {"keys": np.array([{}, {}]), "values": np.zeros((2, 6), np.float32)},
+        {"keys": np.zeros((2, 16), np.uint8), "values": np.array([["a"], ["b"]])},
+    ],
+    ids=["no values", "lengths", "short keys", "flat", "NaN", "objects", "text"],
+)
+def test_a_file_of_another_form_counts_as_damaged(tmp_path, content):
+    np.savez(tmp_path / "part-0.npz", **content)
+    with pytest.warns(UserWarning, match=r"part-0\.npz are damaged"):
+        assert len(EmbeddingCache(tmp_path)) == 0

@@ -1,3 +1,4 @@
+import json
 import re
 
 import onnx
@@ -106,3 +107,38 @@ def test_every_entry_can_be_had_in_one_way_and_has_a_licence():
         assert entry.licence
         assert (entry.hub_name is None) != (entry.wheel is None)
         assert (entry.wheel is None) == (entry.member is None) == (entry.sha256 is None)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"network_input": None}, "network_input is None"),
+        ({"network_input": {}}, "network_input.image_size is missing"),
+        ({"network_input.image_size": [8]}, r"network_input.image_size is \[8\]"),
+        ({"network_input.color_space": "cmyk"}, "network_input.color_space is 'cmyk'"),
+        ({"network_input.mean": [0.5]}, r"network_input.mean is \[0.5\]"),
+        ({"network_input.std": [1, 0, 1]}, r"network_input.std is \[1, 0, 1\]"),
+        ({"network_input.n_crops": "x"}, "network_input.n_crops is 'x'"),
+        ({"run_size": 0}, "run_size is 0"),
+        ({"name": 5}, "name is 5"),
+    ],
+)
+def test_a_damaged_record_is_named(installed, change, field):
+    model = onnx.load(installed)
+    record = json.loads(model.metadata_props[0].value)
+    for place, value in change.items():
+        outer, _, inner = place.partition(".")
+        part, key = (record[outer], inner) if inner else (record, outer)
+        part[key] = value
+    onnx.helper.set_model_props(model, {"detectorkit-backbone": json.dumps(record)})
+    onnx.save(model, installed)
+    with pytest.raises(ModelFileError, match=rf"tiny\.onnx: the record is damaged: {field}"):
+        find_backbone("tiny")
+
+
+def test_a_record_that_is_no_json_is_named(installed):
+    model = onnx.load(installed)
+    onnx.helper.set_model_props(model, {"detectorkit-backbone": "{"})
+    onnx.save(model, installed)
+    with pytest.raises(ModelFileError, match=r"tiny\.onnx: the record is damaged"):
+        find_backbone("tiny")

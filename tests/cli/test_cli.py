@@ -3,7 +3,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,8 +83,7 @@ def shipped(model, tmp_path, monkeypatch):
     detector = load_detector(model)
     detector.save(place / "cnn.onnx")
     thresholds = {"fpr_1": 1e6, "fpr_5": -1e6}
-    training = detector.record_.training | {"thresholds": thresholds}
-    detector.record_ = replace(detector.record_, training=training)
+    detector.training_summary_["thresholds"] = thresholds
     detector.save(place / "transfer.onnx")
     (place / "transfer.md").write_text("# transfer")
     monkeypatch.setattr("detectorkit.models._FOLDER", place)
@@ -134,15 +132,38 @@ def test_the_model_is_named_by_an_option_or_by_the_first_argument(
 
 def test_predict_uses_the_threshold_for_a_false_positive_rate(shipped, folder, capsys):
     path = str(next(folder.rglob("*.png")))
-    assert main(["predict", "--fpr", "1", "--json", path]) == 0
+    assert main(["predict", "--fpr", "0.01", "--json", path]) == 0
     (row,) = (json.loads(line) for line in lines_of(capsys))
     assert (row["verdict"], row["threshold"]) == ("real", 1e6)
-    assert main(["predict", "--fpr", "5", path]) == 0
+    assert main(["predict", "--fpr", "0.05", path]) == 0
     assert lines_of(capsys)[0].startswith("generated")
-    assert main(["predict", "--fpr", "10", path]) == 2
-    assert "transfer has no threshold for that" in capsys.readouterr().err
-    assert main(["predict", "cnn", "--fpr", "5", path]) == 2
-    assert "calibrate --fpr 0.05" in capsys.readouterr().err
+    assert main(["predict", "--fpr", "0.1", path]) == 2
+    said = capsys.readouterr().err
+    assert "--fpr 0.1: the model transfer has thresholds for 0.01, 0.05" in said
+    assert "calibrate --fpr 0.1" in said
+    assert main(["predict", "cnn", "--fpr", "0.05", path]) == 2
+    said = capsys.readouterr().err
+    assert "the model cnn has thresholds for none" in said
+    assert "calibrate --fpr 0.05" in said
+
+
+@pytest.mark.parametrize("fpr", ["5", "0", "1", "-0.05", "nan"])
+def test_a_false_positive_rate_is_a_proportion(shipped, folder, fpr, capsys):
+    path = str(next(folder.rglob("*.png")))
+    assert main(["predict", f"--fpr={fpr}", path]) == 2
+    assert "a proportion between 0 and 1, such as 0.05" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["cnn", "transfer"])
+def test_predict_and_the_library_say_the_same_to_the_last_bit(shipped, folder, name, capsys):
+    paths = sorted(str(path) for path in folder.rglob("*.png"))[:30]
+    assert main(["predict", "--json", "-m", name, *paths]) == 0
+    rows = [json.loads(line) for line in lines_of(capsys)]
+    detector = load_detector(shipped / f"{name}.onnx")
+    assert [row["score"] for row in rows] == detector.decision_function(paths).tolist()
+    assert [row["probability"] for row in rows] == detector.predict_proba(paths)[:, 1].tolist()
+    assert [row["label"] for row in rows] == detector.predict(paths).tolist()
+    assert {row["threshold"] for row in rows} == {detector.threshold_}
 
 
 def test_predict_without_images_or_models_says_so(shipped, capsys):
@@ -299,7 +320,7 @@ def test_unusable_input_is_status_2_and_says_why(arguments, tmp_path, monkeypatc
         ["train", ".", "-o", "m", "--set", "C"],
         ["train", ".", "-o", "m", "more"],
         ["predict"],
-        ["predict", "--fpr", "7", "a.png"],
+        ["predict", "--fpr", "five", "a.png"],
         ["predict", "a.png", "--nonsense", "b.png"],
     ],
 )

@@ -76,7 +76,7 @@ def test_models_without_a_record_are_refused(saved):
     [
         (lambda record: record.pop("classes"), "damaged"),
         (lambda record: record.update(format=99), "reads format 1"),
-        (lambda record: record.update(classes=[0]), "two were expected"),
+        (lambda record: record.update(classes=[0]), "two labels was expected"),
         (lambda record: record["preprocessing"].update(color_space="cmyk"), "cmyk"),
         (lambda record: record["preprocessing"].update(image_size=None), "damaged"),
     ],

@@ -1,0 +1,39 @@
+"""What a fitted detector says of itself, made of its attributes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from detectorkit.base import BaseImageDetector
+from detectorkit.graph.record import ModelRecord
+
+__all__ = ["RecordedDetector"]
+
+
+class RecordedDetector(BaseImageDetector):
+    """Base of all detectors: attributes are the truth, record and graph are made of them.
+
+    A subclass defines `_describe_itself`, and writes `record_` into its graph.
+    """
+
+    @property
+    def record_(self) -> ModelRecord:
+        """What the detector says of itself as it is now: preprocessing, features, training."""
+        check_is_fitted(self)
+        return ModelRecord(
+            **self._describe_itself(),
+            classes=self.classes_.tolist(),
+            threshold=float(self.threshold_),
+            calibration=self.calibration_,
+            training=self.training_summary_,
+        )
+
+    @abstractmethod
+    def _describe_itself(self) -> dict[str, Any]:
+        """Return the fields of the record that no attribute of all detectors holds.
+
+        At least "detector", "preprocessing" and "features".
+        """

@@ -1,0 +1,237 @@
+"""Fields of a JSON record, each checked when it is read, so that an error names the field."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+from collections.abc import Sequence
+from typing import Any, Final
+
+from detectorkit.exceptions import ModelFileError
+
+__all__ = ["Fields", "is_finite"]
+
+_MISSING: Final = object()
+
+
+class Fields:
+    """The fields of one object in a record.
+
+    Parameters
+    ----------
+    content : dict
+        The object, as JSON has it.
+    name : str
+        What error messages call the file.
+    place : str, default=""
+        Where the object stands in the record.
+    """
+
+    def __init__(self, content: dict[str, Any], name: str, place: str = "") -> None:
+        self._content = content
+        self._name = name
+        self._place = place
+
+    @classmethod
+    def from_json(cls, text: str, name: str) -> Fields:
+        """Read a record.
+
+        Parameters
+        ----------
+        text : str
+            One JSON object.
+        name : str
+            What error messages call the file.
+
+        Returns
+        -------
+        fields : Fields
+            Those of the object.
+
+        Raises
+        ------
+        ModelFileError
+            If it is something else.
+        """
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ModelFileError(f"{name}: the record is damaged: {error!r}.") from error
+        if not isinstance(content, dict):
+            raise ModelFileError(f"{name}: the record is damaged: it is not a JSON object.")
+        return cls(content, name)
+
+    def __contains__(self, key: str) -> bool:
+        return self._content.get(key) is not None
+
+    def error(self, key: str, expected: str) -> ModelFileError:
+        """Make the error about one field.
+
+        Parameters
+        ----------
+        key : str
+            The field.
+        expected : str
+            What it should be.
+
+        Returns
+        -------
+        error : ModelFileError
+            It names the file, the field, its value and what was expected.
+        """
+        value = self._content.get(key, _MISSING)
+        found = "missing" if value is _MISSING else reprlib.repr(value)
+        return ModelFileError(
+            f"{self._name}: the record is damaged: {self._place}{key} is {found}; {expected} was "
+            "expected."
+        )
+
+    def get(self, key: str) -> Any:
+        """Return a field as it is.
+
+        Parameters
+        ----------
+        key : str
+            The field.
+
+        Returns
+        -------
+        value : object
+            None if it is missing.
+        """
+        return self._content.get(key)
+
+    def part(self, key: str) -> Fields:
+        """Return the fields of an object in the object.
+
+        Parameters
+        ----------
+        key : str
+            The field.
+
+        Returns
+        -------
+        fields : Fields
+            Those of the inner object.
+        """
+        value = self._content.get(key)
+        if not isinstance(value, dict):
+            raise self.error(key, "an object")
+        return Fields(value, self._name, f"{self._place}{key}.")
+
+    def text(self, key: str, choices: Sequence[str] = ()) -> str:
+        """Return a field of text.
+
+        Parameters
+        ----------
+        key : str
+            The field.
+        choices : sequence of str, default=()
+            What it may be; empty allows any text.
+
+        Returns
+        -------
+        value : str
+            The text.
+        """
+        value = self._content.get(key)
+        if not isinstance(value, str) or (choices and value not in choices):
+            raise self.error(key, " or ".join(map(repr, choices)) if choices else "text")
+        return value
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """Return a finite number.
+
+        Parameters
+        ----------
+        key : str
+            The field.
+        default : float, default=None
+            What a missing field stands for; None lets it be an error.
+
+        Returns
+        -------
+        value : float
+            The number.
+        """
+        value: Any = self._content.get(key, default)
+        if not is_finite(value):
+            raise self.error(key, "a finite number")
+        return float(value)
+
+    def numbers(self, key: str) -> list[float]:
+        """Return a list of finite numbers.
+
+        Parameters
+        ----------
+        key : str
+            The field.
+
+        Returns
+        -------
+        values : list of float
+            The numbers.
+        """
+        values = self._content.get(key)
+        if not isinstance(values, list) or not all(map(is_finite, values)):
+            raise self.error(key, "a list of finite numbers")
+        return [float(value) for value in values]
+
+    def integer(self, key: str) -> int | None:
+        """Return a positive integer.
+
+        Parameters
+        ----------
+        key : str
+            The field.
+
+        Returns
+        -------
+        value : int or None
+            None if it is null or missing.
+        """
+        value = self._content.get(key)
+        if value is not None and not _is_positive(value):
+            raise self.error(key, "a positive integer or null")
+        return value
+
+    def size(self, key: str) -> tuple[int, int] | None:
+        """Return a height and a width.
+
+        Parameters
+        ----------
+        key : str
+            The field.
+
+        Returns
+        -------
+        size : tuple of (int, int) or None
+            None if it is null or missing.
+        """
+        value = self._content.get(key)
+        if value is None:
+            return None
+        if not isinstance(value, list) or len(value) != 2 or not all(map(_is_positive, value)):
+            raise self.error(key, "a height and a width, two positive integers,")
+        return value[0], value[1]
+
+
+def is_finite(value: Any) -> bool:
+    """Say whether a value of JSON is a finite number.
+
+    Parameters
+    ----------
+    value : object
+        The value.
+
+    Returns
+    -------
+    is_finite : bool
+        False for what is not a number, and for integers that no float can hold.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) <= 1e300
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
