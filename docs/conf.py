@@ -41,10 +41,18 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
 }
 
-html_theme = "alabaster"
+html_theme = "pydata_sphinx_theme"
 html_title = f"detectorkit {release}"
+html_static_path = ["_static"]
+html_css_files = ["custom.css"]
+html_sidebars = {"**": ["sidebar_sections"]}
+html_show_sourcelink = False
 html_theme_options = {
-    "description": "Tell real photographs from AI-generated images",
-    "page_width": "64rem",
-    "fixed_sidebar": False,
+    "logo": {"text": "detectorkit"},
+    "navbar_align": "right",
+    "navbar_center": [],  # the sections stand in the sidebar
+    "navbar_end": ["theme-switcher"],
+    "show_prev_next": True,
+    "footer_start": ["copyright"],
+    "footer_end": ["sphinx-version", "theme-version"],
 }

@@ -29,10 +29,10 @@ from detectorkit.saliency import (
 # A detector
 # ----------
 
-data = make_upsampling_images(1000, decoders=["nearest"], random_state=0)
-fit, rest = slice(0, 800), slice(800, 1000)
+data = make_upsampling_images(800, decoders=["nearest"], random_state=0)
+fit, rest = slice(0, 600), slice(600, 800)
 detector = HoGSVMDetector(C=0.003, pixels_per_cell=(4, 4), random_state=0)
-detector.fit(data.data[fit], data.target[fit], groups=np.arange(800) // 2)
+detector.fit(data.data[fit], data.target[fit], groups=np.arange(600) // 2)
 print(f"accuracy on further images: {detector.score(data.data[rest], data.target[rest]):.2f}")
 
 # %%
@@ -42,7 +42,7 @@ print(f"accuracy on further images: {detector.score(data.data[rest], data.target
 # Red is what speaks for "generated", blue what speaks against it.
 
 X, y = data.data[rest], data.target[rest]
-occlusion = OcclusionSaliency(detector, window_shape=(12, 12))
+occlusion = OcclusionSaliency(detector, window_shape=(16, 16))
 SaliencyDisplay.from_estimator(occlusion, X[:4])
 plt.show()
 
@@ -54,10 +54,10 @@ plt.show()
 # between the two curves, insertion less deletion, says how well the map knows what the verdict
 # rests on. A map of noise says what is had for nothing. All maps are smoothed.
 
-some = X[:24]
+some = X[:16]
 methods = {
     "gradient": GradientSaliency(detector),
-    "SmoothGrad": SmoothGrad(detector, n_samples=10),
+    "SmoothGrad": SmoothGrad(detector, n_samples=5),
     "gradient x input": GradientSaliency(detector, times_input=True),
     "occlusion": occlusion,
 }
@@ -79,7 +79,7 @@ for name, found in maps.items():
 # Images that are half real and half generated: is the map largest in the generated half? One half
 # would be luck.
 
-real, generated = X[y == 0][:30], X[y == 1][:30]
+real, generated = X[y == 0][:16], X[y == 1][:16]
 for name in ("gradient", "occlusion"):
     game = pointing_game(methods[name], real, generated, random_state=0)
     print(f"{name:17} hit rate {game.hit_rate}, share of the mass {game.mass_share:.2f}")

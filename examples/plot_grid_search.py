@@ -40,7 +40,7 @@ print("set aside:  ", ", ".join(np.unique(data.source[test_part])))
 search = GridSearchCV(
     HoGSVMDetector(cells_per_block=(1, 1), random_state=0),
     {
-        "C": [0.0001, 0.001, 0.01, 0.1],
+        "C": [0.0001, 0.001, 0.01],
         "pixels_per_cell": [(3, 3), (4, 4), (8, 8), (16, 16)],
     },
     scoring="roc_auc",

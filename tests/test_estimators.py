@@ -49,10 +49,12 @@ from detectorkit.features import (
     SmoothnessTransformer,
 )
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.graph.runner import GraphRunner
 from detectorkit.utils.estimator_checks import (
     _data,
     _image_checks,
     check_image_estimator,
+    check_n_jobs,
     parametrize_with_image_checks,
 )
 
@@ -171,6 +173,17 @@ def test_image_checks_find_a_broken_estimator():
 
     with pytest.raises(AssertionError):
         check_image_estimator(Broken())
+
+
+def test_the_check_of_n_jobs_reaches_threads_that_share_one_image(monkeypatch):
+    run = GraphRunner._run
+
+    def differ(self, batch, *, n_threads):
+        return run(self, batch, n_threads=n_threads) + np.float32(n_threads > 1)
+
+    monkeypatch.setattr(GraphRunner, "_run", differ)
+    with pytest.raises(AssertionError):
+        check_n_jobs(BackboneDetector(**BACKBONE))
 
 
 @pytest.fixture(scope="module", params=["array", "paths"])

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _UNSEEN = "pixel-shuffle"
-_N_SAMPLES = 2400
+_N_IMAGES = {"train": 400, "val": 100, "known": 300, "unseen": 120}
+_IMAGE_SIZE = (96, 96)  # enough for traces that are a few pixels wide
 _C_TRIED = (0.0003, 0.001, 0.003)
 _N_VERDICTS = 8
 
@@ -93,34 +94,31 @@ def _title(name: str) -> str:
 
 
 def _make_parts(random_state: int) -> dict[str, Any]:
-    """Split by photograph, and keep one decoder out of training."""
-    from sklearn.utils import Bunch
+    """Make images with no photograph in two parts, and one decoder in the last part only."""
+    from sklearn.utils import check_random_state
 
-    from detectorkit.datasets import make_upsampling_images, train_val_test_split
+    from detectorkit.datasets import make_upsampling_images
+    from detectorkit.datasets.upsampling.decoders import DECODERS
+    from detectorkit.datasets.upsampling.images import PHOTOGRAPHS
 
-    data = make_upsampling_images(_N_SAMPLES, random_state=random_state)
-    indices = train_val_test_split(
-        np.arange(_N_SAMPLES),
-        data.target,
-        groups=data.source,
-        keep_near_duplicates=False,  # all crops of a photograph stay together anyway
-        val_size=0.15,
-        test_size=0.35,
-        random_state=random_state,
-    )[:3]
-    # An image and its reconstruction stand next to each other, so both go with the decoder.
-    is_unseen = np.repeat(data.generator[1::2] == _UNSEEN, 2)
-    train, val, test = indices
-    chosen = {
-        "train": train[~is_unseen[train]],
-        "val": val[~is_unseen[val]],
-        "known": test[~is_unseen[test]],
-        "unseen": test[is_unseen[test]],
-    }
-    keys = ("data", "target", "generator", "source")
+    random = check_random_state(random_state)
+    photographs = random.permutation(PHOTOGRAPHS).tolist()
+    test, val, train = photographs[:5], photographs[5:7], photographs[7:]
+    known = sorted(set(DECODERS) - {_UNSEEN})
     return {
-        name: Bunch(**{key: data[key][np.sort(index)] for key in keys})
-        for name, index in chosen.items()
+        name: make_upsampling_images(
+            _N_IMAGES[name],
+            photographs=chosen,
+            decoders=decoders,
+            image_size=_IMAGE_SIZE,
+            random_state=random,
+        )
+        for name, chosen, decoders in (
+            ("train", train, known),
+            ("val", val, known),
+            ("known", test, known),
+            ("unseen", test, [_UNSEEN]),
+        )
     }
 
 
@@ -138,6 +136,7 @@ def _fit(parts: dict[str, Any], random_state: int) -> Any:
     detectors = [
         HoGSVMDetector(
             C=C,
+            image_size=_IMAGE_SIZE,
             pixels_per_cell=(3, 3),
             cells_per_block=(1, 1),
             n_jobs=-1,

@@ -229,10 +229,9 @@ def _training(fields: Fields) -> dict[str, Any]:
         for key in training.get("thresholds"):
             thresholds.number(key)
     for key in ("generators", "sources"):
-        names = training.get(key)
-        if names is not None and not (
-            isinstance(names, list) and all(isinstance(one, str) for one in names)
-        ):
+        found = training.get(key) or []
+        names = found if isinstance(found, list) else [found]  # text alone counts as not recorded
+        if not all(isinstance(one, str) for one in names):
             raise training.error(key, "a list of names")
     content: dict[str, Any] = fields.get("training")
     return content

@@ -3,11 +3,12 @@ import shlex
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from detectorkit import BackboneDetector, load_detector
+from detectorkit import BackboneDetector, HoGSVMDetector, load_detector
 from detectorkit.cli import COMMANDS, main
 
 
@@ -48,9 +49,29 @@ def test_training_is_repeatable(folder, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_train_keeps_a_column_together(folder, tmp_path, capsys):
-    arguments = ["train", str(folder), "-o", str(tmp_path / "m.onnx"), "--groups"]
-    assert main([*arguments, "source"]) == 0
+def test_train_keeps_a_column_together(upsampled, folder, tmp_path, capsys, monkeypatch):
+    """What the detector is fitted on, and what it is measured on, share no value of the column."""
+    paths = sorted(folder.rglob("*.png"))
+    place = {str(path): upsampled.source[int(path.stem)] for path in paths}
+    parts = {}
+
+    def note(name, method):
+        def noting(self, X, *arguments, **named):
+            parts[name] = {place[path] for path in X}
+            return method(self, X, *arguments, **named)
+
+        return noting
+
+    for name in ("fit", "decision_function"):
+        monkeypatch.setattr(HoGSVMDetector, name, note(name, getattr(HoGSVMDetector, name)))
+    manifest = tmp_path / "manifest.csv"
+    rows = [f"{path},{upsampled.target[int(Path(path).stem)]},{place[path]}" for path in place]
+    manifest.write_text("\n".join(["path,label,place", *rows]))
+    arguments = ["train", str(manifest), "-o", str(tmp_path / "m.onnx"), "--groups"]
+    assert main([*arguments, "place"]) == 0
+    assert parts["fit"]
+    assert parts["decision_function"]
+    assert not parts["fit"] & parts["decision_function"]
     assert main([*arguments, "nothing"]) == 2
     assert "--groups nothing" in capsys.readouterr().err
 
@@ -331,8 +352,13 @@ def test_wrong_usage_is_status_2(arguments, capsys):
 
 
 def test_demo_writes_a_report_and_a_model(tmp_path):
+    resource = pytest.importorskip("resource")  # not on Windows
     command = [sys.executable, "-W", "error", "-m", "detectorkit", "demo", "-o", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # It takes some 6 s of the processors' time, however busy they are with other things.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
     assert "a decoder it never saw" in done.stdout
     assert done.stderr == ""
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -341,6 +367,19 @@ def test_demo_writes_a_report_and_a_model(tmp_path):
     assert (
         "pixel-shuffle" not in load_detector(tmp_path / "model.onnx").record_.training["generators"]
     )
+
+
+def test_demo_measures_on_what_it_was_not_fitted_on():
+    from detectorkit.cli.demo import _make_parts
+
+    parts = _make_parts(0)
+    sources = {name: set(part.source) for name, part in parts.items()}
+    generators = {name: set(part.generator) - {"photograph"} for name, part in parts.items()}
+    assert not sources["train"] & sources["val"]
+    assert not (sources["train"] | sources["val"]) & (sources["known"] | sources["unseen"])
+    assert generators["known"] <= generators["train"]
+    assert generators["unseen"] == {"pixel-shuffle"}
+    assert "pixel-shuffle" not in generators["train"] | generators["val"] | generators["known"]
 
 
 def test_help_and_version_are_quick_and_import_no_heavy_module():

@@ -47,11 +47,27 @@ def test_a_changed_threshold_is_saved(saved, upsampled, tmp_path):
     assert not again.predict(upsampled.data).any()
 
 
-def test_saving_replaces_whole_files_only(fitted, saved, monkeypatch):
+def test_what_cannot_be_made_replaces_nothing(fitted, saved, monkeypatch):
     before = saved.read_bytes()
     monkeypatch.setattr(type(fitted), "to_onnx", lambda _: (_ for _ in ()).throw(MemoryError))
     with pytest.raises(MemoryError):
         fitted.save(saved)
+    assert saved.read_bytes() == before
+    assert [path.name for path in saved.parent.iterdir()] == ["model.onnx"]
+
+
+def test_saving_replaces_whole_files_only(saved):
+    """Writing that breaks off in the middle, as on a full disk, leaves the old file."""
+    pytest.importorskip("resource")  # not on Windows
+    before = saved.read_bytes()
+    code = (
+        "import resource; from detectorkit import load_detector\n"
+        f"detector = load_detector({str(saved)!r})\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) // 2}, {len(before) // 2}))\n"
+        f"detector.save({str(saved)!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip().splitlines()[-1].startswith("OSError")
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["model.onnx"]
 

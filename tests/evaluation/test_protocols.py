@@ -47,7 +47,7 @@ def test_no_picture_is_on_two_sides_and_every_part_has_images(columns):
         assert all(len(part) for part in parts)
         pictures = [set(picture[part]) for part in parts]
         assert not any(pictures[0] & other for other in pictures[1:])
-        assert not pictures[1] & pictures[2]
+        assert not any(pictures[1] & other for other in pictures[2:])
         assert set(y[trial.train]) == {0, 1}
 
 

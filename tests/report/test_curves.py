@@ -113,11 +113,12 @@ def test_the_same_evaluation_gives_the_same_bytes_whatever_the_style(evaluation,
     import matplotlib as mpl
     from matplotlib import pyplot as plt
 
+    before = plt.get_fignums()
     with mpl.rc_context({"lines.linewidth": 7, "svg.hashsalt": "other", "text.color": "red"}):
         again = {curve.name: curve.svg for curve in draw_curves(evaluation)}
         assert mpl.rcParams["lines.linewidth"] == 7
     assert again == svgs
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == before  # figures of others stay
 
 
 def test_perfect_scores_and_equal_scores_can_be_drawn():

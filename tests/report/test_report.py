@@ -18,7 +18,7 @@ from detectorkit.evaluation.evaluate import Evaluation
 from detectorkit.evaluation.robustness.report import RobustnessReport
 from detectorkit.graph.record import ModelRecord
 from detectorkit.images.preprocessing import Preprocessing
-from detectorkit.report import check_report_path, hash_files, make_report
+from detectorkit.report import check_report_path, draw_curves, hash_files, make_report
 from detectorkit.utils.text import printable
 
 HOSTILE = [
@@ -113,6 +113,30 @@ def part(evaluation, mask):
         probabilities=evaluation.probabilities[mask],
         origin=evaluation.origin[mask],
     )
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    """Evaluations, each with its curves."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def draw_once(drawn, request, monkeypatch):
+    """Draw the curves of one evaluation once, for drawing is most of the time.
+
+    That they are the same each time is tested below and in test_curves.py.
+    """
+
+    def draw(evaluation):
+        for known, curves in drawn:
+            if known is evaluation:
+                return curves
+        drawn.append((evaluation, draw_curves(evaluation)))
+        return drawn[-1][1]
+
+    if "the_same_input" not in request.node.name:
+        monkeypatch.setattr("detectorkit.report.data.draw_curves", draw)
 
 
 @pytest.fixture(scope="module")

@@ -132,5 +132,5 @@ def test_what_has_no_weights_is_refused():
     small = HoGSVMDetector(image_size=(16, 16)).fit(X, [0, 1] * 2)  # of 36 weights
     with pytest.raises(ModelFileError, match="HoGSVMDetector has no floating-point weights"):
         randomization_check(small, GradientSaliency, X)
-    with pytest.raises(ValueError, match="random_state=None must be"):
-        randomization_check(small, GradientSaliency, X, random_state=None)
+    with pytest.raises(ValueError, match="random_state=-1 must be"):
+        randomization_check(small, GradientSaliency, X, random_state=-1)
