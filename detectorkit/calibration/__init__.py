@@ -1,4 +1,4 @@
-"""The maps from scores to probabilities: what they are, and how they are fitted."""
+"""Calibration maps, which turn scores into probabilities, and how they are fitted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fit the map from scores to probabilities."""
+"""Fit calibration maps, which turn scores into probabilities."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ __all__ = ["fit_calibration", "fit_platt_slope"]
 Method = Literal["sigmoid", "isotonic", "shift"]
 
 
-# Scores are divided by their spread before the search; a slope outside of this is a step or flat.
+# Bounds of the logarithm of the slope, for scores divided by their spread: a steeper sigmoid is a
+# step, and a flatter one a constant.
 _LOG_BOUNDS = (np.log(1e-3), np.log(1e3))
 
 
@@ -35,14 +36,14 @@ def fit_platt_slope(
     scores : ndarray of shape (n_samples,)
         Scores of images that the detector was not trained on.
     y : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     sample_weight : ndarray of shape (n_samples,), default=None
-        Weights of the images; None weighs all alike.
+        Weights of the images; None gives all images the same weight.
 
     Returns
     -------
     slope : float
-        Positive, so that a higher score is always a higher probability.
+        Slope of the sigmoid; positive, so that a higher score is always a higher probability.
 
     Raises
     ------
@@ -51,10 +52,10 @@ def fit_platt_slope(
 
     Notes
     -----
-    This is the method of Platt [1]_, with his smoothed targets against overconfidence on few
-    images, but without an intercept: a score of 0 always means one half. So ``predict`` and
-    ``predict_proba`` never contradict each other. Nothing is lost on average, as the zero
-    of the hinge loss itself estimates where both classes are equally likely.
+    This is the method of Platt [1]_ with his smoothed targets, which avoid overconfidence on few
+    images, but without an intercept: a score of 0 always has the probability one half. So
+    ``predict`` and ``predict_proba`` never contradict each other. Nothing is lost on average, as
+    the zero of the hinge loss itself estimates where both classes are equally likely.
 
     References
     ----------
@@ -92,18 +93,18 @@ def fit_calibration(
     scores : array-like of shape (n_samples,)
         Scores of images that the detector was not trained on.
     y : array-like of shape (n_samples,)
-        0 for real, 1 for generated; both must occur.
+        Labels: 0 for real photographs, 1 for generated images; both must occur.
     method : {"sigmoid", "isotonic", "shift"}, default="sigmoid"
-        "sigmoid" fits slope and offset: from about a hundred images. "isotonic" fits any rising
-        map: from about a thousand. "shift" fits the offset alone and keeps the slope: for a few
-        images, such as 50 of a new world.
+        Kind of map. "sigmoid" fits a slope and an offset and needs about a hundred images.
+        "isotonic" fits any rising map and needs about a thousand. "shift" keeps the slope and
+        fits the offset only; a few images are enough, such as 50 of a new origin.
     slope : float, default=None
-        The slope that "shift" keeps; needed there and nowhere else.
+        Slope that "shift" keeps; required for "shift" and ignored by the other methods.
 
     Returns
     -------
     calibration : SigmoidCalibration or IsotonicCalibration
-        The map; its ``threshold`` is where the probability is one half.
+        The fitted map; its ``threshold`` is the score with a probability of one half.
 
     Raises
     ------
@@ -113,10 +114,11 @@ def fit_calibration(
 
     Notes
     -----
-    "sigmoid" is the method of Platt [1]_ with his smoothed targets; its slope is kept positive.
-    "isotonic" is that of Zadrozny and Elkan [2]_, by `sklearn.isotonic.IsotonicRegression`, with
-    probabilities kept a (n + 2)th away from 0 and 1. "shift" weighs both classes alike, whatever
-    their numbers, as the labelled images of a new world are picked and not drawn.
+    "sigmoid" is the method of Platt [1]_ with his smoothed targets; the slope is kept positive.
+    "isotonic" is the method of Zadrozny and Elkan [2]_, by `sklearn.isotonic.IsotonicRegression`;
+    the probabilities are kept at least 1 / (n_samples + 2) away from 0 and 1. "shift" gives both
+    classes the same total weight, as the labelled images of a new origin are picked by hand and
+    not drawn at random.
 
     References
     ----------
@@ -132,7 +134,7 @@ def fit_calibration(
     >>> from detectorkit.evaluation import fit_calibration
     >>> scores, y = np.array([1.0, 2.0, 3.0, 3.0, 4.0, 5.0]), np.array([0, 0, 1, 0, 1, 1])
     >>> shifted = fit_calibration(scores, y, method="shift", slope=1.0)
-    >>> round(shifted.offset, 2)  # a score of 3 is one half now
+    >>> round(shifted.offset, 2)  # the score with a probability of one half
     3.00
     """
     check_consistent_length(scores, y)
@@ -177,7 +179,7 @@ def _fit_shift(scores: NDArray[np.float64], y: NDArray[Any], slope: float) -> Si
 
 def _fit_isotonic(scores: NDArray[np.float64], y: NDArray[Any]) -> IsotonicCalibration:
     edge = 1 / (len(y) + 2)
-    # Graphs compute with float32, so points must differ there.
+    # The ONNX graph computes with float32, so the points must still differ in float32.
     rounded = scores.astype(np.float32).astype(np.float64)
     fitted = IsotonicRegression(y_min=edge, y_max=1 - edge).fit(rounded, y)
     return IsotonicCalibration(
@@ -188,7 +190,7 @@ def _fit_isotonic(scores: NDArray[np.float64], y: NDArray[Any]) -> IsotonicCalib
 def _smooth_targets(
     y: NDArray[Any], sample_weight: NDArray[Any] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give Platt's targets, which are not quite 0 and 1, and the weights."""
+    """Compute Platt's targets, which lie a little inside of 0 and 1, and the weights."""
     weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
     n_real, n_generated = weight[y == 0].sum(), weight[y == 1].sum()
     return np.where(y == 1, (n_generated + 1) / (n_generated + 2), 1 / (n_real + 2)), weight

@@ -1,7 +1,7 @@
-"""The maps from scores to probabilities that a model can hold, in its record and in its graph.
+"""The calibration maps that a model can hold, in its record and in its graph.
 
-Both rise with the score, so they change what a score is called and never the ranking. How they
-are fitted is in `detectorkit.calibration.fit`.
+They turn scores into probabilities. No map ever falls as the score rises, so that calibration does
+not reverse the ranking of images. They are fitted by `detectorkit.calibration.fit`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from detectorkit.utils.fields import Fields
 
 __all__ = ["Calibration", "IsotonicCalibration", "SigmoidCalibration", "calibration_from_record"]
 
-_BEYOND = float(np.finfo(np.float32).max)  # above all scores, and JSON can hold it
+_BEYOND = float(np.finfo(np.float32).max)  # above all scores, and unlike infinity valid in JSON
 
 
 @dataclass(frozen=True)
 class SigmoidCalibration:
-    """The probability of "generated" as ``1 / (1 + exp(-slope * (score - offset)))``.
+    """A sigmoid map: the probability is ``1 / (1 + exp(-slope * (score - offset)))``.
 
     Attributes
     ----------
     slope : float
-        How fast the probability rises; positive.
+        Slope of the sigmoid, which is positive: how fast the probability rises with the score.
     offset : float, default=0.0
-        The score whose probability is one half.
+        Score with a probability of one half.
     """
 
     slope: float
@@ -40,45 +40,46 @@ class SigmoidCalibration:
         return self.offset
 
     def predict(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Turn scores into probabilities.
+        """Compute the probabilities of scores.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples,)
-            What `decision_function` gives.
+            Scores of the images, as `decision_function` returns them.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples,)
-            Those of "generated".
+            Probabilities of "generated".
         """
-        # As scipy's `expit`, which would cost import time; it never overflows either.
+        # Like scipy's `expit` this never overflows, and it costs no import of scipy.
         logits = self.slope * (scores - self.offset)
         small = np.exp(-np.abs(logits))
         probabilities: NDArray[np.float64] = np.where(logits >= 0, 1, small) / (1 + small)
         return probabilities
 
     def to_record(self) -> dict[str, Any]:
-        """Give the form that is saved with a model.
+        """Return the form in which the map is saved with a model.
 
         Returns
         -------
         record : dict
-            For JSON.
+            Method and parameters of the map, as JSON can hold them.
         """
         return {"method": "sigmoid", "slope": self.slope, "offset": self.offset}
 
 
 @dataclass(frozen=True)
 class IsotonicCalibration:
-    """The probability of "generated" as straight lines between points.
+    """A piecewise linear map: the probability is interpolated between points.
 
     Attributes
     ----------
     scores : tuple of float
-        Where the points lie; rising.
+        Scores of the points, rising.
     probabilities : tuple of float
-        The probability at each; not falling. Beyond the ends it stays as it is.
+        Probabilities at the points, never falling. Below the first and above the last point the
+        probability is constant.
     """
 
     scores: tuple[float, ...]
@@ -86,7 +87,10 @@ class IsotonicCalibration:
 
     @property
     def threshold(self) -> float:
-        """The score above which the probability is above one half; beyond all if it never is."""
+        """The score above which the probability is above one half.
+
+        It lies beyond all scores if the probability is above one half everywhere or nowhere.
+        """
         above = np.asarray(self.probabilities) > 0.5
         if above.all() or not above.any():
             return -_BEYOND if above.all() else _BEYOND
@@ -96,27 +100,27 @@ class IsotonicCalibration:
         return float(x0 + (0.5 - p0) / (p1 - p0) * (x1 - x0))
 
     def predict(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Turn scores into probabilities.
+        """Compute the probabilities of scores.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples,)
-            What `decision_function` gives.
+            Scores of the images, as `decision_function` returns them.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples,)
-            Those of "generated".
+            Probabilities of "generated".
         """
         return np.interp(scores, self.scores, self.probabilities)
 
     def to_record(self) -> dict[str, Any]:
-        """Give the form that is saved with a model.
+        """Return the form in which the map is saved with a model.
 
         Returns
         -------
         record : dict
-            For JSON.
+            Method and parameters of the map, as JSON can hold them.
         """
         return {
             "method": "isotonic",
@@ -139,7 +143,7 @@ def calibration_from_record(fields: Fields) -> Calibration:
     Returns
     -------
     calibration : SigmoidCalibration or IsotonicCalibration
-        The map.
+        The calibration map.
 
     Raises
     ------

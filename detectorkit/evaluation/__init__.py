@@ -1,4 +1,4 @@
-"""Measuring detectors without self-deception."""
+"""Evaluate detectors: metrics, protocols, calibration, decisions and robustness."""
 
 from detectorkit.calibration.fit import fit_calibration, fit_platt_slope
 from detectorkit.calibration.maps import IsotonicCalibration, SigmoidCalibration

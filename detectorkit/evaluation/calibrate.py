@@ -1,4 +1,4 @@
-"""Give a fitted detector another map from scores to probabilities."""
+"""Calibrate a fitted detector on other images than those it was trained on."""
 
 from __future__ import annotations
 
@@ -18,43 +18,45 @@ Detector = TypeVar("Detector", bound=BaseImageDetector)
 
 
 def calibrate(detector: Detector, X: Any, y: Any, *, method: Method = "sigmoid") -> Detector:
-    """Give a detector probabilities, and a threshold, that fit other images.
+    """Fit the probabilities and the threshold of a fitted detector anew, on other images.
 
     Parameters
     ----------
     detector : detector
-        A fitted detector of this library, also a loaded one; it is left as it is.
+        A fitted or loaded detector of this library, which is not changed.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths. The detector
         must not have been trained on them.
     y : array-like of shape (n_samples,)
-        Their labels.
+        Labels of the images, as in `fit` of the detector; both classes must occur.
     method : {"sigmoid", "isotonic", "shift"}, default="sigmoid"
-        As in `fit_calibration`.
+        Kind of map from scores to probabilities, as in `fit_calibration`.
 
     Returns
     -------
     calibrated : detector
-        A copy with another `calibration_`, and with `threshold_` where the probability is one
-        half. It can be saved. Scores, and so the ranking, are the same.
+        A copy of the detector with a new `calibration_` and a new `threshold_`, which is the score
+        with a probability of one half. It can be saved. It gives the same scores, and so the same
+        ranking of images.
 
     Raises
     ------
     ImageReadError
         If a file cannot be decoded; it names the path and its index.
     ValueError
-        If a class is missing, or "shift" is asked of a detector that is not a sigmoid's.
+        If a class is missing, or `method` is "shift" and the probabilities of the detector are
+        not those of a sigmoid.
 
     See Also
     --------
-    fpr_threshold : A threshold for a wanted false-positive rate.
-    sklearn.calibration.CalibratedClassifierCV : Works too, but cannot be saved as a graph.
+    fpr_threshold : Finds a threshold for a wanted false-positive rate.
+    sklearn.calibration.CalibratedClassifierCV : Works too, but cannot be saved as an ONNX graph.
 
     Notes
     -----
-    A probability holds for a world with as many generated images among all as there are here
-    (for "shift": half), and for their generators and sources.
+    The probabilities hold for the generators and sources of these images, and where the same
+    proportion of images is generated as here (for "shift": one half).
 
     Examples
     --------
@@ -79,7 +81,7 @@ def set_calibration(
     codes: NDArray[np.int64],
     method: Method,
 ) -> None:
-    """Fit a map to scores that the detector gave, and make it the detector's own."""
+    """Fit a calibration map to scores of the detector, and set it and its threshold."""
     slope = getattr(detector.calibration_, "slope", None)
     if method == "shift" and slope is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How a detector does on generators and sources that it was not trained on, beside those it was."""
+"""Compare a detector on known origins with the same detector on unknown ones."""
 
 from __future__ import annotations
 
@@ -21,28 +21,30 @@ _HEADINGS = ("left out", "self: area", "found", "alarms", "foreign: area", "foun
 
 @dataclass(frozen=True)
 class CrossGeneratorReport:
-    """Self and foreign figures, side by side, of a detector that was fitted several times.
+    """Metrics on known and on unknown origins, with each generator left out in turn.
+
+    "self" are the known origins, which the detector was trained on; "foreign" are the unknown ones.
 
     Attributes
     ----------
     trials : list of TrialResult
-        One for each generator that was left out, with the detector that was fitted without it.
+        One result for each generator that was left out, with the detector fitted without it.
     """
 
     trials: list[TrialResult]
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """What `summarize_trials` gives: means over all origins, for "self" and "foreign"."""
+        """Means over all origins, for "self" and "foreign", as `summarize_trials` returns them."""
         return summarize_trials(trial.to_dict() for trial in self.trials)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all figures in a form that JSON can hold.
+        """Return all metrics in a form that JSON can hold.
 
         Returns
         -------
         content : dict
-            "summary", and under "trials" the figures of each by its name.
+            The summary under "summary", and the metrics of each trial, by its name, under "trials".
         """
         return {
             "summary": self.summary,
@@ -50,12 +52,13 @@ class CrossGeneratorReport:
         }
 
     def to_text(self) -> str:
-        """Give the figures as a table with a line for each trial.
+        """Format the metrics as a table with a line for each trial.
 
         Returns
         -------
         text : str
-            Areas under the ROC curve, and shares called generated at the detector's threshold.
+            A table with the area under the ROC curve, the true-positive rate and the
+            false-positive rate at the threshold of the detector.
         """
         lines = text_table(map(_to_cells, self.trials), _HEADINGS)
         known, unknown = (
@@ -93,28 +96,31 @@ def cross_generator_report(
     random_state: int | np.random.RandomState | None = 0,
     verbose: bool = False,
 ) -> CrossGeneratorReport:
-    """Fit a detector without each generator in turn, and measure what it knows and what not.
+    """Fit a detector without each generator in turn; evaluate it on known and unknown origins.
 
-    Each time a source of photographs is left out as well, so that both classes of the foreign
-    test are new. Of the other images, 80 % are for training, 10 % for thresholds, and 10 % for
-    the test on what is known.
+    A source of photographs is left out together with each generator, so that both classes of the
+    foreign test are new. Of the other images, 80 % are for training, 10 % for thresholds, and
+    10 % for the test on known origins.
 
     Parameters
     ----------
     detector : classifier
-        It is cloned and fitted once for each generator.
+        The detector to evaluate; a clone of it is fitted for each generator.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     y : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     origin : array-like of shape (n_samples,)
-        The generator of a generated image, the source of a photograph: ``load_images(...).origin``.
+        Generator of each generated image, source of each photograph, such as the attribute
+        ``origin`` of what `load_images` returns.
     picture : array-like of shape (n_samples,), default=None
-        Images of one picture are never on both sides of a test; "" is a picture of its own. Pass
-        `near_duplicate_groups` where the same photograph may come from several sources.
+        Id of the picture of each image. Images of one picture are never both trained and tested
+        on; "" counts as a picture of its own, as does None for all images. Pass
+        `near_duplicate_groups` if the same photograph may come from several sources.
     min_group_size : int, default=1
-        Generators with fewer images are always trained on.
+        Minimum number of images of a generator that is left out; generators with fewer images are
+        always trained on.
     n_resamples : int, default=1000
         Number of bootstrap samples for the intervals.
     random_state : int, RandomState instance or None, default=0
@@ -125,19 +131,19 @@ def cross_generator_report(
     Returns
     -------
     report : CrossGeneratorReport
-        Its ``to_text`` is a table; its ``summary`` has the means.
+        The results; its method ``to_text`` returns a table, its attribute ``summary`` the means.
 
     Raises
     ------
     ImageReadError
-        If a file cannot be decoded.
+        If a file cannot be decoded; it names the path.
     ValueError
         If there are fewer than two generators or two sources.
 
     See Also
     --------
-    evaluate : Measures a detector that is fitted already.
-    LeaveOneGeneratorOut : What is left out, as a splitter for scikit-learn's tools.
+    evaluate : Evaluates a detector that is fitted already.
+    LeaveOneGeneratorOut : The same splits for the tools of scikit-learn.
 
     Examples
     --------

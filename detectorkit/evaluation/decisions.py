@@ -1,7 +1,7 @@
-"""From scores to decisions: thresholds with a promise, and the right to say "can't tell".
+"""Turn scores into decisions: thresholds for a false-positive rate, and abstention ("can't tell").
 
-Everything here holds for images like those that it was set on (exchangeable with them), and for no
-others: photographs of a camera or a website that took no part can behave in another way.
+All guarantees here hold for images that are exchangeable with those that the threshold was set on,
+and for no others: photographs of another camera or website can behave in another way.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ __all__ = [
 ]
 
 CANT_TELL = -1
-"""The verdict that is no verdict, beside 0 for real and 1 for generated."""
+"""The verdict "can't tell", beside 0 for real and 1 for generated."""
 
 _TINY = 1e-12  # 5 / 100 must not be above 0.05 by rounding
 
 
 class FprThreshold(NamedTuple):
-    """A threshold for a wanted false-positive rate, and the rate that it will have.
+    """A threshold for a wanted false-positive rate, with the rate to expect.
 
     Attributes
     ----------
     threshold : float
-        Call an image generated whose score is above it.
+        Score above which an image is to be called generated.
     target : float
-        The false-positive rate that was asked for.
+        The wanted false-positive rate.
     rate : Estimate
-        The rate on further photographs of the same kind: the mean of what it may turn out to be,
-        and the interval that holds it. Not an estimate from counts: it is known beforehand.
+        Expected false-positive rate on further photographs of the same kind: its mean and its
+        interval. They follow from the number of photographs and not from counts on a test set.
     n : int
-        Number of photographs that it was set on.
+        Number of photographs that the threshold was set on.
     """
 
     threshold: float
@@ -64,37 +64,37 @@ class FprThreshold(NamedTuple):
 def fpr_threshold(
     scores: Any, fpr: float, *, confidence: float = 0.95, guarantee: bool = False
 ) -> FprThreshold:
-    """Find the threshold that a stated share of photographs will exceed.
+    """Find the threshold with a wanted false-positive rate.
 
     Parameters
     ----------
     scores : array-like of shape (n_samples,)
         Scores of photographs that the detector was not trained on.
     fpr : float
-        The false-positive rate wanted, between 0 and 1.
+        The wanted false-positive rate, between 0 and 1.
     confidence : float, default=0.95
-        Confidence of the interval of the rate, and of the guarantee.
+        Confidence level of the interval of the rate, and of the guarantee; between 0 and 1.
     guarantee : bool, default=False
-        False keeps the rate at or below `fpr` on average over the photographs that happened to
-        be drawn. True keeps it there with the stated confidence, at a higher threshold.
+        Whether to guarantee the rate. False keeps it at or below `fpr` on average over samples of
+        photographs; True keeps it there with probability `confidence`, at a higher threshold.
 
     Returns
     -------
     result : FprThreshold
-        The threshold, and the interval of what the rate will be.
+        The threshold, and the false-positive rate to expect with its interval.
 
     Raises
     ------
     ValueError
-        If there are too few photographs for the rate: it says how many are needed.
+        If there are too few photographs for the rate; the message says how many are needed.
 
     Notes
     -----
     The threshold is the r-th largest of n scores. Whatever the distribution of the scores, the
-    rate at which further ones exceed it has the distribution Beta(r, n + 1 - r) [1]_, or less where
-    scores are tied. So r is the largest whose mean r / (n + 1), or with `guarantee` whose upper
-    quantile, is at most `fpr`. The photographs must be exchangeable with those to come; nothing
-    is promised for other sources.
+    proportion of further photographs above the threshold has the distribution
+    Beta(r, n + 1 - r) [1]_, or is lower if scores are tied. So r is the largest rank at which the
+    mean r / (n + 1), or with `guarantee` the upper quantile, is at most `fpr`. The photographs
+    must be exchangeable with those to come; nothing is guaranteed for other sources.
 
     References
     ----------
@@ -124,7 +124,7 @@ def fpr_threshold(
     if not kept.any():
         raise ValueError(
             f"fpr_threshold: {n} photographs are too few for a false-positive rate of {fpr:g}"
-            f"{' with a guarantee' * guarantee}; pass at least {needed}."
+            f"{' with a guarantee' * guarantee}. Pass the scores of at least {needed}."
         )
     rank = int(ranks[kept][-1])
     low, high = beta.interval(confidence, rank, n + 1 - rank)
@@ -140,12 +140,13 @@ def balanced_threshold(scores: Any, y: Any) -> float:
     scores : array-like of shape (n_samples,)
         Scores of images that the detector was not trained on.
     y : array-like of shape (n_samples,)
-        0 for real, 1 for generated; both must occur.
+        Labels: 0 for real photographs, 1 for generated images; both must occur.
 
     Returns
     -------
     threshold : float
-        Midway between two scores; of several that do equally well, the middle one.
+        The best threshold, midway between two scores. If several are equally good, it is the
+        middle one.
 
     Raises
     ------
@@ -163,7 +164,7 @@ def balanced_threshold(scores: Any, y: Any) -> float:
     labels = check_labels("balanced_threshold", y, need_both=True)
     fpr, tpr, steps = roc_curve(labels, values, drop_intermediate=False)
     best = np.flatnonzero(tpr - fpr >= np.max(tpr - fpr) - _TINY)
-    # At step k the k highest distinct scores are called; the threshold is below the last of them.
+    # Step k calls the images with the k highest distinct scores; its threshold is below these.
     distinct = steps[1:]
     between = (distinct[:-1] + distinct[1:]) / 2
     thresholds = [distinct[0], *between, np.nextafter(distinct[-1], -np.inf)]
@@ -171,9 +172,9 @@ def balanced_threshold(scores: Any, y: Any) -> float:
 
 
 class ConformalAbstention(BaseEstimator):
-    """Decide only where both kinds of error stay within stated rates; else say "can't tell".
+    """Decide where both error rates stay within given bounds, and say "can't tell" elsewhere.
 
-    It works on scores, of any detector.
+    It works on the scores of any detector.
 
     Read more in the :ref:`User Guide <abstention>`.
 
@@ -182,30 +183,32 @@ class ConformalAbstention(BaseEstimator):
     Parameters
     ----------
     fpr : float, default=0.05
-        At most this share of photographs will be called generated.
+        Maximum proportion of photographs that are called generated (false-positive rate), above 0
+        and below 1.
     fnr : float, default=0.05
-        At most this share of generated images will be called real.
+        Maximum proportion of generated images that are called real (false-negative rate), above 0
+        and below 1.
 
     Attributes
     ----------
     real_scores_, generated_scores_ : ndarray
-        The scores that it was set on, by class, sorted.
+        Sorted scores of the photographs and of the generated images passed to `fit`.
     classes_ : ndarray of shape (2,)
-        0 and 1; verdicts are these or -1.
+        The labels 0 and 1; a verdict is one of these or -1.
 
     See Also
     --------
-    fpr_threshold : One threshold and no abstention.
+    fpr_threshold : Finds a single threshold, without abstention.
     consistency_check : Abstains where the verdict does not survive a re-encoding.
 
     Notes
     -----
-    Split conformal prediction within each class (Mondrian) [1]_: a label is possible where its
-    p-value is above the rate that was stated for it. Where exactly one label is possible, it is
-    the verdict; where both are (the score could be either) or none is (it is unlike both),
-    there is none. Both rates hold on average over calibration sets, whatever the distribution
-    of the scores, for images that are exchangeable with those of `fit`. How many images get a
-    verdict is not promised: it is low for a detector that knows little.
+    This is split conformal prediction within each class (Mondrian) [1]_. A label is possible if
+    its p-value is above the rate stated for it. If exactly one label is possible, it is the
+    verdict. If both are possible (the score could be either) or neither is (the score is unlike
+    both), the verdict is "can't tell". Both rates hold on average over calibration sets, whatever
+    the distribution of the scores, for images that are exchangeable with those of `fit`. The
+    proportion of images with a verdict is not guaranteed: it is low for a weak detector.
 
     References
     ----------
@@ -229,24 +232,24 @@ class ConformalAbstention(BaseEstimator):
         self.fnr = fnr
 
     def fit(self, scores: Any, y: Any) -> Self:
-        """Set it on labelled scores.
+        """Fit the decision rule to labelled scores.
 
         Parameters
         ----------
         scores : array-like of shape (n_samples,)
             Scores of images that the detector was not trained on.
         y : array-like of shape (n_samples,)
-            0 for real, 1 for generated.
+            Labels: 0 for real photographs, 1 for generated images.
 
         Returns
         -------
         self : object
-            Ready to decide.
+            The fitted decision rule.
 
         Raises
         ------
         ValueError
-            If a rate makes no sense, or a class has too few images for its rate.
+            If a rate is not between 0 and 1, or a class has too few images for its rate.
         """
         check_consistent_length(scores, y)
         values = check_scores("ConformalAbstention", scores)
@@ -258,7 +261,8 @@ class ConformalAbstention(BaseEstimator):
             if (len(part) + 1) * rate < 1 - 1e-9:
                 raise ValueError(
                     f"ConformalAbstention: {name}={rate:g} needs at least "
-                    f"{int(np.ceil(1 / rate - 1 - 1e-9))} {kind} images, got {len(part)}."
+                    f"{int(np.ceil(1 / rate - 1 - 1e-9))} {kind} images, got {len(part)}. Pass "
+                    f"more {kind} images or raise {name}."
                 )
             parts.append(part)
         self.real_scores_, self.generated_scores_ = parts
@@ -266,19 +270,19 @@ class ConformalAbstention(BaseEstimator):
         return self
 
     def p_values(self, scores: Any) -> NDArray[np.float64]:
-        """Say how unusual each score would be in each class.
+        """Compute the conformal p-value of each score in each class.
 
         Parameters
         ----------
         scores : array-like of shape (n_samples,)
-            What `decision_function` gives.
+            Scores of the images, as `decision_function` returns them.
 
         Returns
         -------
         p_values : ndarray of shape (n_samples, 2)
-            For "real", the share of photographs with as high a score or a higher one; for
-            "generated", the share of generated images with as low a score or a lower one; the
-            image itself counted in.
+            Column 0, for "real": the proportion of photographs with an equal or higher score.
+            Column 1, for "generated": the proportion of generated images with an equal or lower
+            score. Both count the image itself.
         """
         check_is_fitted(self)
         values = check_scores("ConformalAbstention", scores)
@@ -288,17 +292,17 @@ class ConformalAbstention(BaseEstimator):
         return np.column_stack([(higher + 1) / (n_real + 1), (lower + 1) / (n_generated + 1)])
 
     def predict(self, scores: Any) -> NDArray[np.int64]:
-        """Decide.
+        """Predict verdicts from scores.
 
         Parameters
         ----------
         scores : array-like of shape (n_samples,)
-            What `decision_function` gives.
+            Scores of the images, as `decision_function` returns them.
 
         Returns
         -------
         verdicts : ndarray of shape (n_samples,)
-            0 real, 1 generated, -1 can't tell.
+            Verdicts: 0 for real, 1 for generated, -1 for "can't tell".
         """
         real, generated = (self.p_values(scores) > [self.fpr + _TINY, self.fnr + _TINY]).T
         verdicts = np.full(len(real), CANT_TELL, np.int64)
@@ -310,24 +314,25 @@ class ConformalAbstention(BaseEstimator):
 def abstention_metrics(
     y_true: Any, verdicts: Any, *, confidence: float = 0.95
 ) -> dict[str, Estimate]:
-    """Measure verdicts of which some are "can't tell".
+    """Compute the metrics of verdicts of which some are "can't tell".
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     verdicts : array-like of shape (n_samples,)
-        0 real, 1 generated, -1 can't tell.
+        Verdicts: 0 for real, 1 for generated, -1 for "can't tell".
     confidence : float, default=0.95
-        Confidence of the Wilson intervals.
+        Confidence level of the Wilson intervals, between 0 and 1.
 
     Returns
     -------
     metrics : dict of str to Estimate
-        By name: decided (share of images with a verdict), decided_real and decided_generated
-        (of each class), accuracy_where_decided, false_positive_rate and false_negative_rate
-        (errors among all images of the class, as the conformal promise means them), and
-        false_positive_rate_where_decided. Shares of nothing are nan.
+        The metrics by name: decided (proportion of images with a verdict), decided_real and
+        decided_generated (the same within each class), accuracy_where_decided,
+        false_positive_rate and false_negative_rate (wrong verdicts among all images of the class,
+        which `ConformalAbstention` keeps below its rates), and false_positive_rate_where_decided.
+        A proportion of zero images is nan.
 
     Raises
     ------

@@ -1,6 +1,6 @@
-"""Measure a detector on labelled images: as a whole, and by generator and source.
+"""Evaluate a detector on labelled images: as a whole, and by generator and source.
 
-`evaluate` scores the images once; the `Evaluation` that it returns computes figures from the
+`evaluate` scores the images once; the `Evaluation` that it returns computes metrics from the
 scores when they are asked for.
 """
 
@@ -32,29 +32,29 @@ from detectorkit.utils.validation import check_confidence, check_count, check_se
 __all__ = ["Evaluation", "evaluate"]
 
 PREVALENCES = (0.5, 0.1, 0.01)
-"""Shares of generated images among all for which the precision is worked out."""
+"""Proportions of generated images among all images for which reports state the precision."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores of labelled images, and the figures that follow from them.
+    """Scores of labelled images, and the metrics that follow from them.
 
     Attributes
     ----------
     y_true : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     scores : ndarray of shape (n_samples,)
-        Higher means "generated".
+        Scores of the images, higher for "generated".
     threshold : float
-        An image whose score is above it counts as called generated.
+        Score above which an image is called generated.
     probabilities : ndarray of shape (n_samples,) or None
-        Those of "generated", where the detector gives any.
+        Probabilities of "generated"; None if the detector has none.
     origin : ndarray of shape (n_samples,)
-        The generator of a generated image, the source of a photograph.
+        Generator of each generated image, source of each photograph.
     confidence : float
-        Confidence of all intervals.
+        Confidence level of all intervals, between 0 and 1.
     n_resamples : int
-        Number of bootstrap samples, for figures whose interval is not known otherwise.
+        Number of bootstrap samples, for metrics whose interval needs the bootstrap.
     random_state : int
         Draws them.
     """
@@ -69,28 +69,29 @@ class Evaluation:
     random_state: int = 0
 
     def at(self, threshold: float) -> Evaluation:
-        """Give the evaluation of the same scores at another threshold.
+        """Return an evaluation of the same scores at another threshold.
 
         Parameters
         ----------
         threshold : float
-            It must have been chosen without these images.
+            Score above which an image is called generated. It must have been chosen without these
+            images.
 
         Returns
         -------
         evaluation : Evaluation
-            A new one.
+            A new evaluation; this one is not changed.
         """
         return replace(self, threshold=float(threshold))
 
     @cached_property
     def metrics(self) -> dict[str, Estimate]:
-        """All that `binary_metrics` gives."""
+        """The metrics of `binary_metrics`, by name."""
         return binary_metrics(self.y_true, self.scores, threshold=self.threshold, **self._options)
 
     @cached_property
     def accuracy_at_one_half(self) -> Estimate:
-        """Share of right verdicts where a probability above one half is called generated."""
+        """Accuracy if a probability above one half is called generated; nan without any."""
         if self.probabilities is None:
             return proportion(0, 0)
         right = int(np.sum((self.probabilities > 0.5) == self.y_true))
@@ -98,21 +99,21 @@ class Evaluation:
 
     @cached_property
     def probability_metrics(self) -> dict[str, Estimate]:
-        """All that `probability_metrics` gives; empty without probabilities."""
+        """The metrics of `probability_metrics`, by name; empty without probabilities."""
         if self.probabilities is None:
             return {}
         return probability_metrics(self.y_true, self.probabilities, **self._options)
 
     @cached_property
     def reliability(self) -> list[Any]:
-        """Rows of `reliability_table`; empty without probabilities."""
+        """The rows of `reliability_table`; empty without probabilities."""
         if self.probabilities is None:
             return []
         return reliability_table(self.y_true, self.probabilities, confidence=self.confidence)
 
     @cached_property
     def origins(self) -> list[OriginMetrics]:
-        """Figures for every source of photographs, then for every generator, by name."""
+        """Metrics of every source of photographs, then of every generator, sorted by name."""
         return [
             self._measure_origin(name, label)
             for label in (0, 1)
@@ -127,21 +128,27 @@ class Evaluation:
 
     @cached_property
     def macro_balanced_accuracy(self) -> Estimate:
-        """Balanced accuracy in which every source and every generator counts the same."""
+        """Balanced accuracy in which every source and every generator has the same weight."""
         return macro_balanced_accuracy(self.origins)
 
     def precision_at(self, prevalence: float) -> Estimate:
-        """Give the share of alarms that would be right in a world with fewer generated images.
+        """Compute the precision at a given prevalence of generated images.
 
         Parameters
         ----------
         prevalence : float
-            The share of generated images among all there.
+            Proportion of generated images among all images where the detector is to be used; above
+            0 and below 1.
 
         Returns
         -------
         precision : Estimate
-            With rates as they are on these images; nan where a class is missing.
+            Precision with the true- and false-positive rates of these images; nan if a class is
+            missing.
+
+        See Also
+        --------
+        precision_at_prevalence : States the formula and its interval.
         """
         called, is_generated = self.scores > self.threshold, self.y_true == 1
         n_generated = int(is_generated.sum())
@@ -157,12 +164,13 @@ class Evaluation:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all figures in a form that JSON can hold.
+        """Return all metrics in a form that JSON can hold.
 
         Returns
         -------
         content : dict
-            Estimates are ``{"value": ..., "low": ..., "high": ...}``; None stands for nan.
+            The metrics by name. An estimate is ``{"value": ..., "low": ..., "high": ...}``, with
+            None for nan.
         """
         content = {
             "n": len(self.y_true),
@@ -181,12 +189,12 @@ class Evaluation:
         return plain
 
     def to_text(self) -> str:
-        """Give the figures as lines of text.
+        """Format the metrics as text.
 
         Returns
         -------
         text : str
-            A line a metric, then a line a source and a generator.
+            A line for each metric, then a line for each source and each generator.
         """
         figures = self.metrics | {
             "accuracy at 0.5": self.accuracy_at_one_half,
@@ -233,26 +241,27 @@ def evaluate(
     n_resamples: int = 1000,
     random_state: int | np.random.RandomState | None = 0,
 ) -> Evaluation:
-    """Measure a fitted detector on labelled images.
+    """Evaluate a fitted detector on labelled images.
 
     Parameters
     ----------
     detector : classifier
-        Fitted: a detector of this library, or any binary classifier that takes such X and has
-        `predict_proba` or `decision_function`.
+        A fitted detector of this library, or any fitted binary classifier that takes such X and
+        has `predict_proba` or `decision_function`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths. The detector
         must not have been trained on them, nor its threshold chosen with them.
     y : array-like of shape (n_samples,)
-        The labels, as the detector knows them. One class alone is enough for its own figures.
+        Labels of the images, as in `fit` of the detector. If they hold one class only, metrics
+        that need both are nan.
     origin : array-like of shape (n_samples,), default=None
-        The generator of a generated image, the source of a photograph. None takes each class
-        for one.
+        Generator of each generated image, source of each photograph. None takes each class for
+        one origin.
     threshold : float, default=None
-        The score above which an image counts as called generated. None takes the detector's.
+        Score above which an image is called generated. None takes the threshold of the detector.
     confidence : float, default=0.95
-        Confidence of the intervals.
+        Confidence level of the intervals, between 0 and 1.
     n_resamples : int, default=1000
         Number of bootstrap samples.
     random_state : int, RandomState instance or None, default=0
@@ -261,7 +270,7 @@ def evaluate(
     Returns
     -------
     evaluation : Evaluation
-        Scores, figures with their intervals, and figures by origin.
+        The scores, and metrics with their intervals, of all images and by origin.
 
     Raises
     ------
@@ -272,8 +281,8 @@ def evaluate(
 
     See Also
     --------
-    cross_generator_report : Fits a detector too, with generators and sources left out.
-    binary_metrics : The figures of scores alone.
+    cross_generator_report : Fits and evaluates a detector with generators and sources left out.
+    binary_metrics : Computes metrics from scores alone.
 
     Examples
     --------

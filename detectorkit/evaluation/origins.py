@@ -1,4 +1,4 @@
-"""Figures of single generators and sources of photographs, and their mean."""
+"""Metrics of single generators and sources of photographs, and their mean."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ __all__ = ["OriginMetrics", "macro_balanced_accuracy", "origin_lines"]
 
 
 class OriginMetrics(NamedTuple):
-    """How a detector does on the images of one generator or one source of photographs.
+    """Metrics of a detector on the images of one generator or one source of photographs.
 
     Attributes
     ----------
     name : str
-        The generator or the source.
+        Name of the generator or the source.
     is_generator : bool
-        Whether its images are generated.
+        Whether the origin is a generator, so that its images are generated.
     n : int
-        Number of images.
+        Number of images of this origin.
     called_generated : Estimate
-        The share of them that is called generated: for photographs the false-positive rate, for
-        a generator the share found.
+        Proportion of the images that are called generated: the false-positive rate of a source,
+        the true-positive rate of a generator.
     roc_auc : Estimate
-        Of a generator, the area under the ROC curve against all photographs measured with it;
-        nan for photographs.
+        Area under the ROC curve of a generator against all photographs of the test; nan for a
+        source.
     """
 
     name: str
@@ -40,16 +40,19 @@ class OriginMetrics(NamedTuple):
 
     @property
     def is_inverted(self) -> bool:
-        """Whether its images look more real to the detector than photographs do."""
+        """Whether the area under the ROC curve is below one half.
+
+        The images of the generator then look more real to the detector than photographs do.
+        """
         return bool(self.roc_auc.value < 0.5)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it in a form that JSON can hold.
+        """Return the metrics in a form that JSON can hold.
 
         Returns
         -------
         content : dict
-            The attributes, and for generators "roc_auc" and "inverted".
+            The metrics by name; only generators have "roc_auc" and "inverted".
         """
         content: dict[str, Any] = {
             "name": self.name,
@@ -63,26 +66,27 @@ class OriginMetrics(NamedTuple):
 
 
 def macro_balanced_accuracy(origins: Sequence[OriginMetrics]) -> Estimate:
-    """Average over sources and generators, so that every one of them counts the same.
+    """Compute the balanced accuracy in which every source and every generator has the same weight.
 
-    This is the figure to quote for a world that the detector does not know: the mean over the
-    sources of 1 minus the false-positive rate, and the mean over the generators of the share
-    found, averaged.
+    It is one half of the mean true-negative rate over the sources, plus one half of the mean
+    true-positive rate over the generators. This is the metric to quote for origins that the
+    detector does not know.
 
     Parameters
     ----------
     origins : sequence of OriginMetrics
-        At least one source and one generator; else the result is nan.
+        Metrics of at least one source and one generator; otherwise the result is nan.
 
     Returns
     -------
     accuracy : Estimate
-        Its interval has the confidence of those in `origins`. It covers chance in the images,
-        not in the choice of generators and sources.
+        Macro balanced accuracy. Its interval has the confidence level of those in `origins`. It
+        covers chance in the images, not in the choice of generators and sources.
 
     Notes
     -----
-    The interval combines those of the origins as `weighted_sum` does.
+    The interval combines those of the origins by the method of Zou, Huang and Zhang (2009),
+    :doi:`10.1016/j.csda.2008.09.033`.
     """
     is_generator = np.array([row.is_generator for row in origins], bool)
     if is_generator.all() or not is_generator.any():
@@ -94,17 +98,17 @@ def macro_balanced_accuracy(origins: Sequence[OriginMetrics]) -> Estimate:
 
 
 def origin_lines(origins: Sequence[OriginMetrics]) -> list[str]:
-    """Give a table of origins as lines of text.
+    """Format the metrics of origins as the lines of a table.
 
     Parameters
     ----------
     origins : sequence of OriginMetrics
-        One a line.
+        Metrics of the origins, one for each line.
 
     Returns
     -------
     lines : list of str
-        The first is the head.
+        Lines of the table; the first is its head.
     """
     rows = [
         (

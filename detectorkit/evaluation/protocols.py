@@ -1,19 +1,19 @@
-"""The protocols: what is trained on, what thresholds are set on, and what is measured.
+"""The evaluation protocols: which images to train on, to set thresholds on and to test on.
 
-A protocol is a list of `Trial`, each a choice of images for training, for validation and for one
-or two test parts: "self", of origins that were trained on, and "foreign", of origins that were
-not. The four protocols:
+A protocol is a list of `Trial`. Each trial has images for training, images for validation and one
+or two test sets: "self", of origins that were trained on, and "foreign", of origins that were not.
+There are four protocols:
 
 =====================================  ==========================================================
-`same_generator_trials`                A: one trial, "self" only; the flattering figure
+`same_generator_trials`                A: one trial with "self" only; flatters the detector
 `self_and_foreign_trials`              B: trained on some origins, "foreign" are all others
-`leave_one_generator_out_trials`       C: a trial a generator; a source is left out with it
-`leave_one_source_out_trials`          D: a trial a source of photographs; false positives
+`leave_one_generator_out_trials`       C: a trial for each generator, left out with a source
+`leave_one_source_out_trials`          D: a trial for each source of photographs
 =====================================  ==========================================================
 
 Training, validation and "self" are 80, 10 and 10 % of the images of the origins trained on,
-stratified by origin, with copies of a picture on one side. `detectorkit.evaluation.trials` fits
-and measures a detector on them.
+stratified by origin, with all images of a picture in one of them. `detectorkit.evaluation.trials`
+fits and evaluates a detector on them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from sklearn.utils.validation import check_consistent_length
 from detectorkit.model_selection._groups import number_pictures
 from detectorkit.model_selection.split import train_val_test_split
 from detectorkit.model_selection.splitters import LeaveOneGeneratorOut, LeaveOneSourceOut
-from detectorkit.utils.labels import check_labels
 
 __all__ = [
     "Trial",
@@ -45,18 +44,18 @@ Indices = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Trial:
-    """Which images do what.
+    """A single split of a protocol into training, validation and test images.
 
     Attributes
     ----------
     name : str
-        What is left out, or what is trained on.
+        Names of the origins that are left out or, in protocol B, that are trained on.
     train : ndarray of shape (n_train,)
-        Indices of the images to fit on.
+        Indices of the images to train on.
     val : ndarray of shape (n_val,)
-        Of those to set thresholds on.
+        Indices of the images to set thresholds on.
     test : dict of str to ndarray
-        Of those to measure on: "self", "foreign" or both.
+        Indices of the images to test on, under "self", "foreign" or both.
     """
 
     name: str
@@ -72,23 +71,24 @@ def same_generator_trials(
     picture: Any = None,
     random_state: int | np.random.RandomState | None = 0,
 ) -> list[Trial]:
-    """Make protocol A: 80/10/10 of images that all come from the same origins.
+    """Make the trial of protocol A: train and test on the same origins, split 80/10/10.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     origin : array-like of shape (n_samples,)
-        The generator of a generated image, the source of a photograph.
+        Generator of each generated image, source of each photograph.
     picture : array-like of shape (n_samples,), default=None
-        Images of one picture stay on one side; "" is a picture of its own.
+        Id of the picture of each image. Images of one picture are never both trained and tested
+        on; "" counts as a picture of its own, as does None for all images.
     random_state : int, RandomState instance or None, default=0
         Shuffles.
 
     Returns
     -------
     trials : list of Trial
-        One, with the test part "self".
+        A single trial, with the test set "self".
     """
     y, origin, picture = check_columns(y, origin, picture)
     train, val, own = _cut(np.arange(len(y)), origin, picture, random_state)
@@ -103,39 +103,40 @@ def self_and_foreign_trials(
     picture: Any = None,
     random_state: int | np.random.RandomState | None = 0,
 ) -> list[Trial]:
-    """Make protocol B: train on some origins, measure on them and on all others.
+    """Make the trial of protocol B: train on some origins, and test on them and on all others.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     origin : array-like of shape (n_samples,)
-        The generator of a generated image, the source of a photograph.
+        Generator of each generated image, source of each photograph.
     known : collection of str
-        The origins to train on: at least one generator and one source.
+        Names of the origins to train on: at least one generator and one source.
     picture : array-like of shape (n_samples,), default=None
-        Images of one picture stay on one side; "" is a picture of its own. Those of a picture
-        among the foreign images are left out.
+        Id of the picture of each image. Images of one picture are never both trained and tested
+        on: images of known origins whose picture is among the foreign images are left out. ""
+        counts as a picture of its own, as does None for all images.
     random_state : int, RandomState instance or None, default=0
         Shuffles.
 
     Returns
     -------
     trials : list of Trial
-        One, with the test parts "self" and "foreign".
+        A single trial, with the test sets "self" and "foreign".
 
     Raises
     ------
     ValueError
-        If a known origin does not occur, or all are known.
+        If a known origin does not occur, or all origins are known.
     """
     y, origin, picture = check_columns(y, origin, picture)
     missing = sorted(set(known) - set(origin.tolist()))
     is_known = np.isin(origin, list(known))
     if missing or is_known.all():
         raise ValueError(
-            f"self_and_foreign_trials: known={sorted(known)} must be some, and not all, of the "
-            f"origins {np.unique(origin).tolist()}."
+            f"self_and_foreign_trials: known={sorted(map(str, known))} must be some, but not all, "
+            f"of the origins {np.unique(origin).tolist()}."
         )
     foreign = np.flatnonzero(~is_known)
     rest = np.flatnonzero(is_known & ~np.isin(picture, picture[foreign]))
@@ -151,30 +152,32 @@ def leave_one_generator_out_trials(
     min_group_size: int = 1,
     random_state: int | np.random.RandomState | None = 0,
 ) -> list[Trial]:
-    """Make protocol C: leave out each generator in turn, and a source of photographs with it.
+    """Make the trials of protocol C: leave out each generator, together with a source.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     origin : array-like of shape (n_samples,)
-        The generator of a generated image, the source of a photograph.
+        Generator of each generated image, source of each photograph.
     picture : array-like of shape (n_samples,), default=None
-        Images of one picture stay on one side; "" is a picture of its own.
+        Id of the picture of each image. Images of one picture are never both trained and tested
+        on; "" counts as a picture of its own, as does None for all images.
     min_group_size : int, default=1
-        Generators with fewer images are always trained on.
+        Minimum number of images of a generator that is left out; generators with fewer images are
+        always trained on.
     random_state : int, RandomState instance or None, default=0
         Shuffles.
 
     Returns
     -------
     trials : list of Trial
-        One a generator, with the test parts "self" and "foreign"; both classes of "foreign"
-        are new.
+        One trial for each generator, with the test sets "self" and "foreign"; both classes of
+        "foreign" are of origins that were not trained on.
 
     See Also
     --------
-    LeaveOneGeneratorOut : How sources are left out with generators.
+    LeaveOneGeneratorOut : Says how sources are left out with generators.
     """
     splitter = LeaveOneGeneratorOut(min_group_size=min_group_size)
     return _left_out_trials(splitter, y, origin, picture, random_state)
@@ -187,24 +190,25 @@ def leave_one_source_out_trials(
     picture: Any = None,
     random_state: int | np.random.RandomState | None = 0,
 ) -> list[Trial]:
-    """Make protocol D: leave out each source of photographs in turn.
+    """Make the trials of protocol D: leave out each source of photographs in turn.
 
     Parameters
     ----------
     y : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     origin : array-like of shape (n_samples,)
-        The generator of a generated image, the source of a photograph.
+        Generator of each generated image, source of each photograph.
     picture : array-like of shape (n_samples,), default=None
-        Images of one picture stay on one side; "" is a picture of its own.
+        Id of the picture of each image. Images of one picture are never both trained and tested
+        on; "" counts as a picture of its own, as does None for all images.
     random_state : int, RandomState instance or None, default=0
         Shuffles.
 
     Returns
     -------
     trials : list of Trial
-        One a source, with the test parts "self" and "foreign"; the latter holds photographs
-        only.
+        One trial for each source, with the test sets "self" and "foreign"; "foreign" holds
+        photographs only, and so measures the false-positive rate.
     """
     return _left_out_trials(LeaveOneSourceOut(), y, origin, picture, random_state)
 
@@ -230,8 +234,8 @@ def _left_out_trials(
 def check_columns(
     y: Any, origin: Any, picture: Any
 ) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
-    """Check what is known of the images; give labels, origins, and a picture for every image."""
-    labels, origins = check_labels("protocols", y), np.asarray(origin).astype(str)
+    """Check the columns; return labels, origins, and a picture number for every image."""
+    labels, origins = np.asarray(y), np.asarray(origin).astype(str)
     check_consistent_length(labels, origins, *([] if picture is None else [picture]))
     if picture is None:
         return labels, origins, np.arange(len(labels))
@@ -244,12 +248,12 @@ def _cut(
     picture: NDArray[np.int64],
     random_state: int | np.random.RandomState | None,
 ) -> tuple[Indices, Indices, Indices]:
-    """Cut 80/10/10, stratified by origin, pictures whole."""
+    """Split 80/10/10, stratified by origin, with all images of a picture in one part."""
     train, val, own = train_val_test_split(
         index,
         origin[index],
         groups=picture[index],
-        keep_near_duplicates=False,  # they are for the caller to put into `picture`
+        keep_near_duplicates=False,  # the caller passes copies as `picture`
         random_state=random_state,
     )[:3]
     return train, val, own

@@ -1,4 +1,4 @@
-"""Fit a detector on a trial of a protocol and measure it; average over trials."""
+"""Fit and evaluate a detector on a trial of a protocol, and average over trials."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ from detectorkit.model_selection.split import take_items
 __all__ = ["TrialResult", "run_trial", "summarize_trials"]
 
 FPR_TARGET = 0.05
-"""The false-positive rate on validation photographs that the threshold "fpr_5" is set for."""
+"""False-positive rate for which the threshold "fpr_5" is set on the validation photographs."""
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """A detector that was fitted for a trial, and how it did.
+    """Result of a trial: the fitted detector and its evaluations.
 
     Attributes
     ----------
     trial : Trial
-        The trial.
+        The trial that was run.
     detector : classifier
-        Fitted on its training images.
+        The detector, fitted on the training images of the trial.
     val : Evaluation
-        Of its validation images, at the detector's own threshold.
+        Evaluation on the validation images, at the detector's own threshold.
     test : dict of str to Evaluation
-        Of its test parts, at the same threshold.
+        Evaluations on the test sets, by name, at the detector's own threshold.
     thresholds : dict of str to float
-        Set on the validation images: "validation" has the best balanced accuracy there, "fpr_5"
-        at most 5 % false positives. nan where there were too few photographs for it.
+        Further thresholds, set on the validation images: "validation" has the best balanced
+        accuracy, "fpr_5" a false-positive rate of at most 5 %. The latter is nan if there were too
+        few photographs.
     fit_seconds : float
-        Wall time of `fit`.
+        Wall time of `fit`, in seconds.
     """
 
     trial: Trial
@@ -55,13 +56,13 @@ class TrialResult:
     fit_seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all figures in a form that JSON can hold.
+        """Return all metrics in a form that JSON can hold.
 
         Returns
         -------
         content : dict
-            For each test part, all figures at the detector's own threshold, and what changes
-            with the threshold at each of `thresholds`.
+            Under "test", for each test set, all metrics at the detector's own threshold; under
+            "at", those that change with the threshold, at each of `thresholds`.
         """
         parts = {}
         for name, evaluation in self.test.items():
@@ -104,31 +105,32 @@ def run_trial(
     picture: Any = None,
     n_resamples: int = 1000,
 ) -> TrialResult:
-    """Fit a detector on the training images of a trial and measure it on the others.
+    """Fit a detector on the training images of a trial and evaluate it on the others.
 
     Parameters
     ----------
     detector : classifier
-        Not fitted, or to be fitted anew: a clone is.
+        The detector to evaluate; a clone of it is fitted.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     y : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     origin : array-like of shape (n_samples,)
-        The generator of a generated image, the source of a photograph.
+        Generator of each generated image, source of each photograph. It is passed to `fit` as
+        ``origin`` if the detector takes that.
     trial : Trial
-        Which of them do what.
+        The images to train on, to set thresholds on and to test on.
     picture : array-like of shape (n_samples,), default=None
-        Passed to `fit` as ``groups`` where the detector takes them, as is ``origin``; "" is a
-        picture of its own.
+        Id of the picture of each image; "" counts as a picture of its own, as does None for all
+        images. It is passed to `fit` as ``groups`` if the detector takes that.
     n_resamples : int, default=1000
         Number of bootstrap samples for the intervals.
 
     Returns
     -------
     result : TrialResult
-        The fitted detector and its figures.
+        The fitted detector and its evaluations.
     """
     y, origin, picture = check_columns(y, origin, picture)
     fitted = clone(detector)
@@ -164,20 +166,21 @@ def run_trial(
 
 
 def summarize_trials(trials: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Average the trials of a protocol, so that every origin counts the same.
+    """Average the trials of a protocol, with the same weight for every origin.
 
     Parameters
     ----------
     trials : iterable of dict
-        What `TrialResult.to_dict` gave, for each trial.
+        Results of the trials, as `TrialResult.to_dict` returns them.
 
     Returns
     -------
     summary : dict
-        For each test part, "mean_roc_auc" over the generators, and for each threshold ("default"
-        is the detector's own): "false_positive_rate" (mean over the sources), "worst_source" with
-        its rate, "recall" (mean over the generators), and "macro_balanced_accuracy", with an
-        interval where no origin was measured in more than one trial. What cannot be had is None.
+        For each test set, "mean_roc_auc" (mean over the generators), and for each threshold
+        ("default" is the detector's own): "false_positive_rate" (mean over the sources),
+        "worst_source" with its rate, "recall" (mean over the generators), and
+        "macro_balanced_accuracy", which has an interval if no origin was in more than one trial.
+        Values that are not defined are None.
     """
     trials = list(trials)
     parts = dict.fromkeys(name for trial in trials for name in trial["test"])

@@ -1,4 +1,4 @@
-"""Labelled images of which something is measured: checked, and drawn again for the bootstrap."""
+"""Check labels and scores before they are measured, and draw bootstrap samples of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from detectorkit.utils.validation import check_scores
 
 __all__ = ["check_labelled", "resampled_weights"]
 
-_WEIGHTS_AT_A_TIME: Final = 500_000  # so many numbers are in memory at once
+_WEIGHTS_AT_A_TIME: Final = 500_000  # number of weights in memory at once
 
 
 def check_labelled(
@@ -55,21 +55,21 @@ def check_labelled(
 def resampled_weights(
     is_generated: NDArray[np.bool_], n_resamples: int, random: np.random.RandomState
 ) -> Iterator[NDArray[np.float64]]:
-    """Draw bootstrap samples that have as many images of each class as there are.
+    """Draw bootstrap samples within each class, so that the class sizes stay as they are.
 
     Parameters
     ----------
     is_generated : ndarray of shape (n_samples,)
-        The class of each image.
+        Whether each image is generated.
     n_resamples : int
-        Number of samples.
+        Number of bootstrap samples.
     random : RandomState
-        Draws them.
+        Random number generator that draws the samples.
 
     Yields
     ------
     weight : ndarray of shape (n, n_samples)
-        How often each image is in each of the next n samples.
+        For each of the next n bootstrap samples, how often each image was drawn.
     """
     classes = [np.flatnonzero(is_generated), np.flatnonzero(~is_generated)]
     for part in iter_slices(n_resamples, max(1, _WEIGHTS_AT_A_TIME // len(is_generated))):

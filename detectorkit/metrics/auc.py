@@ -1,4 +1,4 @@
-"""The area under the ROC curve with its interval, without resampling."""
+"""The area under the ROC curve, with an interval that needs no resampling."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ __all__ = ["placements", "roc_auc_estimate"]
 
 
 def roc_auc_estimate(y_true: Any, y_score: Any, *, confidence: float = 0.95) -> Estimate:
-    """Measure how often a generated image scores above a photograph.
+    """Compute the area under the ROC curve, with its confidence interval.
+
+    The area is the probability that a generated image scores above a photograph.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     y_score : array-like of shape (n_samples,)
-        Scores, higher for "generated".
+        Scores of the images, higher for "generated".
     confidence : float, default=0.95
-        Confidence of the interval.
+        Confidence level of the interval, between 0 and 1.
 
     Returns
     -------
     area : Estimate
-        The area under the ROC curve; nan with one class only.
+        The area under the ROC curve; nan if y_true holds one class only.
 
     Raises
     ------
@@ -41,12 +43,12 @@ def roc_auc_estimate(y_true: Any, y_score: Any, *, confidence: float = 0.95) -> 
     Notes
     -----
     The variance is that of DeLong [1]_, by mid-ranks in O(n log n); the interval is normal on the
-    scale of the logit [2]_, which keeps it within 0 and 1. It is a little too narrow for few images
-    and an area near 1: with 20 of one class and 0.96, an interval of 95 % holds the truth in some
-    89 % of tests (one by the percentile bootstrap in 87 %). Where the variance is 0, as for classes
-    that the scores separate completely, the interval is Wilson's for as many independent
-    pairs as the smaller class has images, all of them in order: wider than need be, but never of
-    no width.
+    logit scale [2]_, which keeps it within 0 and 1. It is a little too narrow for few images and
+    an area near 1: with 20 images of one class and an area of 0.96, an interval of 95 % covers the
+    true area in some 89 % of tests (an interval by the percentile bootstrap in 87 %). Where the
+    variance is 0, for example because the scores separate the classes completely, the interval is
+    Wilson's, with the size of the smaller class as the number of trials. It is then wider than
+    necessary, but its width is never 0.
 
     References
     ----------
@@ -71,7 +73,7 @@ def roc_auc_estimate(y_true: Any, y_score: Any, *, confidence: float = 0.95) -> 
 def area_of(
     is_generated: NDArray[np.bool_], scores: NDArray[np.float64], confidence: float
 ) -> Estimate:
-    """Give the area of scores that have been checked."""
+    """Compute `roc_auc_estimate` for labels and scores that have been checked already."""
     smaller = int(min(is_generated.sum(), (~is_generated).sum()))
     if smaller == 0:
         return Estimate(*[float("nan")] * 3)
@@ -88,23 +90,23 @@ def area_of(
 def placements(
     generated: NDArray[np.float64], real: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give the share of the real below each generated image, and of the generated above each real.
+    """Compute the proportion of the other class that each image is ranked correctly against.
 
-    Ties count one half.
+    Ties count one half. The mean of either array is the area under the ROC curve.
 
     Parameters
     ----------
     generated : ndarray of shape (n_generated,)
-        Scores of generated images.
+        Scores of the generated images.
     real : ndarray of shape (n_real,)
-        Scores of photographs.
+        Scores of the photographs.
 
     Returns
     -------
     below : ndarray of shape (n_generated,)
-        Its mean is the area under the ROC curve.
+        Proportion of the photographs that score below each generated image.
     above : ndarray of shape (n_real,)
-        The same.
+        Proportion of the generated images that score above each photograph.
     """
     ranks = rankdata(np.concatenate([generated, real]))
     below = (ranks[: len(generated)] - rankdata(generated)) / len(real)

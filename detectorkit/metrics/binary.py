@@ -1,4 +1,4 @@
-"""Metrics of a binary detector, each with the interval that its number of images allows."""
+"""Metrics of a binary detector, each with its confidence interval."""
 
 from __future__ import annotations
 
@@ -39,36 +39,37 @@ def binary_metrics(
     n_resamples: int = 1000,
     random_state: int | np.random.RandomState | None = 0,
 ) -> dict[str, Estimate]:
-    """Measure the scores of a detector.
+    """Compute the metrics of a detector from its scores, each with a confidence interval.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     y_score : array-like of shape (n_samples,)
-        Scores, higher for "generated".
+        Scores of the images, higher for "generated".
     threshold : float, default=0.0
-        An image whose score is above it counts as called generated. It must have been chosen
-        without these images.
+        An image with a score above the threshold is called generated. The threshold must have been
+        chosen without these images.
     confidence : float, default=0.95
-        Confidence of the intervals.
+        Confidence level of the intervals, between 0 and 1.
     n_resamples : int, default=1000
-        Number of bootstrap samples, drawn within each class.
+        Number of bootstrap samples, which are drawn within each class.
     random_state : int, RandomState instance or None, default=0
         Draws them.
 
     Returns
     -------
     metrics : dict of str to Estimate
-        By name: accuracy, precision, recall (share of the generated that was found), f1,
-        balanced_accuracy, false_positive_rate (share of the real called generated), roc_auc,
-        average_precision, fpr_at_95_tpr (the false-positive rate where 95 % of the generated are
-        found), and calibration_gap (the balanced accuracy that the best threshold for these very
-        images would have had, less that of `threshold`: what a wrong threshold costs; never
-        negative, and above 0 by chance on few images). The positive class is "generated".
-        Proportions that are counted have Wilson intervals, balanced_accuracy the one that
-        `weighted_sum` makes of two of these, roc_auc that of `roc_auc_estimate`, the other four
-        percentile intervals of the bootstrap. With one class only, what needs both is nan.
+        The metrics by name: accuracy, precision, recall (proportion of the generated images that
+        are called generated), f1, balanced_accuracy, false_positive_rate (proportion of the
+        photographs that are called generated), roc_auc, average_precision, fpr_at_95_tpr (the
+        false-positive rate at the threshold that finds 95 % of the generated images), and
+        calibration_gap (the balanced accuracy of the best threshold for these very images, minus
+        that of `threshold`: what a wrong threshold costs; never negative, and above 0 by chance on
+        few images). The positive class is "generated". The intervals are Wilson's for counted
+        proportions, by `weighted_sum` for balanced_accuracy, by `roc_auc_estimate` for roc_auc,
+        and percentile intervals of the bootstrap for the other four. If y_true holds one class
+        only, metrics that need both classes are nan.
 
     Raises
     ------
@@ -99,7 +100,7 @@ def binary_metrics(
 def verdict_metrics(
     is_generated: NDArray[np.bool_], called: NDArray[np.bool_], confidence: float
 ) -> dict[str, Estimate]:
-    """Give those of the metrics that are counted from verdicts, which takes no resampling."""
+    """Compute the metrics that are counted from verdicts and so need no resampling."""
     n, n_generated, n_called = len(called), int(is_generated.sum()), int(called.sum())
     tp = int(np.sum(is_generated & called))
     fp = n_called - tp
@@ -115,16 +116,16 @@ def verdict_metrics(
 
 
 class _Curve:
-    """Scores in falling order, measured under many weightings of the images at once."""
+    """Scores in falling order, whose metrics are computed for many weightings at once."""
 
     def __init__(self, y: NDArray[np.bool_], scores: NDArray[Any], threshold: float) -> None:
         self.y = y
-        self.called = int(np.sum(scores > threshold))  # so many from the top are called generated
-        # Images of equal score stand or fall together.
+        self.called = int(np.sum(scores > threshold))  # the first `called` images are positive
+        # Images of equal score are always called alike, so a step of the curve ends after them.
         self.steps = np.flatnonzero(np.append(np.diff(scores) != 0, True))
 
     def measure(self, weight: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-        """Give what has no interval of its own, for each row of weights."""
+        """Compute the metrics that need the bootstrap, for each row of weights."""
         found = np.cumsum(weight * self.y, axis=1)
         false = np.cumsum(weight * ~self.y, axis=1)
         n_generated, n_real = found[:, -1], false[:, -1]
@@ -135,7 +136,7 @@ class _Curve:
             tpr_curve = np.hstack([zero, found[:, self.steps] / n_generated[:, None]])
             fpr_curve = np.hstack([zero, false[:, self.steps] / n_real[:, None]])
             called = found[:, self.steps] + false[:, self.steps]
-            # A tie group that a resample does not hold may come first, with nothing called.
+            # If a resample lacks the images of the first step, nothing is called there yet.
             curve_precision = found[:, self.steps] / np.where(called == 0, 1, called)
             youden = tp / n_generated - fp / n_real  # twice the balanced accuracy, less 1
             return {

@@ -1,4 +1,4 @@
-"""Whether one detector is better than another, both measured on the same images."""
+"""Test whether one detector is better than another on the same images."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ __all__ = ["DetectorComparison", "compare_detectors"]
 
 
 class DetectorComparison(NamedTuple):
-    """By how much detector A is better than detector B on the same images.
+    """Result of `compare_detectors`: how much better detector A is than detector B.
 
     Attributes
     ----------
     accuracy_difference : Estimate
-        Accuracy of A minus that of B.
+        Accuracy of A minus the accuracy of B.
     accuracy_p_value : float
-        How likely so uneven a count of `only_a_right` and `only_b_right` is by chance alone.
+        Probability of a difference at least as large between `only_a_right` and `only_b_right` if
+        both detectors were equally accurate.
     only_a_right : int
-        Number of images that A called right and B wrong.
+        Number of images on which A is right and B is wrong.
     only_b_right : int
-        Number of images that B called right and A wrong.
+        Number of images on which B is right and A is wrong.
     auc_difference : Estimate
         Area under the ROC curve of A minus that of B.
     auc_p_value : float
-        How likely so large a difference of the areas is by chance alone.
+        Probability of a difference at least as large between the areas if both were equal.
     """
 
     accuracy_difference: Estimate
@@ -54,26 +55,27 @@ def compare_detectors(
 ) -> DetectorComparison:
     """Compare the verdicts and the scores of two detectors on the same images.
 
-    On the same images, two detectors are mostly right and wrong together. That says more than
-    their two accuracies with two intervals, which can overlap although one is clearly better.
+    On the same images, two detectors are mostly right or wrong together. A paired test makes use
+    of that; two separate accuracies can have overlapping intervals although one detector is
+    clearly better.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     scores_a, scores_b : array-like of shape (n_samples,)
-        Scores of both detectors, higher for "generated".
+        Scores of detectors A and B, higher for "generated".
     threshold_a, threshold_b : float, default=0.0
-        An image whose score is above it counts as called generated. They must have been chosen
-        without these images.
+        Thresholds of A and B: an image with a score above the threshold is called generated. They
+        must have been chosen without these images.
     confidence : float, default=0.95
-        Confidence of the intervals.
+        Confidence level of the intervals, between 0 and 1.
 
     Returns
     -------
     comparison : DetectorComparison
-        The differences, A minus B, each with its interval and p-value. With fewer than two images
-        of a class, those of the area under the ROC curve are nan.
+        The differences, A minus B, each with its interval and p-value. If a class has fewer than
+        two images, the values for the area under the ROC curve are nan.
 
     Raises
     ------
@@ -83,27 +85,26 @@ def compare_detectors(
 
     See Also
     --------
-    binary_metrics : Measures one detector.
+    binary_metrics : Computes the metrics of one detector.
 
     Notes
     -----
-    The p-value of the verdicts is McNemar's, exact: that of a fair coin which fell
-    ``only_a_right`` times on one side and ``only_b_right`` times on the other [1]_. The interval
-    of the difference is the paired score interval of Newcombe (his method 10) [2]_: the Wilson
-    intervals of both accuracies, joined with regard to their correlation, for which n / 2 is
-    taken off a positive covariance. So it can just miss 0 where p is just above 1 - confidence,
-    and the other way round.
+    The p-value of the verdicts is that of McNemar's exact test [1]_: a two-sided binomial test of
+    ``only_a_right`` successes in ``only_a_right + only_b_right`` trials. The interval of the
+    accuracy difference is the paired score interval of Newcombe (his method 10) [2]_: it combines
+    the Wilson intervals of both accuracies with regard to their correlation, and subtracts n / 2
+    from a positive covariance. So it can just miss 0 where p is just above 1 - confidence, and the
+    other way round.
 
-    Area, p-value and interval of the scores are those of DeLong [3]_, by mid-ranks [4]_ in
-    O(n log n). The interval is normal and cut at -1 and 1. Where the differences that the
-    variance is made of are all the same, it is 0: if so are all differences, as for scores in the
-    same order, p is 1 and the interval is 0 to 0; if not, as for a detector that separates the
-    classes completely against one that turns them around, p and interval are nan.
+    The AUC difference, its p-value and its interval are those of DeLong [3]_, by mid-ranks [4]_ in
+    O(n log n). The interval is normal, cut at -1 and 1. The variance can be 0. If the scores of
+    both detectors rank the images alike, p is 1 and the interval is 0 to 0; if the detectors
+    differ and the variance is 0 all the same, for example because one separates the classes
+    completely and the other reverses them, p and the interval are nan.
 
-    All of this takes the images for independent. Of frames of one film or pairs of one
-    photograph there are fewer than it seems, and p is too small. And p answers whether a
-    difference is chance in the choice of *these* images: not whether it holds for other
-    generators.
+    All of this assumes independent images. Frames of one film or pairs of one photograph are not
+    independent, and p is then too small. And p says whether a difference could come from the
+    choice of *these* images by chance, not whether it holds for other generators.
 
     References
     ----------
@@ -155,7 +156,7 @@ def compare_detectors(
 
 
 def _newcombe(both: int, only_a: int, only_b: int, neither: int, confidence: float) -> Estimate:
-    """Give the difference of two paired proportions with the score interval of Newcombe."""
+    """Compute the difference of two paired proportions with Newcombe's score interval."""
     n = both + only_a + only_b + neither
     n_a, n_b = both + only_a, both + only_b
     below_a, above_a = np.abs(np.subtract(wilson_interval(n_a, n, confidence=confidence), n_a / n))
@@ -168,7 +169,7 @@ def _newcombe(both: int, only_a: int, only_b: int, neither: int, confidence: flo
     difference = (only_a - only_b) / n
     down = below_a**2 - 2 * phi * below_a * above_b + above_b**2
     up = below_b**2 - 2 * phi * below_b * above_a + above_a**2
-    # Where phi is 1 they are squares, which rounding can make negative.
+    # `down` and `up` are never negative, but can be rounded to just below 0 where phi is 1.
     return Estimate(
         difference,
         float(max(-1.0, difference - np.sqrt(max(down, 0.0)))),
@@ -182,7 +183,7 @@ def _delong(
     b: NDArray[np.float64],
     confidence: float,
 ) -> tuple[Estimate, float]:
-    """Give the difference of two areas with its interval and p-value."""
+    """Compute the difference of two areas under the ROC curve, its interval and its p-value."""
     nan = float("nan")
     if min(is_generated.sum(), (~is_generated).sum()) < 2:
         return Estimate(nan, nan, nan), nan

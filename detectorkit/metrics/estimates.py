@@ -1,4 +1,4 @@
-"""Figures with their intervals: proportions that were counted, and sums of these."""
+"""Values with their confidence intervals: counted proportions, and weighted sums of these."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ __all__ = ["Estimate", "proportion", "weighted_sum", "wilson_interval"]
 
 
 class Estimate(NamedTuple):
-    """A figure with its confidence interval.
+    """A measured value with its confidence interval.
 
     Attributes
     ----------
     value : float
-        The figure; nan where it is not defined, as precision without a positive verdict.
+        The measured value; nan where it is not defined, such as the precision if nothing was
+        called generated.
     low, high : float
-        The ends of the interval.
+        Lower and upper end of the confidence interval.
     """
 
     value: float
@@ -33,54 +34,58 @@ class Estimate(NamedTuple):
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     def to_dict(self) -> dict[str, float | None]:
-        """Give it in a form that JSON can hold.
+        """Return the estimate in a form that JSON can hold.
 
         Returns
         -------
         content : dict
-            ``{"value": ..., "low": ..., "high": ...}``, with None for nan.
+            The dict ``{"value": ..., "low": ..., "high": ...}``, with None for nan.
         """
         content: dict[str, float | None] = to_plain(self)
         return content
 
 
 def proportion(successes: float, n: float, *, confidence: float = 0.95) -> Estimate:
-    """Give a proportion that was counted, with its Wilson interval.
+    """Compute a proportion from counts, with its Wilson interval.
 
     Parameters
     ----------
     successes : float
-        How often it was so.
+        Number of successes.
     n : float
-        How often it could have been.
+        Number of trials.
     confidence : float, default=0.95
-        Confidence of the interval.
+        Confidence level of the interval, between 0 and 1.
 
     Returns
     -------
     share : Estimate
-        All nan where n is 0.
+        ``successes / n`` with its interval; all nan if n is 0.
     """
     value = successes / n if n else float("nan")
     return Estimate(float(value), *wilson_interval(successes, n, confidence=confidence))
 
 
 def wilson_interval(successes: float, n: float, *, confidence: float = 0.95) -> tuple[float, float]:
-    """Give the interval of a proportion that was counted.
+    """Compute the Wilson score interval of a proportion.
 
     Parameters
     ----------
     successes : float
-        How often it was so.
+        Number of successes.
     n : float
-        How often it could have been.
+        Number of trials.
     confidence : float, default=0.95
-        How sure the interval is to hold the true proportion.
+        Confidence level of the interval, between 0 and 1.
 
     Returns
     -------
     low, high : float
-        Its ends, within 0 and 1; nan where n is 0.
+        Lower and upper end of the interval, within 0 and 1; nan if n is 0.
+
+    Notes
+    -----
+    This is the score interval of Wilson [1]_, without continuity correction.
 
     References
     ----------
@@ -107,27 +112,27 @@ def wilson_interval(successes: float, n: float, *, confidence: float = 0.95) -> 
 def weighted_sum(
     estimates: Sequence[Estimate], weights: Sequence[float], *, constant: float = 0.0
 ) -> Estimate:
-    """Combine proportions that were counted on different images.
+    """Compute the weighted sum of independent proportions, with its interval.
 
     Parameters
     ----------
     estimates : sequence of Estimate
-        Independent proportions with intervals of one confidence.
+        Proportions counted on different images, with intervals of one confidence level.
     weights : sequence of float
-        The factor of each; negative ones count down.
+        Factor of each proportion; may be negative.
     constant : float, default=0.0
-        Added to the sum.
+        Number that is added to the sum.
 
     Returns
     -------
     total : Estimate
-        The sum, with an interval of the same confidence.
+        The sum, with an interval of the same confidence level.
 
     Notes
     -----
-    The distance from the figure to each end of the interval is the root of the summed squares of
-    the distances of the parts [1]_. So it stays honest where a proportion is 0 or 1, of which a
-    bootstrap would say that it is certain.
+    The distance from the sum to each end of its interval is the root of the summed squares of
+    the distances of the parts [1]_. So the interval keeps a width where a proportion is 0 or 1,
+    for which a bootstrap would claim certainty.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, and what an alarm is worth where fakes are rare."""
+"""Measure how well probabilities are calibrated, and the precision where fakes are rare."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ __all__ = [
 
 
 class ReliabilityRow(NamedTuple):
-    """Images of similar probability: what was said of them, and what was so.
+    """A bin of images with similar probabilities, as `reliability_table` returns it.
 
     Attributes
     ----------
     mean_probability : float
-        The mean of their probabilities.
+        Mean probability of the images in the bin.
     generated : Estimate
-        The share of them that is generated, with its Wilson interval.
+        Proportion of the images in the bin that are generated, with its Wilson interval.
     n : int
-        The number of images.
+        Number of images in the bin.
     """
 
     mean_probability: float
@@ -49,28 +49,28 @@ def probability_metrics(
     n_resamples: int = 1000,
     random_state: int | np.random.RandomState | None = 0,
 ) -> dict[str, Estimate]:
-    """Measure how far probabilities are from what came true; lower is better.
+    """Compute how far probabilities are from the true labels; lower is better.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     y_prob : array-like of shape (n_samples,)
         Probabilities of "generated": the second column of `predict_proba`.
     n_bins : int, default=10
-        Number of bins for the calibration error.
+        Number of bins of the calibration error.
     confidence : float, default=0.95
-        Confidence of the intervals.
+        Confidence level of the intervals, between 0 and 1.
     n_resamples : int, default=1000
-        Number of bootstrap samples, drawn within each class.
+        Number of bootstrap samples, which are drawn within each class.
     random_state : int, RandomState instance or None, default=0
         Draws them.
 
     Returns
     -------
     metrics : dict of str to Estimate
-        By name: brier_score (the mean squared error of the probabilities), log_loss, and ece (the
-        expected calibration error).
+        The metrics by name: brier_score (the mean squared error of the probabilities), log_loss,
+        and ece (the expected calibration error).
 
     Raises
     ------
@@ -80,27 +80,28 @@ def probability_metrics(
 
     See Also
     --------
-    reliability_table : The bins of the calibration error.
-    binary_metrics : Measures scores, whatever their scale.
+    reliability_table : Returns the bins of the calibration error.
+    binary_metrics : Computes metrics of scores on any scale.
 
     Notes
     -----
     `brier_score` and `log_loss` are those of scikit-learn; for the latter, probabilities are kept
-    2.2e-16 away from 0 and 1. All of this holds for the share of generated images that is in
-    y_true: in a world where fewer are generated, the probabilities mean less.
+    2.2e-16 away from 0 and 1. All of this holds for the proportion of generated images in y_true:
+    where fewer images are generated, the same probabilities are too high.
 
-    The calibration error [1]_ is the mean, over the bins of `reliability_table` weighted by their
-    images, of the difference between mean probability and share of generated. Bins hold equally
-    many images; in [1]_ and [2]_ they are equally wide, which leaves most of them empty where a
-    detector is sure of itself. And it is the probability of "generated" that is compared, where
-    [2]_ takes that of the class which was called.
+    The calibration error [1]_ is the mean absolute difference between the mean probability and
+    the proportion of generated images, over the bins of `reliability_table`, weighted by their
+    numbers of images. Our bins hold equally many images; those of [1]_ and [2]_ are equally wide,
+    which leaves most bins empty if a detector is sure of itself. And we compare the probability
+    of "generated", where [2]_ takes that of the predicted class.
 
-    The calibration error of few images is too high, since chance differences do not cancel
-    [3]_: with 100 images and 10 bins some 0.1, even if all probabilities are right. A resample
-    adds the same excess once more, so a percentile interval would lie above the truth. Therefore
-    its interval is the basic bootstrap interval, which mirrors the percentiles at the figure, cut
-    at 0 and widened to the figure where it does not hold it. Its bins stay those of y_prob. The
-    other two have percentile intervals.
+    With few images the calibration error is too high, since chance differences do not cancel
+    [3]_: with 100 images and 10 bins it is some 0.1, even if all probabilities are right. A
+    resample adds the same excess once more, so a percentile interval would lie above the truth.
+    Therefore its interval is the basic bootstrap interval, which mirrors the percentiles at the
+    measured value; it is cut at 0, and widened to the measured value where it does not hold it.
+    The bins of every resample are those of y_prob. The other two metrics have percentile
+    intervals.
 
     References
     ----------
@@ -154,41 +155,41 @@ def probability_metrics(
 def reliability_table(
     y_true: Any, y_prob: Any, n_bins: int = 10, *, confidence: float = 0.95
 ) -> list[ReliabilityRow]:
-    """Compare probabilities with the share that is generated, bin by bin.
+    """Compare probabilities with the proportion of generated images, bin by bin.
 
     Parameters
     ----------
     y_true : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     y_prob : array-like of shape (n_samples,)
         Probabilities of "generated": the second column of `predict_proba`.
     n_bins : int, default=10
-        Number of bins, of equally many images each.
+        Number of bins, which hold equally many images each.
     confidence : float, default=0.95
-        Confidence of the intervals.
+        Confidence level of the intervals, between 0 and 1.
 
     Returns
     -------
     rows : list of ReliabilityRow
-        One a bin, by rising probability. If probabilities are right, the interval of the share
-        holds the mean probability.
+        One row for each bin, by rising probability. If the probabilities are well calibrated, the
+        interval of `generated` holds the mean probability in most rows.
 
     Raises
     ------
     ValueError
-        As `probability_metrics`.
+        In the same cases as `probability_metrics`.
 
     See Also
     --------
-    probability_metrics : Sums this up in one figure.
-    sklearn.calibration.CalibrationDisplay : Draws it.
+    probability_metrics : Sums the table up in one number.
+    sklearn.calibration.CalibrationDisplay : Draws the table.
 
     Notes
     -----
-    Means and shares are those of `sklearn.calibration.calibration_curve` with
-    ``strategy="quantile"``; its default, bins of equal width, would give others. Images of equal
-    probability are always in one bin, so bins can differ in size, and those that get none are
-    left out.
+    Means and proportions are those of `sklearn.calibration.calibration_curve` with
+    ``strategy="quantile"``, which differ from those of its default, bins of equal width. Images
+    of equal probability are always in one bin, so bins can differ in size. Empty bins are left
+    out.
 
     Examples
     --------
@@ -228,10 +229,10 @@ def precision_at_prevalence(
     *,
     confidence: float = 0.95,
 ) -> Estimate:
-    """Give the share of alarms that are right, where a stated share of all images is generated.
+    """Compute the precision of a detector at a given prevalence of generated images.
 
-    A test set is often half generated, and the precision measured on it tells nothing of a world
-    where one image in a hundred is: there most alarms can be false.
+    Often half of a test set is generated. The precision measured on it says nothing about a place
+    where one image in a hundred is generated: there most alarms can be false.
 
     Parameters
     ----------
@@ -244,14 +245,16 @@ def precision_at_prevalence(
     n_real : float
         Number of real images.
     prevalence : float
-        Share of generated images among all, where the detector is to be used: above 0, below 1.
+        Proportion of generated images among all images where the detector is to be used; above 0
+        and below 1.
     confidence : float, default=0.95
-        Confidence of the interval.
+        Confidence level of the interval, between 0 and 1.
 
     Returns
     -------
     precision : Estimate
-        The share; nan, in an interval from 0 to 1, if no image at all was called generated.
+        Proportion of the alarms that are right, with its interval; nan with an interval from 0 to
+        1 if not a single image was called generated.
 
     Raises
     ------
@@ -260,7 +263,7 @@ def precision_at_prevalence(
 
     See Also
     --------
-    binary_metrics : Has the precision on the test set itself.
+    binary_metrics : Computes the precision on the test set itself, among other metrics.
 
     Notes
     -----
@@ -270,14 +273,14 @@ def precision_at_prevalence(
     ``log(t * prevalence / (f * (1 - prevalence)))``, with the variance
     ``(1 - t) / (t * n_generated) + (1 - f) / (f * n_real)``.
 
-    It differs from [1]_ where a class was called the same throughout, so that a logarithm or a
-    variance is missing: half an image is then added to the two counts of that class, as is usual
-    for odds ratios, and the interval is widened to the precision that was measured. The adjusted
-    interval of [1]_ adds ``z ** 2 / 2``, some 1.92, to every count; with few false positives that
-    is far off: of a detector that finds half of the generated and calls 1 real image in 200
-    generated, tested on 200 images of each class, it holds the precision in 70 % of all tests,
-    and this one in 96 %. It does so in 90 % of them at the least, where hardly a false positive
-    is to be expected and one is found after all.
+    We differ from [1]_ where all images of a class got the same verdict, so that a logarithm or a
+    variance is not defined: half an image is then added to both counts of that class, as is usual
+    for odds ratios, and the interval is widened to the measured precision. The adjusted interval
+    of [1]_ adds ``z ** 2 / 2``, some 1.92, to every count, which is far off with few false
+    positives. Take a detector that finds half of the generated images and calls 1 photograph in
+    200 generated, tested on 200 images of each class: the interval of [1]_ covers the true
+    precision in 70 % of all tests, and ours in 96 %. The lowest coverage of ours was 90 %, where
+    hardly a false positive is to be expected and one is found after all.
 
     References
     ----------
@@ -287,8 +290,8 @@ def precision_at_prevalence(
 
     Examples
     --------
-    A detector that finds 9 in 10 and is wrong on 1 photograph in 20, where 1 image in 100 is
-    generated: five of six alarms are false.
+    A detector finds 9 in 10 generated images and is wrong on 1 photograph in 20. Where 1 image in
+    100 is generated, five of six of its alarms are false.
 
     >>> from detectorkit.evaluation import precision_at_prevalence
     >>> print(precision_at_prevalence(180, 200, 10, 200, prevalence=0.01))
@@ -300,8 +303,8 @@ def precision_at_prevalence(
     _check_count(caller, "false_positives", false_positives, "n_real", n_real)
     if not 0 < prevalence < 1:
         raise ValueError(
-            f"{caller}: prevalence={prevalence} must be a share above 0 and below 1, as 0.01 for "
-            "one generated image in a hundred."
+            f"{caller}: prevalence={prevalence} must be a proportion above 0 and below 1, such as "
+            "0.01 for one generated image in a hundred."
         )
     if true_positives == 0 and false_positives == 0:
         return Estimate(float("nan"), 0.0, 1.0)
@@ -317,7 +320,7 @@ def precision_at_prevalence(
 
 
 def _log_rate(count: float, n: float) -> tuple[float, float]:
-    """Give the logarithm of a rate and its variance."""
+    """Compute the logarithm of the rate ``count / n``, and its variance."""
     if count in {0, n}:
         count, n = count + 0.5, n + 1
     return float(np.log(count / n)), (1 - count / n) / count
@@ -326,15 +329,15 @@ def _log_rate(count: float, n: float) -> tuple[float, float]:
 def _check_count(caller: str, name: str, count: float, total_name: str, total: float) -> None:
     if not (total > 0 and 0 <= count <= total):
         raise ValueError(
-            f"{caller}: {name}={count} and {total_name}={total} must be a count from 0 up and a "
-            "total above 0 that is not less."
+            f"{caller}: {name}={count} and {total_name}={total} are not the counts of a class. "
+            f"Pass a {total_name} above 0, and a {name} between 0 and {total_name}."
         )
 
 
 def _check_bins(caller: str, p: NDArray[np.float64], n_bins: int) -> int:
     if p.min() < 0 or p.max() > 1:
         raise ValueError(
-            f"{caller}: y_prob has values from {p.min():g} to {p.max():g}. Pass probabilities of "
-            "the generated class, from 0 to 1: predict_proba(X)[:, 1]."
+            f"{caller}: y_prob has values from {p.min():g} to {p.max():g}, outside of 0 to 1. Pass "
+            "probabilities of the generated class: predict_proba(X)[:, 1]."
         )
     return check_count(caller, "n_bins", n_bins, minimum=1)

@@ -22,21 +22,21 @@ _LEAST_PROBABILITY: Final = 1e-6  # so that the logit of a probability of 0 is a
 
 
 def score_images(detector: Any, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Score images once.
+    """Compute scores and probabilities of images in a single pass of the detector.
 
     Parameters
     ----------
     detector : classifier
         A fitted detector of this library, or any binary classifier that takes such X.
     X : ndarray or sequence
-        The images.
+        The images to score.
 
     Returns
     -------
     scores : ndarray of shape (n_samples,)
         Higher means "generated"; the verdict is "generated" above `own_threshold`.
     probabilities : ndarray of shape (n_samples,) or None
-        Those of "generated", where there are any.
+        Probabilities of "generated"; None if the classifier has none.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def own_threshold(detector: Any) -> float:
     Parameters
     ----------
     detector : classifier
-        As in `score_images`.
+        The fitted detector or classifier, as in `score_images`.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Splits of images that keep together what belongs together, and leave whole origins out."""
+"""Split images into training and test sets, with copies together or whole origins left out."""
 
 from detectorkit.model_selection.duplicates import near_duplicate_groups, perceptual_hash
 from detectorkit.model_selection.split import train_val_test_split

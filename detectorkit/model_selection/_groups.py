@@ -1,4 +1,4 @@
-"""What the splitters know of each image: its class, its origin and its picture."""
+"""Read the labels and groups of the splitters: the class, origin and picture of each image."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from detectorkit.utils.labels import find_classes
 __all__ = ["EMPTY", "Fold", "Origins", "number_pictures", "text_columns"]
 
 EMPTY: Final = ("", "None", "nan", "<NA>", "NaT")
-"""What the empty cells of tables are as text."""
+"""The values that count as an empty cell of a table, as text."""
 
 
 class Fold(NamedTuple):
-    """The numbers of the origins that are tested, and of those that are on neither side.
+    """One fold of a splitter: the origins to test on and those to leave out.
 
     Attributes
     ----------
     test : sequence of int
-        Generators and sources to test on.
+        Numbers of the generators and sources to test on.
     unused : sequence of int
-        Those to leave out.
+        Numbers of the generators and sources that are in neither the training nor the test set.
     """
 
     test: Sequence[int]
@@ -35,18 +35,18 @@ class Fold(NamedTuple):
 
 @dataclass(frozen=True)
 class Origins:
-    """Where each image is from; origins are numbered in the order of their names.
+    """The origin, picture and class of each image, as numbers.
 
     Attributes
     ----------
     names : ndarray of str
-        The name of each origin.
+        Names of the origins, sorted; the number of an origin is its index here.
     origin : ndarray of shape (n_samples,)
-        The number of each image's origin.
+        Number of the origin of each image.
     picture : ndarray of shape (n_samples,)
-        The number of each image's picture.
+        Number of the picture of each image.
     is_generated : ndarray of shape (n_samples,)
-        The class of each image.
+        Whether each image is generated.
     """
 
     names: NDArray[np.str_]
@@ -56,28 +56,28 @@ class Origins:
 
     @classmethod
     def read(cls, X: Any, y: Any, groups: Any, caller: str) -> Origins:
-        """Check labels and groups.
+        """Check the labels and groups, and number the origins and pictures in them.
 
         Parameters
         ----------
         X : sequence of length n_samples, or None
-            Only its length counts.
+            The images; only their number counts.
         y : array-like of shape (n_samples,)
-            The labels.
+            Labels of the images.
         groups : array-like of shape (n_samples,) or (n_samples, 2)
             The origin of each image and, in a second column, its picture.
         caller : str
-            The name that error messages begin with.
+            Name of the class or function with which error messages begin.
 
         Returns
         -------
         origins : Origins
-            All that they say.
+            The origin, picture and class of each image.
 
         Raises
         ------
         ValueError
-            If they say too little, or contradict each other.
+            If an image has no origin, or one origin has images of both classes.
         """
         check_consistent_length(X, y, groups)
         is_generated = find_classes(caller, y)[1] == 1
@@ -87,38 +87,38 @@ class Origins:
         if n_empty:
             raise ValueError(
                 f"{caller}: groups has no origin for {n_empty} of {len(columns)} images, so they "
-                "could be from what is tested. Name their generators and sources, or drop them."
+                "may come from a tested origin. Name their generators and sources, or drop them."
             )
         both = np.intersect1d(origin[is_generated], origin[~is_generated])
         if len(both):
             raise ValueError(
                 f"{caller}: in groups, {names[both].tolist()} are origins of real and of "
-                "generated images. Give generators and real sources names of their own."
+                "generated images. Give generators and real sources different names."
             )
         pictures = columns[:, 1] if columns.shape[1] == 2 else np.full(len(columns), "")
         return cls(names, origin, number_pictures(pictures), is_generated)
 
     def of_class(self, *, generated: bool, caller: str, minimum: int = 1) -> NDArray[np.int64]:
-        """Give the generators, or the real sources, of which there must be two.
+        """Return the generators or the real sources, and check that there are at least two.
 
         Parameters
         ----------
         generated : bool
-            Which of both.
+            Whether to return the generators; False returns the real sources.
         caller : str
-            The name that the error message begins with.
+            Name of the class or function with which the error message begins.
         minimum : int, default=1
-            Those with fewer images are left out.
+            Minimum number of images; origins with fewer are left out.
 
         Returns
         -------
         numbers : ndarray
-            Their numbers, in the order of their names.
+            Numbers of the origins, in the order of their names.
 
         Raises
         ------
         ValueError
-            If there are fewer than two.
+            If there are fewer than two such origins.
         """
         found, counts = np.unique(self.origin[self.is_generated == generated], return_counts=True)
         found = found[counts >= minimum]
@@ -126,31 +126,31 @@ class Origins:
             kind = "generators" if generated else "real sources"
             size = f" of at least {minimum} images" if minimum > 1 else ""
             raise ValueError(
-                f"{caller}: groups has the {kind} {self.names[found].tolist()}{size}. Two or "
-                "more are needed: one to test on and one to train on. Pass images of more, or "
-                "set a part of each aside with StratifiedGroupShuffleSplit."
+                f"{caller}: groups has only the {kind} {self.names[found].tolist()}{size}. Two or "
+                f"more are needed, one to test on and one to train on. Pass images of more {kind}, "
+                "or set a part of each aside with StratifiedGroupShuffleSplit."
             )
         return found
 
     def cut(self, fold: Fold, caller: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Give the training and the test images of a fold.
+        """Return the training and the test images of a fold.
 
         Parameters
         ----------
         fold : Fold
-            What to test.
+            The origins to test on and to leave out.
         caller : str
-            The name that the error message begins with.
+            Name of the class or function with which the error message begins.
 
         Returns
         -------
         train, test : ndarray
-            Their indices, rising.
+            Indices of the training and of the test images, rising.
 
         Raises
         ------
         ValueError
-            If a class would be missing in training.
+            If a class would have no training images.
         """
         test = np.isin(self.origin, fold.test)
         shown = np.isin(self.picture, self.picture[test])
@@ -166,31 +166,31 @@ class Origins:
 
 
 def text_columns(groups: Any, caller: str, *, maximum: int) -> NDArray[np.str_]:
-    """Give the groups as columns of text.
+    """Convert groups to columns of text.
 
     Parameters
     ----------
     groups : array-like of shape (n_samples,) or (n_samples, n_columns)
-        What each image belongs to.
+        Names of the groups that each image belongs to.
     caller : str
-        The name that error messages begin with.
+        Name of the class or function with which error messages begin.
     maximum : int
-        The number of columns that are allowed.
+        Maximum number of columns.
 
     Returns
     -------
     columns : ndarray of shape (n_samples, n_columns)
-        The same as text.
+        The names of the groups as text.
 
     Raises
     ------
     ValueError
-        If there are none, or too many columns.
+        If groups is None or has too many columns.
     """
     if groups is None:
         raise ValueError(
-            f"{caller}: The 'groups' parameter should not be None. Pass what each image belongs "
-            "to, one value an image."
+            f"{caller}: The 'groups' parameter should not be None. Pass one value for each image: "
+            "the group that it belongs to."
         )
     columns = np.asarray(groups).astype(str)
     if columns.ndim == 1:
@@ -198,13 +198,14 @@ def text_columns(groups: Any, caller: str, *, maximum: int) -> NDArray[np.str_]:
     if columns.ndim != 2 or not 1 <= columns.shape[1] <= maximum:
         allowed = ", or two columns: origin and picture" if maximum == 2 else ": its picture id"
         raise ValueError(
-            f"{caller}: groups has shape {np.shape(groups)}. Pass one value an image{allowed}."
+            f"{caller}: groups has shape {np.shape(groups)}. Pass one value for each image"
+            f"{allowed}."
         )
     return columns
 
 
 def number_pictures(ids: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Give the images of one picture one number, and each of an empty id a number of its own.
+    """Assign a number to each picture id; every empty id gets a number of its own.
 
     Parameters
     ----------
@@ -214,7 +215,7 @@ def number_pictures(ids: NDArray[np.str_]) -> NDArray[np.int64]:
     Returns
     -------
     numbers : ndarray of shape (n_samples,)
-        Not all numbers need occur.
+        Number of the picture of each image; the numbers may have gaps.
     """
     numbers = np.unique(ids, return_inverse=True)[1]
     is_empty = np.isin(ids, EMPTY)

@@ -1,4 +1,4 @@
-"""Find pictures that are the same but for size, compression or small edits."""
+"""Find copies of one picture that differ in size, compression or small edits."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from detectorkit.utils.progress import track
 __all__ = ["MAX_DISTANCE", "near_duplicate_groups", "perceptual_hash"]
 
 MAX_DISTANCE = 24
-"""Bits of 255 in which two copies of a picture may differ.
+"""Maximum number of the 255 bits in which two copies of a picture may differ.
 
-On the faces of five collections, 95 % of the pairs of one photograph at other sizes and JPEG
-qualities differ in 4 bits or fewer; different aligned faces differ in 32 or more, and unrelated
-pictures in 80. Strong compression of a picture with little in it can move more bits.
+On the faces of five collections, 95 % of the copies of one photograph at other sizes and JPEG
+qualities differ from it in 4 bits or fewer. Different aligned faces differ in 32 bits or more, and
+unrelated pictures in 80. Strong compression of a picture with little detail can change more bits.
 """
 
 _WORKING = Preprocessing((64, 64), "gray")
@@ -33,7 +33,7 @@ _BLOCK = 2048
 def perceptual_hash(
     X: Any, *, n_jobs: int | None = None, verbose: bool = False
 ) -> NDArray[np.bool_]:
-    """Describe each picture by 255 bits that survive resizing and compression.
+    """Compute a hash of 255 bits for each picture that survives resizing and compression.
 
     Parameters
     ----------
@@ -80,19 +80,20 @@ def _low_frequency_bits(batch: NDArray[Any]) -> NDArray[np.bool_]:
 def near_duplicate_groups(
     hashes: NDArray[np.bool_], *, max_distance: int = MAX_DISTANCE
 ) -> NDArray[np.int64]:
-    """Give copies of one picture the same number.
+    """Find copies of one picture among hashes, and give them the same group number.
 
     Parameters
     ----------
     hashes : ndarray of shape (n_samples, n_bits), dtype bool
-        As `perceptual_hash` gives them.
+        Hashes of the pictures, as `perceptual_hash` returns them.
     max_distance : int, default=24
-        Number of bits in which two copies may differ.
+        Maximum number of bits in which two copies may differ.
 
     Returns
     -------
     groups : ndarray of shape (n_samples,)
-        Numbers from 0. Chains count: if A is near B and B is near C, all three are one group.
+        Number of the group of each picture, from 0. Groups are joined by chains: if A is near B
+        and B is near C, all three are in one group.
 
     Examples
     --------

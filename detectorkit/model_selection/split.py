@@ -1,4 +1,4 @@
-"""Cut data into train, validation and test parts that share no picture."""
+"""Split data into training, validation and test sets that have no picture in common."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def train_val_test_split(
     n_jobs: int | None = None,
     verbose: bool = False,
 ) -> list[Any]:
-    """Split images into three parts, shuffled and stratified by label.
+    """Split images into training, validation and test sets, shuffled and stratified by label.
 
     Parameters
     ----------
@@ -37,16 +37,17 @@ def train_val_test_split(
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     y : array-like of shape (n_samples,)
-        The labels. Each part gets the same share of each.
+        Labels of the images, of any kind. Each set gets the same proportion of each label.
     *arrays : sequence of length n_samples
-        Anything else to be split alongside.
+        Further columns to split in the same way, such as origins or file names.
     val_size, test_size : float, default=0.1
-        Shares of the whole; the rest is for training.
+        Proportions of the images in the validation and test set; the rest is for training.
     groups : array-like of shape (n_samples,), default=None
-        Images of one group stay in one part: photographs of one person, frames of one film.
+        Group of each image, such as the person or the film. All images of a group are put into
+        the same set. None means that there are no groups.
     keep_near_duplicates : bool, default=True
-        Whether copies of one picture stay in one part too. Finding them reads all images
-        once, some 0.4 ms each.
+        Whether copies of one picture are put into the same set too. The search for copies reads
+        all images once, in some 0.4 ms each.
     random_state : int, RandomState instance or None, default=None
         Shuffles.
     n_jobs : int, default=None
@@ -57,24 +58,25 @@ def train_val_test_split(
     Returns
     -------
     parts : list of length 3 * (2 + len(arrays))
-        X_train, X_val, X_test, y_train, y_val, y_test, and so on.
+        The sets in the order X_train, X_val, X_test, y_train, y_val, y_test, and so on.
 
     Raises
     ------
     ImageReadError
-        If a file cannot be decoded while copies are searched.
+        If a file cannot be decoded in the search for copies; it names the path and its index.
     ValueError
-        If a part would be empty.
+        If a set would be empty.
 
     See Also
     --------
-    near_duplicate_groups : How copies are found.
+    near_duplicate_groups : Finds the copies.
 
     Notes
     -----
-    Groups are dealt, the largest first and otherwise in random order, to the part that lacks the
-    largest share of their labels and has room for them. So shares are exact to one image without
-    groups, as near as whole groups allow with them, and groups of every size get into every part.
+    Groups are assigned one after the other, the largest first and otherwise in random order. Each
+    goes to the set that lacks the largest proportion of the group's labels and has room for it.
+    So proportions are exact to one image without groups, as near as whole groups allow with them,
+    and groups of every size get into every set.
 
     Examples
     --------
@@ -89,7 +91,7 @@ def train_val_test_split(
     if shares.min() <= 0:
         raise ValueError(
             f"train_val_test_split: val_size={val_size} and test_size={test_size} must be above "
-            "0 and leave something for training."
+            "0, and their sum must be below 1."
         )
     check_consistent_length(X, y, *arrays, *([] if groups is None else [groups]))
     labels = np.unique(column_or_1d(y), return_inverse=True)[1]
@@ -103,22 +105,22 @@ def train_val_test_split(
     indices = [order[part_of[order] == part] for part in range(3)]
     if any(len(index) == 0 for index in indices):
         raise ValueError(
-            f"train_val_test_split: {len(labels)} images give parts of "
-            f"{[len(index) for index in indices]}. Pass more images, smaller groups or larger "
-            "shares."
+            f"train_val_test_split: {len(labels)} images are split into sets of "
+            f"{[len(index) for index in indices]}. Pass more images, smaller groups, or a larger "
+            "val_size and test_size."
         )
     return [take_items(array, index) for array in (X, y, *arrays) for index in indices]
 
 
 def take_items(array: Any, index: NDArray[np.intp]) -> Any:
-    """Give some items of a sequence, an array or a table, in the same form."""
+    """Return the items of a sequence, array or table at `index`, in the same type."""
     if isinstance(array, Sequence):
         return [array[i] for i in index]
     return _safe_indexing(array, index)
 
 
 def merge_groups(together: list[NDArray[np.int64]], n: int) -> NDArray[np.int64]:
-    """Join groupings: images that are together in any of them are together."""
+    """Merge groupings: images that share a group in any of them share one in the result."""
     if not together:
         return np.arange(n)
     offsets = np.cumsum([n, *(grouping.max() + 1 for grouping in together)])
@@ -136,7 +138,7 @@ def assign_groups(
     shares: NDArray[np.float64],
     random: np.random.RandomState,
 ) -> NDArray[np.int64]:
-    """Give the number of the part of every image."""
+    """Assign whole groups to parts with proportions `shares`; return the part of each image."""
     names, group_of = np.unique(groups, return_inverse=True)
     content = np.zeros((len(names), labels.max() + 1))
     np.add.at(content, (group_of, labels), 1)
@@ -155,9 +157,10 @@ def assign_groups(
 def _choose_part(
     wanted: NDArray[np.float64], target: NDArray[np.float64], content: NDArray[np.float64]
 ) -> int:
-    """Choose the part that lacks the largest share of these labels, of those with room for them.
+    """Choose the part that lacks most of the group's labels, among the parts with room for it.
 
-    By the share and not by the number, or the largest groups would all go to the largest part.
+    The lack is a proportion of the part's target, not a number of images, or the largest groups
+    would all go to the largest part.
     """
     of_these = content > 0
     has_room = (wanted[:, of_these] >= content[of_these] - 0.5).all(axis=1)

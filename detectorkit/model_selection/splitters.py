@@ -1,14 +1,16 @@
-"""Cuts into training and test images that ask how a detector does on what it never saw.
+"""Splitters that test a detector on generators and sources that it was not trained on.
 
-All are scikit-learn's kind of splitter, for ``cv=`` of `cross_val_score`, `GridSearchCV` and the
-like, with ``groups=``. What `groups` holds is the same for all that leave origins out:
+All have the interface of scikit-learn's splitters, for ``cv=`` of `cross_val_score`,
+`GridSearchCV` and the like, with ``groups=``. The splitters that leave origins out all read
+`groups` in the same way. It holds
 
-* the **origin** of each image: of a generated image its generator, of a photograph its source
-  (the collection, the camera, the website). No origin is ever on both sides of a cut.
-* or an array of shape (n_samples, 2): the origin, and a **picture** id: the photograph, the
-  person, the pair of a photograph and its reconstruction. Images whose picture is in the test
-  part are left out of training; so a photograph that two collections publish is never on both
-  sides. An empty id means that nothing is known: that image is a picture of its own.
+* the **origin** of each image: the generator of a generated image, the source of a photograph
+  (the collection, the camera, the website). No origin is ever in both training and test set.
+* or an array of shape (n_samples, 2): the origin, and the id of the **picture**: the photograph,
+  the person, the pair of a photograph and its reconstruction. Images whose picture is in the test
+  set are left out of the training set, so that a photograph that two collections publish is never
+  in both. An empty id means that the picture is not known: the image counts as a picture of its
+  own.
 
 Names are compared as text, and a cell is empty if it is "", None or nan. The labels `y` say which
 origins are generators: 0 for real and 1 for generated, or any two labels, of which the second in
@@ -50,17 +52,17 @@ class _OriginSplitter(BaseCrossValidator):
 
     @abstractmethod
     def _folds(self, origins: Origins) -> list[Fold]:
-        """Say what is tested in each fold."""
+        """Return the origins to test on in each fold."""
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Indices, Indices]]:
-        """Give the training and test images of each fold.
+        """Generate the indices of the training and test images of each fold.
 
         Parameters
         ----------
         X : sequence of length n_samples, or None
             The images; only their number counts.
         y : array-like of shape (n_samples,)
-            0 for real, 1 for generated.
+            Labels: 0 for real photographs, 1 for generated images.
         groups : array-like of shape (n_samples,) or (n_samples, 2)
             The origin of each image and, in a second column, its picture.
 
@@ -74,28 +76,28 @@ class _OriginSplitter(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If the groups or labels allow no such cut; the message says what to change.
+            If the groups or labels cannot be split like this; the message says what to change.
         """
         origins = self._read(X, y, groups)
         for fold in self._folds(origins):
             yield origins.cut(fold, type(self).__name__)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Give the number of folds.
+        """Return the number of folds.
 
         Parameters
         ----------
         X : sequence of length n_samples, default=None
-            Not needed.
+            The images; only their number is checked, and None skips that.
         y : array-like of shape (n_samples,)
-            As for `split`.
+            Labels of the images, as in `split`.
         groups : array-like of shape (n_samples,) or (n_samples, 2)
-            As for `split`.
+            Origins and pictures of the images, as in `split`.
 
         Returns
         -------
         n_splits : int
-            The number of folds.
+            Number of folds that `split` generates.
         """
         return len(self._folds(self._read(X, y, groups)))
 
@@ -104,7 +106,7 @@ class _OriginSplitter(BaseCrossValidator):
 
 
 class _SourceDealer(_OriginSplitter):
-    """Base of the splitters that deal the real sources over folds made of generators."""
+    """Base of the splitters whose folds are made of generators, with real sources dealt to them."""
 
     def __init__(
         self, *, shuffle: bool = False, random_state: int | np.random.RandomState | None = None
@@ -113,48 +115,50 @@ class _SourceDealer(_OriginSplitter):
         self.random_state = random_state
 
     def _deal_sources(self, origins: Origins, n_folds: int) -> list[list[int]]:
-        """Deal in turn, and again from the first one while there are folds without a source."""
+        """Deal the sources to the folds in turn, repeating them if there are more folds."""
         sources = origins.of_class(generated=False, caller=type(self).__name__)
         if self.shuffle:
             sources = check_random_state(self.random_state).permutation(sources)
         elif self.random_state is not None:
             raise parameter_error(self, "random_state", "None, as long as shuffle=False")
-        hands: list[list[int]] = [[] for _ in range(max(2, n_folds))]  # one must not get all
+        # With a single fold there are two hands, so that sources are left to train on.
+        hands: list[list[int]] = [[] for _ in range(max(2, n_folds))]
         for turn in range(max(len(hands), len(sources))):
             hands[turn % len(hands)].append(int(sources[turn % len(sources)]))
         return hands[:n_folds]
 
 
 class LeaveOneGeneratorOut(_SourceDealer):
-    """Test each generator, with real sources that were not seen either.
+    """Leave out each generator in turn, together with real sources.
 
-    A detector meets generators and cameras that it was not trained on; so neither side of a test
-    should come from where the training images come from. Each fold leaves out one generator, and
-    one real source or more.
+    In use, a detector meets generators and cameras that it was not trained on. So neither the
+    generated nor the real test images should have the origins of the training images. Each fold
+    leaves out one generator, and one real source or more.
 
     Parameters
     ----------
     min_group_size : int, default=1
         Generators with fewer images are never tested and always trained on.
     shuffle : bool, default=False
-        Whether the real sources are dealt over the folds in random order rather than by name.
+        Whether to deal the real sources to the folds in random order; False deals them by name.
     random_state : int, RandomState instance or None, default=None
         Shuffles, where `shuffle` is True.
 
     See Also
     --------
-    LeaveOneFamilyOut : For generators that are related.
+    LeaveOneFamilyOut : Leaves out families of related generators.
     GeneratorDateSplit : Tests on newer generators only.
     sklearn.model_selection.LeaveOneGroupOut : Leaves out one group, so one class only.
 
     Notes
     -----
-    `groups` is the origin of each image: the generator, or the source of a photograph; in a
-    second column it may name the picture, as the module says. Folds are in the order of the
-    generators' names. The real sources are dealt over them in turn: every source is tested at
-    least once, and with every generator at least one. Where there are fewer sources than
-    generators, some are tested in several folds: do not pool the photographs of all folds
-    without regard to that.
+    `groups` is the origin of each image: the generator of a generated image, the source of a
+    photograph. An optional second column is the id of its picture: images whose picture is in
+    the test set are left out of the training set. Folds are in the order of the generators'
+    names. The real sources are dealt to the folds in turn, so that every source is tested at
+    least once and every fold tests at least one source. If there are fewer sources than
+    generators, some sources are tested in several folds: do not pool the photographs of all
+    folds without regard to that.
 
     Examples
     --------
@@ -187,28 +191,29 @@ class LeaveOneGeneratorOut(_SourceDealer):
 
 
 class LeaveOneFamilyOut(LeaveOneGeneratorOut):
-    """Test each family of generators, with real sources that were not seen either.
+    """Leave out each family of generators in turn, together with real sources.
 
-    Stable Diffusion 1.4, 1.5 and all their fine-tunes end in one decoder: who trains on one of
-    them has seen the traces of the others, and `LeaveOneGeneratorOut` would call them unseen.
+    Stable Diffusion 1.4, 1.5 and all their fine-tunes end in the same decoder. A detector that was
+    trained on one of them has seen the traces of the others, which `LeaveOneGeneratorOut` would
+    count as unseen.
 
     Parameters
     ----------
     min_group_size : int, default=1
         Families with fewer images are never tested and always trained on.
     shuffle : bool, default=False
-        Whether the real sources are dealt over the folds in random order rather than by name.
+        Whether to deal the real sources to the folds in random order; False deals them by name.
     random_state : int, RandomState instance or None, default=None
         Shuffles, where `shuffle` is True.
 
     See Also
     --------
-    LeaveOneGeneratorOut : The same with single generators.
+    LeaveOneGeneratorOut : Leaves out single generators.
 
     Notes
     -----
-    `groups` is the family of each generated image and the source of each photograph; in a second
-    column it may name the picture, as the module says.
+    `groups` is the family of each generated image and the source of each photograph. An optional
+    second column is the id of its picture, as in `LeaveOneGeneratorOut`.
 
     Examples
     --------
@@ -224,10 +229,10 @@ class LeaveOneFamilyOut(LeaveOneGeneratorOut):
 
 
 class LeaveOneSourceOut(_OriginSplitter):
-    """Test the photographs of each real source, training on everything else.
+    """Leave out each source of photographs in turn.
 
-    The test parts hold photographs only: what is measured is how many of them are called
-    generated, where the detector knows neither the camera nor the collection.
+    The test sets hold photographs only. They measure the false-positive rate on photographs of a
+    camera or collection that the detector does not know.
 
     See Also
     --------
@@ -235,9 +240,10 @@ class LeaveOneSourceOut(_OriginSplitter):
 
     Notes
     -----
-    `groups` is the origin of each image: the generator, or the source of a photograph; in a
-    second column it may name the picture, as the module says. Folds are in the order of the
-    sources' names. Scores that need both classes, such as the ROC AUC, are not defined here.
+    `groups` is the origin of each image: the generator of a generated image, the source of a
+    photograph. An optional second column is the id of its picture, as in `LeaveOneGeneratorOut`.
+    Folds are in the order of the sources' names. Metrics that need both classes, such as the area
+    under the ROC curve, are not defined on these test sets.
 
     Examples
     --------
@@ -263,33 +269,33 @@ class LeaveOneSourceOut(_OriginSplitter):
 
 
 class GeneratorDateSplit(_SourceDealer):
-    """Test the generators of each date, trained on older ones.
+    """Test on the generators of each date, and train on older generators.
 
-    That is how a detector is used: those who train it cannot have the generators of next year.
+    That is how a detector is used: it cannot be trained on the generators of next year.
 
     Parameters
     ----------
     dates : mapping of str to object
-        When each generator came out, by its name in `groups`: anything that can be sorted, as
-        "2022-08". Names that are not in `groups` are ignored.
+        Release date of each generator, by its name in `groups`: anything that can be sorted, such
+        as "2022-08". Names that are not in `groups` are ignored.
     shuffle : bool, default=False
-        Whether the real sources are dealt over the folds in random order rather than by name.
+        Whether to deal the real sources to the folds in random order; False deals them by name.
     random_state : int, RandomState instance or None, default=None
         Shuffles, where `shuffle` is True.
 
     See Also
     --------
     LeaveOneGeneratorOut : Trains on newer generators too.
-    sklearn.model_selection.TimeSeriesSplit : The same for samples in the order of time.
+    sklearn.model_selection.TimeSeriesSplit : Splits samples that are sorted by time.
 
     Notes
     -----
-    `groups` is the origin of each image: the generator, or the source of a photograph; in a
-    second column it may name the picture, as the module says. There is a fold for each date but
-    the first. It tests the generators of that date, all of one date together, and trains on those
-    of earlier dates; newer ones are on neither side. The real sources are dealt over the folds
-    as in `LeaveOneGeneratorOut`, whatever their age; but a single fold tests every second source
-    only, so that others are left to train on.
+    `groups` is the origin of each image: the generator of a generated image, the source of a
+    photograph. An optional second column is the id of its picture, as in `LeaveOneGeneratorOut`.
+    There is a fold for each date but the first. It tests all generators of that date together and
+    trains on those of earlier dates; newer generators are in neither set. The real sources are
+    dealt to the folds as in `LeaveOneGeneratorOut`, whatever their age. If there is only one
+    fold, it tests every second source, so that others are left to train on.
 
     Examples
     --------
@@ -331,8 +337,8 @@ class GeneratorDateSplit(_SourceDealer):
         missing = [name for name in origins.names[generators].tolist() if name not in known]
         if missing:
             raise ValueError(
-                f"GeneratorDateSplit: dates has no date for the generators {missing}. Add when "
-                "each came out, or leave their images out."
+                f"GeneratorDateSplit: dates has no date for the generators {missing}. Add their "
+                "release dates, or leave their images out."
             )
         by_date: dict[Any, list[int]] = {}
         for generator in generators.tolist():
@@ -344,33 +350,35 @@ class GeneratorDateSplit(_SourceDealer):
 
 
 class StratifiedGroupShuffleSplit(BaseCrossValidator):
-    """Set a random part aside, with the same share of each label and only whole groups.
+    """Split at random, with the same proportion of each label and only whole groups.
 
-    scikit-learn has `StratifiedShuffleSplit` and `GroupShuffleSplit`, but nothing that is both.
+    scikit-learn has `StratifiedShuffleSplit` and `GroupShuffleSplit`, but not both in one.
 
     Parameters
     ----------
     n_splits : int, default=5
-        Number of times that a part is set aside, each anew.
+        Number of independent random splits.
     test_size : float, default=0.1
-        Its share of the whole.
+        Proportion of the images in the test set, above 0 and below 1.
     random_state : int, RandomState instance or None, default=None
         Shuffles.
 
     See Also
     --------
-    detectorkit.datasets.train_val_test_split : Cuts once, into three parts; finds copies itself.
-    LeaveOneGeneratorOut : Tests what was not seen in training.
+    detectorkit.datasets.train_val_test_split : Splits once, into three sets, and finds copies.
+    LeaveOneGeneratorOut : Tests on generators and sources that were not seen in training.
 
     Notes
     -----
-    `groups` is here the picture id of each image, in one column: the photograph, the person or
-    the pair that must stay together. An empty id means that the image is a picture of its own.
-    Origins are on both sides: this is the easy test, of more images like those trained on.
+    `groups` is the picture id of each image, in one column: the photograph, the person or the
+    pair that must stay together. An empty id means that the image is a picture of its own. The
+    same origins are in the training and the test set: this is the easy test, on more images like
+    those trained on.
 
-    Groups are dealt, the largest first and otherwise in random order, to the part that lacks the
-    largest share of their labels and has room for them. So shares are exact to one image without
-    groups, as near as whole groups allow with them, and groups of every size get into every part.
+    Groups are assigned one after the other, the largest first and otherwise in random order. Each
+    goes to the set that lacks the largest proportion of the group's labels and has room for it.
+    So proportions are exact to one image without groups, as near as whole groups allow with them,
+    and groups of every size get into every set.
 
     Examples
     --------
@@ -398,14 +406,14 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
         self.random_state = random_state
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Indices, Indices]]:
-        """Give the training and test images of each split.
+        """Generate the indices of the training and test images of each split.
 
         Parameters
         ----------
         X : sequence of length n_samples, or None
             The images; only their number counts.
         y : array-like of shape (n_samples,)
-            The labels.
+            Labels of the images.
         groups : array-like of shape (n_samples,)
             The picture id of each image.
 
@@ -419,7 +427,7 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If a parameter is wrong, or a label would be missing on one side.
+            If a parameter is out of its range, or a label would be missing in one of the sets.
         """
         test_size = check_real(self, "test_size", above=0, below=1)
         shares = np.array([1 - test_size, test_size])
@@ -433,17 +441,17 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
             yield order[part[order] == 0], order[part[order] == 1]
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: ARG002
-        """Give the number of splits.
+        """Return the number of splits.
 
         Parameters
         ----------
         X, y, groups : object, default=None
-            Not needed.
+            Not used, present for API consistency with scikit-learn.
 
         Returns
         -------
         n_splits : int
-            The parameter of that name.
+            Number of splits that `split` generates.
         """
         return check_integer(self, "n_splits", minimum=1)
 
@@ -456,6 +464,6 @@ class StratifiedGroupShuffleSplit(BaseCrossValidator):
     def _check_side(self, labels: NDArray[np.int64], side: NDArray[np.bool_]) -> None:
         if len(np.unique(labels[side])) < len(np.unique(labels)):
             raise ValueError(
-                f"{type(self).__name__}: with test_size={self.test_size}, a part has no image of "
-                "one of the labels. Pass more images, smaller groups or a share nearer to a half."
+                f"{type(self).__name__}: with test_size={self.test_size}, one of the sets lacks a "
+                "label. Pass more images, smaller groups or a test_size nearer to 0.5."
             )

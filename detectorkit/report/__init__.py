@@ -1,4 +1,4 @@
-"""Reports on detectors: one HTML page to read, a model card, JSON for programs."""
+"""Reports on detectors, as an HTML page, a model card in Markdown, and JSON."""
 
 from detectorkit.report.curves import Curve, draw_curves
 from detectorkit.report.page import Page

@@ -1,4 +1,4 @@
-"""The order of a report as a model card, and the parts that only the card has."""
+"""Fill a model card with the sections of a report, in the order that model hubs expect."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = ["fill_card"]
 
 
 def fill_card(page: Page, report: ReportData) -> None:
-    """Put the parts on a page under the headings that hubs of models expect.
+    """Add the sections of a report to a page, under the headings that model hubs expect.
 
     Parameters
     ----------
     page : Page
-        The page, empty so far.
+        Empty page to fill.
     report : ReportData
-        What is to be said.
+        Content of the report.
     """
     _add_model_details(page, report)
     page.heading("Intended use and limits")
@@ -61,11 +61,11 @@ def fill_card(page: Page, report: ReportData) -> None:
 
 
 def _add_model_details(page: Page, report: ReportData) -> None:
-    """Say what the model is."""
+    """Add a table that describes the model."""
     page.heading("Model details")
     record = report.record
     if record is None:
-        page.paragraph("The detector has no record of itself.")
+        page.paragraph("The detector comes without a record that describes it.")
         return
     preprocessing = record["preprocessing"]
     page.table(
@@ -85,7 +85,7 @@ def _add_model_details(page: Page, report: ReportData) -> None:
 
 
 def _add_training(page: Page, report: ReportData) -> None:
-    """Say what the model was trained on."""
+    """Add the origins of the training data and the settings of the training."""
     page.heading("Training data")
     page.paragraph(trained_on(report.training))
     rows = [
@@ -98,7 +98,7 @@ def _add_training(page: Page, report: ReportData) -> None:
 
 
 def _add_evaluation_data(page: Page, report: ReportData) -> None:
-    """Say what the model was measured on."""
+    """Add the numbers and origins of the images that the metrics are measured on."""
     evaluation = report.evaluation
     page.heading("Evaluation data")
     n_real, n_generated = np.bincount(evaluation.y_true, minlength=2)
@@ -110,11 +110,11 @@ def _add_evaluation_data(page: Page, report: ReportData) -> None:
 
 
 def _add_metric_meanings(page: Page, report: ReportData) -> None:
-    """Say how to read the figures."""
+    """Add how the intervals are computed, and what the macro balanced accuracy is."""
     confidence = 100 * report.evaluation.confidence
     page.paragraph(
-        f"Intervals have a confidence of {confidence:g} %: of counted shares those of Wilson, of "
-        "balanced accuracies their combination, of areas under the ROC curve those of DeLong, of "
-        "all others those of the bootstrap within each class."
+        f"Intervals have a confidence level of {confidence:g} %. Those of counted proportions are "
+        "Wilson's, those of balanced accuracies combine these, those of areas under the ROC curve "
+        "are DeLong's, and all others come from a bootstrap within each class."
     )
     page.paragraph(MACRO)

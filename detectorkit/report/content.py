@@ -1,4 +1,4 @@
-"""The form of a report that programs read."""
+"""Convert a report to a dict that can be saved as JSON."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from detectorkit.utils.json import to_plain
 __all__ = ["SCHEMA", "report_to_dict"]
 
 SCHEMA: Final = "detectorkit-report/1"
-"""What the content says of itself; the number rises when a program must read it differently."""
+"""Name and version of the format; the version rises when programs must read it differently."""
 
 
 def report_to_dict(report: ReportData) -> dict[str, Any]:
-    """Give a report in a form that JSON can hold.
+    """Return a report in a form that JSON can hold.
 
     Parameters
     ----------
     report : ReportData
-        The report.
+        Content of the report.
 
     Returns
     -------
     content : dict
-        All that is on the page, but for pictures and charts. None stands for nan.
+        All content of the HTML page except pictures and charts, with None for nan.
     """
     evaluation, training = report.evaluation, report.training
     content = {

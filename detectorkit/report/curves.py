@@ -1,7 +1,8 @@
-"""The usual curves of an evaluation as SVG, drawn by scikit-learn's own displays.
+"""Draw the usual curves of an evaluation as SVG, with the displays of scikit-learn.
 
-The charts are made to stand inside a page: their lines and words take the colour of the text around
-them, so that they can be read on light and on dark, and no two share an identifier.
+The charts are meant for the body of an HTML page. Their lines and text take the colour of the text
+around them, so that they can be read on light and dark backgrounds, and no two charts share an
+identifier.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["MAX_GENERATORS", "Curve", "check_matplotlib", "draw_curves"]
 
 MAX_GENERATORS: Final = 12
-"""So many generators get a ROC curve of their own: those with the most images."""
+"""Maximum number of generators with a ROC curve of their own: those with the most images."""
 
 _LONGEST_NAME = 28
-_SIZE = 4.2, 3.6  # inches: words are then of a readable size on a phone
-_SCALE = 1.3  # pixels of the page for each point
+_SIZE = 4.2, 3.6  # inches, so that text has a readable size on a phone
+_SCALE = 1.3  # pixels on the page for each point of the figure
 _STYLE = {
     "axes.facecolor": "none",
     "axes.spines.right": False,
@@ -44,23 +45,23 @@ _STYLE = {
     "font.size": 9,
     "legend.fontsize": 8,
     "legend.frameon": False,
-    "svg.fonttype": "none",  # words stay words
-    "text.parse_math": False,  # a "$" in a name is a "$"
+    "svg.fonttype": "none",  # keep text as text, and do not turn it into paths
+    "text.parse_math": False,  # a "$" in a name does not start a formula
 }
 _BLACK = re.compile(r"(?<=: )(#000000|black)\b")
 
 
 class Curve(NamedTuple):
-    """A chart.
+    """A chart of an evaluation as SVG, with its name and caption.
 
     Attributes
     ----------
     name : str
-        Such as "roc".
+        Name of the chart, such as "roc".
     svg : str
-        One element, for the body of an HTML page.
+        The chart as one SVG element, for the body of an HTML page.
     caption : str
-        What it shows, in a sentence or two.
+        A sentence or two about what the chart shows.
     """
 
     name: str
@@ -69,18 +70,18 @@ class Curve(NamedTuple):
 
 
 def check_matplotlib() -> None:
-    """Make sure that curves can be drawn.
+    """Check that matplotlib is installed, which draws the curves.
 
     Raises
     ------
     ImportError
-        If matplotlib is missing; it names the extra that brings it.
+        If matplotlib is not installed; the message names the extra that installs it.
     """
     try:
         import matplotlib as mpl  # noqa: F401 - it is optional
     except ImportError as error:
         raise ImportError(
-            "detectorkit.report: curves are drawn by matplotlib, which is not installed. "
+            "detectorkit.report: matplotlib, which draws the curves, is not installed. "
             "Install it: pip install 'detectorkit[plot]'."
         ) from error
 
@@ -91,23 +92,23 @@ def draw_curves(evaluation: Evaluation) -> list[Curve]:
     Parameters
     ----------
     evaluation : Evaluation
-        Of images of both classes; with one class only there is nothing to draw.
+        Evaluation on images of both classes; with one class only, no curves are drawn.
 
     Returns
     -------
     curves : list of Curve
-        "roc" (of all images, and of each generator against all photographs), "precision_recall",
-        "det", "calibration" (where there are probabilities) and "confusion". The same evaluation
-        gives the same text with one version of matplotlib.
+        The charts "roc" (of all images, and of each generator against all photographs),
+        "precision_recall", "det", "calibration" (only if the evaluation has probabilities) and
+        "confusion". The same evaluation gives the same SVG with the same version of matplotlib.
 
     Raises
     ------
     ImportError
-        If matplotlib is missing; it names the extra that brings it.
+        If matplotlib is not installed; the message names the extra that installs it.
 
     See Also
     --------
-    sklearn.metrics.RocCurveDisplay : Draws one of them.
+    sklearn.metrics.RocCurveDisplay : Draws a ROC curve.
 
     Examples
     --------
@@ -131,33 +132,34 @@ def draw_curves(evaluation: Evaluation) -> list[Curve]:
         Curve(
             "roc",
             _draw(_roc, evaluation, "roc", f"ROC curve, area {area:.3f}"),
-            "ROC: the share of the generated images that is found, against the share of the "
-            "photographs that is called generated, at every threshold." + f" {thin}." * (shown > 0),
+            "ROC: the proportion of generated images found, against the proportion of photographs "
+            "called generated, at every threshold." + f" {thin}." * (shown > 0),
         ),
         Curve(
             "precision_recall",
             _draw(_precision_recall, evaluation, "pr", "Precision-recall curve"),
-            "Precision and recall: how many alarms are right, against the share found. It holds "
-            "for as many generated images among all as there are here.",
+            "Precision and recall: the proportion of alarms that are right, against the proportion "
+            "of generated images that are found. The curve depends on the proportion of generated "
+            "images, and holds for that of these images.",
         ),
         Curve(
             "det",
             _draw(_det, evaluation, "det", "Detection error tradeoff curve"),
-            "DET: the two kinds of error against each other, on a scale that spreads out the "
-            "small ones. Nearer to the lower left is better.",
+            "DET: the rates of both kinds of error against each other, on a scale that spreads out "
+            "small rates. Nearer to the lower left is better.",
         ),
         Curve(
             "confusion",
             _draw(_confusion, evaluation, "confusion", "Confusion matrix"),
-            "Confusion matrix: what the images are, and what they were called at the threshold.",
+            "Confusion matrix: the true classes of the images, and the verdicts at the threshold.",
         ),
     ]
     if evaluation.probabilities is not None:
         calibration = Curve(
             "calibration",
             _draw(_calibration, evaluation, "calibration", "Reliability diagram"),
-            "Reliability: the share that is generated, of images of similar probability. On the "
-            "dotted line probabilities mean what they say.",
+            "Reliability: the proportion of generated images among images of similar probability. "
+            "On the dotted line, probabilities are perfectly calibrated.",
         )
         curves.insert(3, calibration)
     return curves
@@ -168,7 +170,7 @@ def _n_generators(evaluation: Evaluation) -> int:
 
 
 def _generators(evaluation: Evaluation) -> list[Any]:
-    """Give the names of those that get a curve of their own; a single one would add nothing."""
+    """Return the generators with a curve of their own; a single one would add nothing."""
     names, counts = np.unique(evaluation.origin[evaluation.y_true == 1], return_counts=True)
     if len(names) < 2:
         return []
@@ -207,7 +209,7 @@ def _precision_recall(evaluation: Evaluation, ax: Axes) -> None:
 def _det(evaluation: Evaluation, ax: Axes) -> None:
     DetCurveDisplay.from_predictions(evaluation.y_true, evaluation.scores, name="all", ax=ax)
     ax.set(xlabel="photographs called generated", ylabel="generated images missed")
-    ax.legend().remove()  # there is but one curve
+    ax.legend().remove()  # there is only one curve
 
 
 def _calibration(evaluation: Evaluation, ax: Axes) -> None:
@@ -220,7 +222,7 @@ def _calibration(evaluation: Evaluation, ax: Axes) -> None:
         name="detector",
         ax=ax,
     )
-    ax.set(xlabel="mean probability", ylabel="share that is generated", aspect="equal")
+    ax.set(xlabel="mean probability", ylabel="proportion generated", aspect="equal")
     _legend_below(ax)
 
 
@@ -234,31 +236,31 @@ def _confusion(evaluation: Evaluation, ax: Axes) -> None:
         colorbar=False,
         ax=ax,
     )
-    ax.set(xlabel="what it is called", ylabel="what it is")
+    ax.set(xlabel="verdict", ylabel="true class")
 
 
 def _label(name: Any) -> str:
-    """Give a name for the legend, which leaves out what begins with an underscore."""
+    """Shorten a name for the legend, and make matplotlib show names that begin with "_"."""
     text = printable(str(name))
     text = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 1] + "…"
     return "\u200b" * text.startswith("_") + text
 
 
 def _legend_below(ax: Axes) -> None:
-    """Move the legend out of the way of the curves."""
+    """Move the legend below the axes, where it covers no curve."""
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
 
 
 def _draw(
     draw: Callable[[Evaluation, Axes], None], evaluation: Evaluation, name: str, alt: str
 ) -> str:
-    """Draw on a figure that pyplot knows nothing of, whatever style the user has set."""
+    """Draw a chart without pyplot and in a fixed style; return its SVG element."""
     import matplotlib.style
     from matplotlib.figure import Figure
 
     style: list[Any] = ["default", {**_STYLE, "svg.hashsalt": name}]
     with matplotlib.style.context(style), warnings.catch_warnings():
-        # Words are drawn with the fonts of the reader, who may have those that are missing here.
+        # The reader's fonts draw the text, so glyphs that are missing here do not matter.
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from font", category=UserWarning
         )
@@ -270,13 +272,13 @@ def _draw(
 
 
 def _inline(data: bytes, name: str, alt: str) -> str:
-    """Make the element of an HTML page of the content of an SVG file."""
+    """Convert the content of an SVG file to an element for an HTML page."""
     root = ET.fromstring(data)  # noqa: S314 - matplotlib has just written it
     for child in list(root):
         if child.tag.endswith("metadata"):
             root.remove(child)
     for element in root.iter():
-        # The style sheet would hold for the whole page; what it says is said of the root below.
+        # A style sheet would apply to the whole page; its rules are set on the root below instead.
         for child in [child for child in element if child.tag.endswith("style")]:
             element.remove(child)
         element.tag = element.tag.partition("}")[2]
@@ -293,7 +295,7 @@ def _inline(data: bytes, name: str, alt: str) -> str:
 
 
 def _own_attribute(key: str, value: str, name: str) -> str:
-    """Keep identifiers apart from those of other charts; let black follow the text."""
+    """Make identifiers unique to the chart, and replace black by the colour of the text."""
     if key == "id":
         return f"{name}-{value}"
     value = value.replace("url(#", f"url(#{name}-")

@@ -1,4 +1,4 @@
-"""What a report is made of, whatever form it is given in."""
+"""The content of a report, from which all its forms are made."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ __all__ = ["ReportData"]
 
 @dataclass(frozen=True)
 class ReportData:
-    """The content of a report.
+    """The content of a report, from which all its forms are made.
 
     Attributes
     ----------
     title : str
-        Its heading.
+        Title of the report.
     evaluation : Evaluation
-        Scores of the images, from which all figures follow.
+        Scores of the images, from which all metrics follow.
     record : dict or None
-        What the model says of itself.
+        Record of the model, or None if it has none.
     examples : list of ExampleGroup
-        Images worth a look; may be empty.
+        Example images to show or mention; may be empty.
     robustness : RobustnessReport or None
-        What changes to the files do to the verdicts.
+        Effect of perturbations on the verdicts, if measured.
     audit : Audit or None
-        Whether the files alone would give the answer away.
+        Audit of the image files, if made.
     hashes : dict of str to str
-        The sha256 of "model" and of "data", where known.
+        The sha256 of "model" and of "data", if known.
     command : str or None
-        With which it was made.
+        Command with which the report was made, if known.
     notes : tuple of str
-        Further paragraphs.
+        Further paragraphs of the report.
     date : str
-        When it was made, in UTC.
+        Date and time at which the report was made, in UTC.
     versions : dict of str to str
-        Of what it was made with.
+        Versions of Python and of the packages used, by name.
     """
 
     title: str
@@ -64,12 +64,12 @@ class ReportData:
 
     @cached_property
     def headline(self) -> str:
-        """What was measured and what came out, in a few sentences."""
+        """The numbers of images and the most important metrics, in a few sentences."""
         return headline(self.evaluation)
 
     @property
     def training(self) -> Mapping[str, Any] | None:
-        """What the record says of the training."""
+        """The summary of the training in the record of the model; None without a record."""
         return None if self.record is None else self.record["training"]
 
     @cached_property
@@ -84,12 +84,12 @@ class ReportData:
 
     @cached_property
     def parts(self) -> dict[str, Evaluation]:
-        """The evaluation of "self" and that of "foreign" images, where there are both."""
+        """The evaluations of "self" and "foreign" images; empty unless there are both."""
         return self_and_foreign(self.evaluation, self.training)
 
     @cached_property
     def curves(self) -> list[Curve]:
-        """Charts; empty with images of one class only."""
+        """The charts of the evaluation; empty if the images are of one class only."""
         return draw_curves(self.evaluation)
 
     @property

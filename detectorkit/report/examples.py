@@ -1,4 +1,4 @@
-"""Choose a few images of an evaluation that are worth a look, and make small pictures of them."""
+"""Choose example images of an evaluation, and make small pictures of them."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from detectorkit.images.sequence import ImageSequence
 __all__ = ["ExampleGroup", "choose_examples"]
 
 N_EXAMPLES: Final = 8
-"""At most so many images are shown of each kind."""
+"""Maximum number of images that are shown of each kind."""
 
-_SIDE: Final = 160  # of a small picture, at most
+_SIDE: Final = 160  # maximum side of a small picture, in pixels
 
 
 @dataclass(frozen=True)
 class ExampleGroup:
-    """Images of one kind.
+    """Example images of one kind, such as false alarms.
 
     Attributes
     ----------
     title : str
-        What they have in common.
+        A few words about what the images have in common.
     examples : list of dict
-        The index, name, origin, class, score and probability of each.
+        The index, name, origin, class, score and probability of each image.
     captions : list of str
-        One for each.
+        A caption for each image.
     pictures : list of ndarray or None
-        Small RGB images, each with its map on the right, if maps are wanted; None where no
-        pictures are.
+        Small RGB pictures of the images, each with its saliency map on the right if there is an
+        explainer. None if the report shows no pictures.
     """
 
     title: str
@@ -52,23 +52,24 @@ def choose_examples(
     names: Sequence[str] | None,
     explainer: Any = None,
 ) -> list[ExampleGroup]:
-    """Choose the surest of the right verdicts and of both kinds of wrong ones.
+    """Choose the images with the surest right verdicts, false alarms and misses.
 
     Parameters
     ----------
     evaluation : Evaluation
-        Of all images.
+        Evaluation on the images.
     images : ImageSequence or None
-        The images in the same order; None for no pictures.
+        The images in the order of the evaluation; None makes no pictures.
     names : sequence of str or None
-        What to call them; None takes the names of the files, or numbers.
+        Names of the images; None takes the names of their files, or numbers.
     explainer : object, default=None
-        What makes the maps, such as `OcclusionSaliency`; None shows none.
+        Explainer that makes the saliency maps, such as `OcclusionSaliency`; None makes no maps.
 
     Returns
     -------
     groups : list of ExampleGroup
-        Some may be empty; none at all without images and names.
+        One group for each kind, which may be empty. The list is empty if neither images nor names
+        are given.
     """
     if images is None and names is None:
         return []
@@ -143,7 +144,7 @@ def _caption(example: dict[str, Any]) -> str:
 
 
 def _picture(images: ImageSequence, index: int, explainer: Any) -> NDArray[np.uint8]:
-    """Make a small picture, with its map beside it."""
+    """Make a small picture of an image, with its saliency map beside it."""
     read = images.read(index, Preprocessing(None, "rgb"))
     # Rows of a 2-D array are never rounded when they are read.
     levels = read if read.dtype == np.uint8 else np.rint(np.clip(read, 0, 1) * 255)

@@ -1,4 +1,4 @@
-"""Which of the measured generators and sources a model was trained on, and which it was not."""
+"""Tell apart the generators and sources that a model was trained on from all others."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ IN_TRAINING: Final = "in training"
 NOT_IN_TRAINING: Final = "not in training"
 NOT_RECORDED: Final = "not recorded"
 
-# What images are called whose generator or source nobody has named: two of these need not be the
-# same.
+# Names that stand for an unknown generator or source; two origins of such a name may differ.
 _NAMELESS: Final = {"", "photographs", "generated"}
 
 
 def training_names(training: Mapping[str, Any] | None, label: int) -> list[str] | None:
-    """Give the generators or the sources that a model was trained on.
+    """Return the generators or the sources that a model was trained on.
 
     Parameters
     ----------
     training : mapping or None
-        The summary in the model's record; None where there is no record.
+        Summary of the training in the record of the model; None if there is no record.
     label : int
-        0 for sources of photographs, 1 for generators.
+        Class of the images: 0 for sources of photographs, 1 for generators.
 
     Returns
     -------
     names : list of str or None
-        None where the record does not say.
+        Names of the generators or sources; None if the record does not name them.
     """
     names = (training or {}).get("generators" if label else "sources")
     if not isinstance(names, list | tuple):
@@ -51,21 +50,21 @@ def training_names(training: Mapping[str, Any] | None, label: int) -> list[str] 
 
 
 def training_status(training: Mapping[str, Any] | None, name: str, label: int) -> str:
-    """Say whether a model was trained on a generator or a source.
+    """Return whether a model was trained on a generator or a source.
 
     Parameters
     ----------
     training : mapping or None
-        The summary in the model's record; None where there is no record.
+        Summary of the training in the record of the model; None if there is no record.
     name : str
-        The generator or the source.
+        Name of the generator or the source.
     label : int
-        0 for a source of photographs, 1 for a generator.
+        Class of its images: 0 for a source of photographs, 1 for a generator.
 
     Returns
     -------
     status : {"in training", "not in training", "not recorded"}
-        The last also for images whose origin has no name.
+        Whether the origin was in training. It is "not recorded" also for origins without a name.
     """
     names = training_names(training, label)
     if names is None or name in _NAMELESS:
@@ -76,21 +75,22 @@ def training_status(training: Mapping[str, Any] | None, name: str, label: int) -
 def self_and_foreign(
     evaluation: Evaluation, training: Mapping[str, Any] | None
 ) -> dict[str, Evaluation]:
-    """Part an evaluation into what the model was trained on and what it was not.
+    """Split an evaluation into origins that the model was trained on and all others.
 
     Parameters
     ----------
     evaluation : Evaluation
-        Of all images.
+        Evaluation on all images.
     training : mapping or None
-        The summary in the model's record; None where there is no record.
+        Summary of the training in the record of the model; None if there is no record.
 
     Returns
     -------
     parts : dict of str to Evaluation
-        "self" and "foreign"; empty where nothing can be parted. A class whose images are all of
-        one kind stands in both parts, so that both have something to be compared with; of a
-        class that is parted, images of unknown standing are in neither.
+        The evaluations of "self" and "foreign" images. A class is split if it has both origins
+        that were in training and origins that were not; its images of unknown status are in
+        neither part. A class that is not split is in both parts, so that each has images of both
+        classes. The dict is empty if neither class is split.
     """
     y = evaluation.y_true
     status = np.full(len(y), NOT_RECORDED, dtype=object)
@@ -111,7 +111,7 @@ def self_and_foreign(
 
 
 def named(names: Iterable[str]) -> list[str]:
-    """Leave out what stands for the lack of a name."""
+    """Return the names without those that stand for an unknown origin."""
     return [name for name in names if name not in _NAMELESS]
 
 

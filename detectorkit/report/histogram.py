@@ -1,4 +1,4 @@
-"""A chart of how the scores of both classes are spread, drawn without any dependency."""
+"""Draw a histogram of the scores of both classes as SVG, without matplotlib."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from numpy.typing import NDArray
 __all__ = ["count_scores", "histogram_svg"]
 
 _BINS = 30
-_WIDTH, _HEIGHT = 360, 150  # of the bars, in units that are pixels on a phone
-_TOP = 16  # room for the word "threshold"
+_WIDTH, _HEIGHT = 360, 150  # size of the area with the bars, in pixels on a phone
+_TOP = 16  # height of the line above for the word "threshold"
 
 
 def count_scores(
     scores: NDArray[Any], y_true: NDArray[Any], threshold: float
 ) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:
-    """Count the scores of each class in bins of equal width that reach the threshold too.
+    """Count the scores of each class in bins of equal width, which include the threshold.
 
     Parameters
     ----------
     scores : ndarray of shape (n_samples,)
         Scores of the detector.
     y_true : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     threshold : float
-        Within the bins.
+        Threshold of the detector. If it lies outside of the scores, the bins reach to it.
 
     Returns
     -------
     edges : ndarray of shape (n_bins + 1,)
-        Ends of the bins.
+        Edges of the bins, rising.
     counts : list of ndarray of shape (n_bins,)
-        Those of the photographs and of the generated images.
+        Number of photographs in each bin, then number of generated images in each bin.
     """
     seen = np.append(scores, threshold)
     seen = seen[np.isfinite(seen)]
@@ -45,21 +45,22 @@ def count_scores(
 
 
 def histogram_svg(scores: NDArray[Any], y_true: NDArray[Any], threshold: float) -> str:
-    """Draw the chart.
+    """Draw a histogram of the scores of both classes.
 
     Parameters
     ----------
     scores : ndarray of shape (n_samples,)
         Scores of the detector.
     y_true : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     threshold : float
-        Drawn as a line.
+        Threshold of the detector, which is drawn as a line.
 
     Returns
     -------
     svg : str
-        One element. The bars of each class add up to the same height, however many its images.
+        The chart as one SVG element. The heights of the bars are proportions of the class, so that
+        both classes have the same total height.
     """
     edges, counts = count_scores(scores, y_true, threshold)
     shares = [count / max(1, count.sum()) for count in counts]

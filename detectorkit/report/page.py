@@ -1,8 +1,8 @@
-"""A document of text, tables, charts and pictures, given as one HTML page or as Markdown.
+"""A document of text, tables, charts and pictures that is written as HTML or as Markdown.
 
-Every piece is added once and written in both forms. The HTML page needs nothing beside it and
-runs nothing: no scripts, no links, and a policy in its head that forbids both. It follows the light
-or dark colours of the reader's system and fits a phone: what is wide scrolls inside its own frame.
+Every piece is added once and written in both forms. The HTML page is self-contained: it has no
+scripts and no links, and a policy in its head that forbids both. It follows the light or dark
+colours of the reader's system and fits a phone: wide tables scroll inside their own frame.
 """
 
 from __future__ import annotations
@@ -75,28 +75,28 @@ footer { margin-top: 2.5rem; font-size: .8rem; }
 """
 
 
-# Even if some text were taken for markup, nothing could run or be fetched.
+# With this policy nothing can run or be fetched, even if some text were taken for markup.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
-_LONG = 30  # cells with more characters than this may be broken into lines
+_LONG = 30  # cells with more characters than this may wrap
 
 
 _INTERVAL = re.compile(r"(?<=\d) to (?=-?\d)")
 
 
-_SMALL = 64  # pictures with fewer pixels a side are shown larger than they are
+_SMALL = 64  # pictures with both sides below this many pixels are enlarged
 
 
 class Page:
     r"""A document that is put together piece by piece.
 
-    All text is plain text: whatever it holds is shown and never interpreted.
+    All text is plain text: it is shown as it is, and never interpreted as HTML or Markdown.
 
     Parameters
     ----------
     title : str
-        Its heading.
+        Title of the document.
 
     Examples
     --------
@@ -124,9 +124,9 @@ class Page:
         Parameters
         ----------
         text : str
-            Its text.
+            Text of the heading.
         level : int, default=2
-            From 2 to 6; the title is 1.
+            Level of the heading, from 2 to 6; the title of the page has level 1.
         """
         html = f"<h{level}>{to_html_text(text)}</h{level}>"
         self._add(html, f"{'#' * level} {to_markdown_text(text)}")
@@ -137,9 +137,9 @@ class Page:
         Parameters
         ----------
         text : str
-            Its text.
+            Text of the paragraph.
         kind : {"plain", "lead", "warning"}, default="plain"
-            "lead" is larger, "warning" stands in a box.
+            Style of the paragraph: "lead" has larger text, "warning" a box.
         """
         mark = "" if kind == "plain" else f' class="{kind}"'
         quote = "> " if kind == "warning" else ""
@@ -151,21 +151,21 @@ class Page:
         Parameters
         ----------
         texts : iterable of str
-            One item each.
+            Texts of the items.
         """
         texts = list(texts)
         html = "".join(f"<li>{to_html_text(text)}</li>" for text in texts)
         self._add(f"<ul>{html}</ul>", "\n".join(f"- {to_markdown_text(text)}" for text in texts))
 
     def code(self, text: str, language: str = "") -> None:
-        """Add a block of text in which every line and space counts.
+        """Add a block of code or other text in which lines and spaces are kept.
 
         Parameters
         ----------
         text : str
-            The text.
+            Text of the block.
         language : str, default=""
-            What it is written in, such as "json"; for Markdown.
+            Language of the text, such as "json", for highlighting in Markdown.
         """
         html = f'<pre tabindex="0">{escape(printable_lines(text))}</pre>'
         self._add(html, to_markdown_code(text, language))
@@ -178,7 +178,7 @@ class Page:
         head : sequence of str
             Names of the columns.
         rows : iterable of sequence
-            The cells, which are shown as ``str`` gives them.
+            Cells of each row, which are converted by ``str``.
         """
         cells = [[str(cell) for cell in row] for row in rows]
         html = "<tr>" + "".join(_cell(name, "th") for name in head) + "</tr>"
@@ -199,11 +199,11 @@ class Page:
         Parameters
         ----------
         metrics : mapping of str to Estimate
-            As `binary_metrics` gives them.
+            Metrics by name, as `binary_metrics` returns them.
         meanings : mapping of str to str, default=None
-            A few words for each metric; None leaves this column out.
+            A few words about the meaning of each metric; None leaves this column out.
         confidence : float, default=0.95
-            That of the intervals.
+            Confidence level of the intervals, between 0 and 1.
         """
         head = ["metric", "value", f"{100 * confidence:g} % interval"]
         head += [] if meanings is None else ["meaning"]
@@ -217,20 +217,20 @@ class Page:
         )
 
     def score_histogram(self, scores: NDArray[Any], y_true: NDArray[Any], threshold: float) -> None:
-        """Add a chart of how the scores of both classes are spread.
+        """Add a histogram of the scores of both classes.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples,)
             Scores of the detector.
         y_true : ndarray of shape (n_samples,)
-            0 for real, 1 for generated.
+            Labels: 0 for real photographs, 1 for generated images.
         threshold : float
-            Drawn as a line.
+            Threshold of the detector, which is drawn as a line.
         """
         self.figure(
             histogram_svg(scores, y_true, threshold),
-            "Scores: the share of the photographs and of the generated images at each score.",
+            "Scores: the proportions of the photographs and of the generated images at each score.",
         )
 
     def figure(self, svg: str, caption: str) -> None:
@@ -239,9 +239,9 @@ class Page:
         Parameters
         ----------
         svg : str
-            The element, trusted as it is.
+            The chart as an SVG element, which is not escaped and so must be trusted.
         caption : str
-            What it shows; in Markdown it stands alone.
+            Caption of the chart; Markdown has the caption only.
         """
         html = f"{svg}<figcaption>{to_html_text(caption)}</figcaption>"
         note = f"(Chart, in the HTML page only) {caption}"
@@ -261,15 +261,15 @@ class Page:
         Parameters
         ----------
         title : str
-            Printed above.
+            Heading above the pictures.
         images : sequence of ndarray of shape (height, width) or (height, width, 3)
-            Grey or RGB, uint8.
+            Grey or RGB pictures of dtype uint8.
         captions : sequence of str
-            One below each; in Markdown they stand alone.
+            Captions of the pictures; Markdown has the captions only.
         file_format : {"JPEG", "PNG"}, default="PNG"
-            In which they are embedded.
+            File format in which the pictures are embedded.
         level : int, default=3
-            That of the title as a heading.
+            Level of the heading, from 2 to 6.
         """
         self.heading(title, level)
         html = "".join(
@@ -281,12 +281,12 @@ class Page:
         self._add(f'<div class="images">{html}</div>', "\n".join(lines))
 
     def to_html(self) -> str:
-        """Give the page as HTML.
+        """Return the page as HTML.
 
         Returns
         -------
         html : str
-            The whole document.
+            The whole document, which needs no other file.
         """
         title = to_html_text(self._title)
         body = "\n".join(html for html, _ in self._pieces)
@@ -299,12 +299,13 @@ class Page:
         )
 
     def to_markdown(self) -> str:
-        """Give the page as Markdown.
+        """Return the page as Markdown.
 
         Returns
         -------
         markdown : str
-            The same text and tables; of charts and pictures the captions.
+            The document with its text and tables, and with captions in place of charts and
+            pictures.
         """
         pieces = [markdown for _, markdown in self._pieces]
         return "\n\n".join([f"# {to_markdown_text(self._title)}", *pieces]) + "\n"
@@ -315,7 +316,7 @@ class Page:
         Parameters
         ----------
         path : str or Path
-            The file; replaced if it exists.
+            File to write; it is replaced if it exists.
         """
         write_whole(path, self.to_html())
 
@@ -324,33 +325,33 @@ class Page:
 
 
 def describe_value(estimate: Estimate) -> str:
-    """Give the value of an estimate for a table.
+    """Format the value of an estimate for a table.
 
     Parameters
     ----------
     estimate : Estimate
-        The figure.
+        The measured value and its interval.
 
     Returns
     -------
     text : str
-        Three decimals; "not defined" for nan.
+        The value with three decimals; "not defined" for nan.
     """
     return "not defined" if np.isnan(estimate.value) else f"{estimate.value:.3f}"
 
 
 def describe_interval(estimate: Estimate) -> str:
-    """Give the interval of an estimate for a table.
+    """Format the interval of an estimate for a table.
 
     Parameters
     ----------
     estimate : Estimate
-        The figure.
+        The measured value and its interval.
 
     Returns
     -------
     text : str
-        Both ends with three decimals; empty for nan.
+        Both ends of the interval with three decimals; empty for nan.
     """
     if np.isnan(estimate.low) or np.isnan(estimate.high):
         return ""
@@ -368,7 +369,7 @@ def _picture(image: NDArray[np.uint8], file_format: Literal["JPEG", "PNG"]) -> s
     height, width = image.shape[:2]
     data = base64.b64encode(encode_image(image, file_format)).decode("ascii")
     mark = ' class="small"' if max(height, width) < _SMALL else ""
-    # The caption says what there is to say, so the picture itself is silent when read aloud.
+    # The caption describes the picture, so a screen reader need not read a second text.
     return (
         f'<img alt="" width="{width}" height="{height}"{mark} '
         f'src="data:image/{file_format.lower()};base64,{data}">'

@@ -1,4 +1,4 @@
-"""A report on a detector: an HTML page to read, a model card in Markdown, JSON for programs."""
+"""Make a report on a detector, as an HTML page, a model card in Markdown, and JSON."""
 
 from __future__ import annotations
 
@@ -43,68 +43,69 @@ tags:
 
 
 class Report(ReportData):
-    """A report, in three forms; `make_report` makes it.
+    """A report on a detector, which `make_report` returns and which has three forms.
 
-    Its attributes are those of `ReportData`.
+    The forms are an HTML page, a model card in Markdown, and JSON. The attributes, such as
+    ``title``, ``evaluation`` and ``headline``, hold the content of all three.
     """
 
     def to_html(self) -> str:
-        """Give the report as one self-contained HTML page.
+        """Return the report as one self-contained HTML page.
 
         Returns
         -------
         html : str
-            It needs no other file, fetches nothing and runs no script.
+            The page, which needs no other file, fetches nothing and runs no script.
 
         Raises
         ------
         ImportError
-            If matplotlib is missing; it names the extra that brings it.
+            If matplotlib is not installed; the message names the extra that installs it.
         """
         page = Page(self.title)
         fill_page(page, self)
         return page.to_html()
 
     def to_markdown(self) -> str:
-        """Give the report as a model card.
+        """Return the report as a model card.
 
         Returns
         -------
         markdown : str
-            With the sections that model hubs expect; without charts and pictures.
+            The card with the sections that model hubs expect, without charts and pictures.
         """
         page = Page(self.title)
         fill_card(page, self)
         return _CARD_HEAD + page.to_markdown()
 
     def to_dict(self) -> dict[str, Any]:
-        """Give the report in a form that JSON can hold.
+        """Return the report in a form that JSON can hold.
 
         Returns
         -------
         content : dict
-            All that is on the page, but for pictures and charts. None stands for nan.
+            All content of the HTML page except pictures and charts, with None for nan.
         """
         return report_to_dict(self)
 
     def write(self, path: str | os.PathLike[str]) -> list[Path]:
-        """Write the HTML page, and the JSON and the Markdown beside it.
+        """Write the HTML page to a file, and the JSON and the Markdown to files beside it.
 
         Parameters
         ----------
         path : str or Path
-            The HTML file, ending in ".html". Files that exist are replaced, each whole or not at
-            all.
+            HTML file to write, ending in ".html". Existing files are replaced, each whole or not
+            at all.
 
         Returns
         -------
         paths : list of Path
-            Those of the three files.
+            Paths of the three files.
 
         Raises
         ------
         ImportError
-            If matplotlib is missing; it names the extra that brings it.
+            If matplotlib is not installed; the message names the extra that installs it.
         ValueError
             If the path does not end in ".html".
         """
@@ -134,55 +135,55 @@ def make_report(
     notes: Sequence[str] = (),
     date: datetime | None = None,
 ) -> Report:
-    """Put together all that is known of how a detector does.
+    """Make a report on a detector from its evaluation and whatever else is known.
 
     Parameters
     ----------
     evaluation : Evaluation
-        What `evaluate` gave.
+        Evaluation of the detector, as `evaluate` returns it.
     title : str
-        The heading.
+        Title of the report.
     record : ModelRecord, default=None
-        The ``record_`` of a saved detector. It says which generators and sources the model was
-        trained on; without, the report says that this is not recorded.
+        The ``record_`` of a detector. It names the generators and sources that the model was
+        trained on; if it is None, the report says that this is not recorded.
     images : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence, default=None
-        The images of the evaluation in the same order. None leaves pictures out, as it must be
-        where images may not be published.
+        The images of the evaluation, in the same order. None leaves out pictures, which is
+        necessary if the images may not be published.
     names : sequence of str, default=None
-        What to call the images. None takes the names of their files; with neither, single images
-        are not mentioned.
+        Names of the images. None takes the names of their files. If both `images` and `names` are
+        None, the report has no example images.
     explainer : object, default=None
-        What makes a map of each image that is shown, such as
+        Explainer that makes a saliency map of each image that is shown, such as
         ``OcclusionSaliency(detector)`` of `detectorkit.saliency`. None shows no maps.
     robustness : RobustnessReport, default=None
-        What `robustness_report` gave.
+        Effect of perturbations, as `robustness_report` returns it. None leaves it out.
     audit : Audit, default=None
-        What `audit` gave.
+        Audit of the files, as `audit` returns it. None leaves it out.
     hashes : mapping of str to str, default=None
-        The sha256 of the "model" file, and of the "data" as `hash_files` gives it.
+        The sha256 of the "model" file, and of the "data" as `hash_files` returns it.
     command : str, default=None
-        The command with which the report was made.
+        Command with which the report was made. None leaves it out.
     notes : sequence of str, default=()
-        Further paragraphs, such as where the images come from.
+        Further paragraphs, for example about the origin of the images.
     date : datetime, default=None
-        When it was made, with a time zone. None takes the present.
+        Date and time at which the report was made, with a time zone. None takes the present.
 
     Returns
     -------
     report : Report
-        In HTML, Markdown and JSON.
+        The report, which can be written as HTML, Markdown and JSON.
 
     Raises
     ------
     ImageReadError
         If a file that is to be shown cannot be decoded; it names the path and its index.
     ValueError
-        If there are not as many images or names as in the evaluation.
+        If the number of images or names differs from that of the evaluation.
 
     See Also
     --------
-    evaluate : Measures a detector.
+    evaluate : Evaluates a detector.
 
     Examples
     --------
@@ -203,7 +204,7 @@ def make_report(
         if given is not None and len(given) != n:
             raise ValueError(
                 f"make_report: {what} has {len(given)} entries, but the evaluation is of {n} "
-                "images. Pass those that were scored, in the same order."
+                f"images. Pass the {what} that were evaluated, in the same order."
             )
     moment = datetime.now(UTC) if date is None else date.astimezone(UTC)
     return Report(
@@ -222,33 +223,36 @@ def make_report(
 
 
 def check_report_path(path: str | os.PathLike[str]) -> Path:
-    """Make sure that a report can be written to a place.
+    """Check that a report can be written to a path.
 
     Parameters
     ----------
     path : str or Path
-        The HTML file.
+        HTML file to write.
 
     Returns
     -------
     path : Path
-        The same.
+        The path that was checked.
 
     Raises
     ------
     FileNotFoundError
-        If its folder does not exist.
+        If the folder of the file does not exist.
     ValueError
-        If it does not end in ".html".
+        If the path does not end in ".html".
     """
     page = Path(path)
     if page.suffix.lower() != ".html":
         raise ValueError(
-            f"a report is written to a file that ends in .html, and beside it to .json and .md; "
-            f"got {str(path)!r}."
+            f"The path of a report is {str(path)!r}, but it must be one that ends in .html. Files "
+            "that end in .json and .md are written beside it."
         )
     if not page.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {page.parent} to write {page.name} to.")
+        raise FileNotFoundError(
+            f"The folder {page.parent} does not exist, so the report {page.name} cannot be written "
+            "there. Make the folder first."
+        )
     return page
 
 

@@ -1,4 +1,4 @@
-"""What stands in a report, and its order on the HTML page."""
+"""Fill an HTML page with the sections of a report, the most important first."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _COMPARED = (
 
 
 def fill_page(page: Page, report: ReportData) -> None:
-    """Put the parts on a page, the most important first.
+    """Add the sections of a report to a page, the most important first.
 
     Parameters
     ----------
     page : Page
-        The page, empty so far.
+        Empty page to fill.
     report : ReportData
-        What is to be said.
+        Content of the report.
     """
     add_headline(page, report)
     add_known_and_unknown(page, report, 2)
@@ -69,7 +69,7 @@ def fill_page(page: Page, report: ReportData) -> None:
 
 
 def add_headline(page: Page, report: ReportData) -> None:
-    """Say in plain words what was measured and what came out."""
+    """Add the most important metrics in words, and what the model was trained on."""
     page.paragraph(report.headline, "lead")
     page.paragraph(trained_on(report.training))
     inverted = describe_inverted(report.evaluation.origins)
@@ -78,14 +78,14 @@ def add_headline(page: Page, report: ReportData) -> None:
 
 
 def add_warnings(page: Page, report: ReportData) -> None:
-    """Say what the figures do not say."""
+    """Add the warning about unknown origins, and the notes of the user."""
     page.paragraph(WARNING, "warning")
     for note in report.notes:
         page.paragraph(note)
 
 
 def add_known_and_unknown(page: Page, report: ReportData, level: int) -> None:
-    """Set what was in training beside what was not."""
+    """Add a comparison of origins that were in training with those that were not."""
     page.heading("What was in training, and what was not", level)
     kinds = [
         kind
@@ -99,8 +99,8 @@ def add_known_and_unknown(page: Page, report: ReportData, level: int) -> None:
     page.table(["", *kinds], rows)
     if kinds == [NOT_RECORDED]:
         page.paragraph(
-            "The record of the model does not say which of these it was trained on, so it cannot "
-            "be said whether these figures are about the known or about the unknown."
+            "The record of the model does not say which of these it was trained on. So it is not "
+            "known whether these metrics are on known or on unknown origins."
         )
     if not report.parts:
         return
@@ -110,8 +110,9 @@ def add_known_and_unknown(page: Page, report: ReportData, level: int) -> None:
         if len({tuple(np.unique(of.origin[of.y_true == label])) for of in evaluations}) == 1:
             page.paragraph(f"The {what} are the same in both columns.")
     page.paragraph(
-        "In training was the generator or the source. Whether the very images measured here were "
-        "in training cannot be seen from this; they must not have been."
+        'Here "in training" means that the model was trained on images of the generator or source. '
+        "It must not have been trained on the very images measured here, which this report cannot "
+        "check."
     )
 
 
@@ -136,9 +137,9 @@ def _compare(evaluations: Sequence[Evaluation]) -> list[list[str]]:
 
 
 def add_figures(page: Page, report: ReportData, level: int) -> None:
-    """Give the metrics, each with what it means."""
+    """Add a table of all metrics, each with its meaning."""
     evaluation = report.evaluation
-    page.heading("Figures", level)
+    page.heading("All metrics", level)
     figures = evaluation.metrics | {
         "macro_balanced_accuracy": evaluation.macro_balanced_accuracy,
         "accuracy_at_one_half": evaluation.accuracy_at_one_half,
@@ -147,8 +148,8 @@ def add_figures(page: Page, report: ReportData, level: int) -> None:
         del figures["accuracy_at_one_half"]
     add_metrics(page, figures, evaluation.confidence)
     page.paragraph(
-        f'The positive class is "generated"; an image counts as called generated if its score '
-        f"is above {evaluation.threshold:.4g}. Intervals allow for chance in the images, not for "
+        f'The positive class is "generated"; an image is called generated if its score is above '
+        f"{evaluation.threshold:.4g}. Intervals cover chance in the choice of images, but not in "
         "the choice of generators and sources."
     )
 
@@ -162,7 +163,7 @@ def add_metrics(page: Page, figures: Mapping[str, Estimate], confidence: float) 
 
 
 def add_origins(page: Page, report: ReportData, level: int) -> None:
-    """Give the figures of every source and generator."""
+    """Add a table with the metrics of every source and generator."""
     evaluation = report.evaluation
     page.heading("By source and generator", level)
     page.table(
@@ -173,11 +174,14 @@ def add_origins(page: Page, report: ReportData, level: int) -> None:
         ],
     )
     page.paragraph(
-        "Called generated: of photographs the share of false alarms, of a generator's images the "
-        "share found. The area is that of the generator's images against all photographs here."
+        "Called generated is the false-positive rate of photographs, and the proportion found of a "
+        "generator's images. The area under the ROC curve is that of the generator's images "
+        "against all photographs here. Inverted means that it is below 0.5."
     )
     if not np.isnan(evaluation.mean_roc_auc):
-        page.paragraph(f"Mean area over the generators: {evaluation.mean_roc_auc:.3f}.")
+        page.paragraph(
+            f"Mean area under the ROC curve over the generators: {evaluation.mean_roc_auc:.3f}."
+        )
 
 
 def _origin_row(row: OriginMetrics, status: str) -> list[str]:
@@ -194,17 +198,17 @@ def _origin_row(row: OriginMetrics, status: str) -> list[str]:
 
 
 def add_probabilities(page: Page, report: ReportData, level: int) -> None:
-    """Say whether probabilities mean what they say, and what an alarm is worth."""
+    """Add how well probabilities are calibrated, and the precision by prevalence."""
     evaluation = report.evaluation
     page.heading("Probabilities", level)
     if not report.has_both_classes:
-        page.paragraph("Whether probabilities mean what they say takes images of both classes.")
+        page.paragraph("Probabilities can only be evaluated on images of both classes.")
         return
     if evaluation.probabilities is None:
-        page.paragraph("The detector gives scores and no probabilities.")
+        page.paragraph("The detector gives scores but no probabilities.")
     else:
         add_metrics(page, evaluation.probability_metrics, evaluation.confidence)
-        page.heading("What was said, and what was so", level + 1)
+        page.heading("Are the probabilities right?", level + 1)
         page.table(
             ["mean probability", "share that is generated", "n"],
             [
@@ -213,17 +217,18 @@ def add_probabilities(page: Page, report: ReportData, level: int) -> None:
             ],
         )
         page.paragraph(
-            "Each row is a tenth of the images. Probabilities hold where as many of all images "
-            "are generated as in the data that they were fitted on."
+            "Each row is a tenth of the images, sorted by probability. If probabilities are right, "
+            "the two columns agree. Probabilities hold where the proportion of generated images is "
+            "that of the data on which they were fitted."
         )
-    page.heading("What an alarm is worth", level + 1)
+    page.heading("How many alarms are right?", level + 1)
     page.table(
         ["generated among all images", "precision", "false among 100 alarms"],
         [_prevalence_row(p, evaluation.precision_at(p)) for p in PREVALENCES],
     )
     page.paragraph(
-        "Precision is the share of alarms that are right. It falls where generated images are "
-        "rare, however good the detector."
+        "An alarm is an image that is called generated. Precision is the proportion of alarms that "
+        "are right. It falls where generated images are rare, however good the detector."
     )
 
 
@@ -234,23 +239,23 @@ def _prevalence_row(prevalence: float, precision: Estimate) -> list[str]:
 
 
 def add_curves(page: Page, report: ReportData, level: int) -> None:
-    """Draw the curves."""
+    """Add the curves as charts."""
     page.heading("Curves", level)
     if not report.curves:
-        page.paragraph("Curves take images of both classes.")
+        page.paragraph("Curves can only be drawn for images of both classes.")
     for curve in report.curves:
         page.figure(curve.svg, curve.caption)
 
 
 def add_scores(page: Page, report: ReportData, level: int) -> None:
-    """Draw how the scores are spread."""
+    """Add a histogram of the scores."""
     evaluation = report.evaluation
     page.heading("Scores", level)
     page.score_histogram(evaluation.scores, evaluation.y_true, evaluation.threshold)
 
 
 def add_examples(page: Page, report: ReportData, level: int) -> None:
-    """Show images that are worth a look."""
+    """Add the example images."""
     if not report.examples:
         return
     page.heading("Images worth a look", level)
@@ -268,7 +273,7 @@ def add_examples(page: Page, report: ReportData, level: int) -> None:
 
 
 def add_robustness(page: Page, report: ReportData, level: int) -> None:
-    """Say what changes to the files do to the verdicts."""
+    """Add the effect of perturbations on scores and verdicts."""
     robustness = report.robustness
     if robustness is None:
         return
@@ -289,9 +294,9 @@ def add_robustness(page: Page, report: ReportData, level: int) -> None:
         [_robustness_row(row) for row in robustness.rows],
     )
     page.paragraph(
-        "Both classes are changed alike. Shifts are mean changes of the score in standard "
-        'deviations of the scores before; above 0 is towards "generated". Flips are verdicts '
-        "that are not those of the unchanged images."
+        "Both classes are changed alike. Shifts are mean changes of the score, in standard "
+        'deviations of the scores before; above 0 is towards "generated". The last columns are the '
+        "proportions of images whose verdict differs from that of the unchanged image."
     )
 
 
@@ -311,7 +316,7 @@ def _signed(value: float) -> str:
 
 
 def add_audit(page: Page, report: ReportData, level: int) -> None:
-    """Say whether the files alone would give the answer away."""
+    """Add the findings of the audit of the files."""
     audit = report.audit
     if audit is None:
         return
@@ -329,21 +334,22 @@ def add_audit(page: Page, report: ReportData, level: int) -> None:
 
 
 def add_provenance(page: Page, report: ReportData, level: int) -> None:
-    """Say how the report was made."""
+    """Add the date, versions, hashes and command with which the report was made."""
     page.heading("How this was made", level)
     rows = [["date", report.date], *([key, value] for key, value in report.versions.items())]
     rows += [[f"sha256 of the {key}", value] for key, value in report.hashes.items()]
     page.table(["", ""], rows)
     if "data" in report.hashes:
         page.paragraph(
-            "The sha256 of the data is taken over the sorted sha256 of its files, one a line."
+            "The sha256 of the data is the sha256 of a list of the sorted sha256 of its files, one "
+            "on each line."
         )
     if report.command:
         page.code(report.command, "sh")
 
 
 def add_record(page: Page, report: ReportData, level: int) -> None:
-    """Give the model's own record."""
+    """Add the record of the model as JSON."""
     if report.record is not None:
         page.heading("The model's own record", level)
         page.code(dumps(report.record, indent=1), "json")

@@ -1,4 +1,4 @@
-"""The sentences of a report: what was measured, what came out, and what that does not mean."""
+"""The sentences of a report: its headline, its warnings and the meanings of the metrics."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ __all__ = [
 ]
 
 WARNING: Final = (
-    "A figure for generators that were in training says little about any other: detectors that "
-    "find nine in ten of what they know have been no better than chance on the next generator, "
-    "and have taken most photographs from a new source for generated. And a verdict is no proof. "
-    "It must not be the only ground for anything that is said or done about a person."
+    "Metrics on generators that were in training say little about other generators: detectors "
+    "that find nine in ten images of known generators have been no better than chance on a new "
+    "one, and have called most photographs from a new source generated. And a verdict is not a "
+    "proof. It must not be the only ground for anything that is said or done about a person."
 )
 
 INTENDED_USE: Final = (
@@ -42,85 +42,102 @@ INTENDED_USE: Final = (
 )
 
 FIGURES: Final = {
-    "accuracy": ("accuracy", "share of right verdicts; depends on how many are generated"),
+    "accuracy": (
+        "accuracy",
+        "proportion of right verdicts; depends on the proportion of generated images",
+    ),
     "precision": (
         "precision",
-        "of the images called generated, the share that is; depends on how many are generated",
+        "proportion of alarms that are right; depends on the proportion of generated images",
     ),
-    "recall": ("recall", "of the generated images, the share that is found"),
-    "f1": ("F1", "precision and recall in one figure"),
-    "balanced_accuracy": ("balanced accuracy", "mean share of right verdicts; 0.5 is chance"),
+    "recall": ("recall", "proportion of generated images that are called generated"),
+    "f1": ("F1", "harmonic mean of precision and recall"),
+    "balanced_accuracy": (
+        "balanced accuracy",
+        "mean over both classes of the proportion of right verdicts; 0.5 is chance",
+    ),
     "false_positive_rate": (
         "false-positive rate",
-        "of the photographs, the share called generated",
+        "proportion of photographs that are called generated",
     ),
     "roc_auc": (
         "area under ROC curve",
-        "how often a generated image scores above a photograph; 0.5 is chance",
+        "probability that a generated image scores above a photograph; 0.5 is chance",
     ),
     "average_precision": (
         "average precision",
-        "mean precision over all thresholds; depends on how many are generated",
+        "mean precision over all thresholds; depends on the proportion of generated images",
     ),
     "fpr_at_95_tpr": (
         "false positives at 95 % found",
-        "share of the photographs called generated where 95 % of the generated are found",
+        "false-positive rate at the threshold that finds 95 % of the generated images",
     ),
     "calibration_gap": (
         "calibration gap",
-        "balanced accuracy lost to a threshold that does not suit these images",
+        "balanced accuracy lost to a threshold that is not the best for these images",
     ),
     "macro_balanced_accuracy": (
         "macro balanced accuracy",
-        "balanced accuracy in which each source and generator counts alike",
+        "balanced accuracy with the same weight for each source and generator",
     ),
     "accuracy_at_one_half": (
         "accuracy at probability 0.5",
-        "share of right verdicts with the line at probability 0.5",
+        "proportion of right verdicts if a probability above 0.5 means generated",
     ),
-    "brier_score": ("Brier score", "mean squared error; always saying 0.5 gives 0.25"),
-    "log_loss": ("log loss", "punishes sure errors most; always saying 0.5 gives 0.693"),
+    "brier_score": (
+        "Brier score",
+        "mean squared error of the probabilities; 0.25 if all are 0.5",
+    ),
+    "log_loss": (
+        "log loss",
+        "mean logarithmic loss, largest for sure errors; 0.693 if all probabilities are 0.5",
+    ),
     "ece": (
         "calibration error (ECE)",
-        "how far probabilities are off on average; above 0 by chance with few images",
+        "mean error of the probabilities; above 0 by chance with few images",
     ),
 }
-"""What each figure is called in a report, and what it means."""
+"""Name and meaning of each metric in a report."""
 
 AUDIT_VERDICTS: Final = {
-    "fail": "The files fail the audit: format, size or copies may be what the detector goes by.",
-    "warn": "The files pass the audit with warnings, to be known when the figures are read.",
-    "ok": "The files pass the audit: what they are, apart from the pictures, tells little.",
+    "fail": (
+        "The files fail the audit: the detector may tell the classes apart by format, size or "
+        "copies, and not by the pictures."
+    ),
+    "warn": "The files pass the audit with warnings, which limit what the metrics mean.",
+    "ok": "The files pass the audit: apart from the pictures, they tell little about the class.",
 }
+"""What a report says about each verdict of the audit."""
 
 FACTS: Final = {
     "everything": "all facts of the file",
     "container": "the same without its length",
 }
-"""What a classifier of the audit sees; all others see one fact alone."""
+"""Names of the audit's classifiers that see several facts of a file; all others see one fact."""
 
 MACRO: Final = (
-    "The macro balanced accuracy is the figure to quote for a world that the detector does not "
-    "know: the mean over the sources of 1 minus the false-positive rate, and the mean over the "
-    "generators of the share found, averaged. Pooled figures hide a generator or a source on "
-    "which the detector fails."
+    "The macro balanced accuracy is the metric to quote for origins that the detector does not "
+    "know. It is one half of the mean of 1 minus the false-positive rate over the sources, plus "
+    "one half of the mean recall over the generators. Metrics of the pooled images can hide a "
+    "generator or a source on which the detector fails."
 )
+"""What the macro balanced accuracy is, and why to quote it."""
 
-_MOST_NAMES = 12  # in a sentence; tables name all
+_MOST_NAMES = 12  # maximum number of names in a sentence; tables list all
 
 
 def headline(evaluation: Evaluation) -> str:
-    """Say what was measured and what came out.
+    """Write the numbers of images and the most important metrics in a few sentences.
 
     Parameters
     ----------
     evaluation : Evaluation
-        The scores.
+        Evaluation to describe.
 
     Returns
     -------
     text : str
-        A few sentences.
+        One to three sentences.
     """
     n_real, n_generated = np.bincount(evaluation.y_true, minlength=2)
     origins = evaluation.origins
@@ -128,20 +145,21 @@ def headline(evaluation: Evaluation) -> str:
     of_generated = _from(n_generated, "generated image", "generator", origins, is_generator=True)
     if n_generated == 0:
         return (
-            f"{of_real}. {_with_interval(evaluation, 'false_positive_rate')} of them are called "
-            "generated. How many generated images would be found cannot be said from photographs "
-            "alone."
+            f"{of_real}. The false-positive rate, the proportion of them that are called "
+            f"generated, is {_with_interval(evaluation, 'false_positive_rate')}. Photographs alone "
+            "do not show how many generated images would be found."
         )
     if n_real == 0:
         return (
-            f"{of_generated}. {_with_interval(evaluation, 'recall')} of them are found. How many "
-            "photographs would be called generated cannot be said from generated images alone."
+            f"{of_generated}. The recall, the proportion of them that are found, is "
+            f"{_with_interval(evaluation, 'recall')}. Generated images alone do not show how many "
+            "photographs would be called generated."
         )
     macro = evaluation.macro_balanced_accuracy
     return (
         f"{of_real} and {of_generated}. The area under the ROC curve is "
         f"{_with_interval(evaluation, 'roc_auc')}, where 1 is perfect and 0.5 is chance. The macro "
-        "balanced accuracy, in which every source and every generator counts alike, is "
+        "balanced accuracy, in which every source and every generator has the same weight, is "
         f"{describe_value(macro)} ({_interval(macro, evaluation.confidence)})."
     )
 
@@ -168,34 +186,34 @@ def _interval(estimate: Estimate, confidence: float) -> str:
 
 
 def describe_estimate(estimate: Estimate) -> str:
-    """Give an estimate with its interval for the cell of a table.
+    """Format an estimate with its interval for the cell of a table.
 
     Parameters
     ----------
     estimate : Estimate
-        The figure.
+        The measured value and its interval.
 
     Returns
     -------
     text : str
-        Value and interval.
+        The value, and the interval in brackets unless it is nan.
     """
     interval = describe_interval(estimate)
     return describe_value(estimate) + (f" ({interval})" if interval else "")
 
 
 def describe_inverted(origins: Sequence[OriginMetrics]) -> str:
-    """Say of which generators the images look more real than photographs do.
+    """Name the generators whose images look more real to the detector than photographs do.
 
     Parameters
     ----------
     origins : sequence of OriginMetrics
-        Of all sources and generators.
+        Metrics of all sources and generators.
 
     Returns
     -------
     text : str
-        Empty if there are none.
+        One or two sentences; empty if there are no such generators.
     """
     inverted = [row for row in origins if row.is_inverted]
     surely = [row for row in inverted if row.roc_auc.high < 0.5]
@@ -209,7 +227,8 @@ def describe_inverted(origins: Sequence[OriginMetrics]) -> str:
         )
     if perhaps:
         sentences.append(
-            f"Perhaps inverted, with an area below 0.5 that may be chance: {_join_areas(perhaps)}."
+            "Perhaps inverted, with an area under the ROC curve below 0.5 that may be chance: "
+            f"{_join_areas(perhaps)}."
         )
     return " ".join(sentences)
 
@@ -219,17 +238,17 @@ def _join_areas(rows: Sequence[OriginMetrics]) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Give names for a sentence.
+    """Join names for a sentence, and shorten long lists.
 
     Parameters
     ----------
     names : sequence of str
-        Any number of them.
+        Any number of names.
 
     Returns
     -------
     text : str
-        The first of them, and how many more there are.
+        At most twelve of the names, and the number of further ones.
     """
     shown = ", ".join(names[:_MOST_NAMES])
     more = len(names) - _MOST_NAMES
@@ -237,17 +256,17 @@ def join_names(names: Sequence[str]) -> str:
 
 
 def trained_on(training: Mapping[str, Any] | None) -> str:
-    """Say what a model was trained on.
+    """Write the generators and sources that a model was trained on in two sentences.
 
     Parameters
     ----------
     training : mapping or None
-        The summary in the model's record; None where there is no record.
+        Summary of the training in the record of the model; None if there is no record.
 
     Returns
     -------
     text : str
-        A sentence on the generators and one on the photographs.
+        A sentence about the generators and one about the photographs.
     """
     generators, sources = (training_names(training, label) for label in (1, 0))
     return (

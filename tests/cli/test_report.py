@@ -117,7 +117,7 @@ def test_photographs_alone_are_enough_but_not_for_an_audit(model, folder, tmp_pa
     shutil.copytree(folder / "real", tmp_path / "data" / "real")
     arguments = ["report", str(model), str(tmp_path / "data"), "-o", str(tmp_path / "r.html")]
     assert main(arguments) == 0
-    assert "cannot be said from photographs alone" in capsys.readouterr().out
+    assert "Photographs alone do not show" in capsys.readouterr().out
     assert main([*arguments, "--audit"]) == 2
     assert "--audit takes photographs and generated images" in capsys.readouterr().err
 

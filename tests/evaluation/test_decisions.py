@@ -57,8 +57,8 @@ def test_a_worked_example():
 @pytest.mark.parametrize(
     ("n", "options", "message"),
     [
-        (98, {"fpr": 0.01}, "98 photographs are too few.*pass at least 99"),
-        (58, {"fpr": 0.05, "guarantee": True}, "with a guarantee; pass at least 59"),
+        (98, {"fpr": 0.01}, "98 photographs are too few.*Pass the scores of at least 99"),
+        (58, {"fpr": 0.05, "guarantee": True}, r"guarantee\. Pass the scores of at least 59"),
         (10, {"fpr": 0.0}, "fpr=0.0 must be a number above 0 and below 1"),
     ],
 )

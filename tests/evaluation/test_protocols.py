@@ -155,7 +155,7 @@ def test_any_classifier_of_images_can_be_measured(upsampled, columns):
 
 @pytest.mark.parametrize(
     ("known", "message"),
-    [(["people", "dalle"], "must be some"), (None, "must be some, and not all")],
+    [(["people", "dalle"], "must be some"), (None, "must be some, but not all")],
 )
 def test_unknown_names_are_an_error(columns, known, message):
     y, origin, _ = columns

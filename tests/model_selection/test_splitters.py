@@ -340,7 +340,7 @@ GOOD = ([0, 0, 1, 1], ["a", "b", "c", "d"])
         (GeneratorDateSplit({"c": 1, "d": "2"}), *GOOD, "must be of one kind"),
         (StratifiedGroupShuffleSplit(), GOOD[0], None, "'groups' parameter should not be None"),
         (StratifiedGroupShuffleSplit(), GOOD[0], [["a", "b"]] * 4, r"shape \(4, 2\)"),
-        (StratifiedGroupShuffleSplit(), *GOOD, "a part has no image of one of the labels"),
+        (StratifiedGroupShuffleSplit(), *GOOD, "one of the sets lacks a label"),
         (StratifiedGroupShuffleSplit(test_size=1), *GOOD, "test_size=1 must be"),
         (StratifiedGroupShuffleSplit(0), *GOOD, "n_splits=0 must be"),
     ],

@@ -1,4 +1,4 @@
-"""What changes to the files do to scores and verdicts."""
+"""Measure how re-encoding and other changes to the images affect scores and verdicts."""
 
 from detectorkit.evaluation.robustness.consistency import ConsistencyResult, consistency_check
 from detectorkit.evaluation.robustness.perturbations import PERTURBATIONS, REALISTIC, Perturbation

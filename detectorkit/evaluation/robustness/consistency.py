@@ -1,4 +1,4 @@
-"""Give a verdict only where it survives re-encoding."""
+"""Abstain from a verdict where it does not survive re-encoding."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["ConsistencyResult", "consistency_check"]
 
 
 class ConsistencyResult(NamedTuple):
-    """Verdicts, and how well they stand up to re-encoding.
+    """Result of `consistency_check`: verdicts, and how well they survive re-encoding.
 
     Attributes
     ----------
     verdicts : ndarray of shape (n_samples,)
-        1 for generated, 0 for real, `CANT_TELL` (-1) where the verdict does not survive.
+        Verdicts: 1 for generated, 0 for real, `CANT_TELL` (-1) where the verdict does not survive.
     agreement : ndarray of shape (n_samples,)
-        Share of the re-encodings after which the verdict is that of the clean image.
+        Proportion of the re-encodings after which the verdict is that of the clean image.
     scores : ndarray of shape (1 + n_perturbations, n_samples)
-        As `perturbed_scores` gives them: the first row is that of the clean images.
+        Scores as `perturbed_scores` returns them; the first row is that of the clean images.
     """
 
     verdicts: NDArray[np.int64]
@@ -45,27 +45,27 @@ def consistency_check(
     random_state: int | np.random.RandomState | None = 0,
     verbose: bool = False,
 ) -> ConsistencyResult:
-    """Judge images, and say "can't tell" where the verdict does not survive re-encoding.
+    """Predict verdicts, and say "can't tell" where a verdict does not survive re-encoding.
 
     Parameters
     ----------
     detector : classifier
-        Fitted: a detector of this library, or any binary classifier that takes a list of images
-        (uint8 arrays of shape (height, width, 3) in RGB) and has `predict_proba` or
+        A fitted detector of this library, or any fitted binary classifier that takes a list of
+        images (uint8 arrays of shape (height, width, 3) in RGB) and has `predict_proba` or
         `decision_function`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     perturbations : sequence of Perturbation, default=REALISTIC
-        The re-encodings that are tried. The default is what a picture meets on the web.
+        The re-encodings to try. The default is what most pictures meet on the web.
     max_flips : int, default=0
-        So many of them may change the verdict; where more do, none is given.
+        Maximum number of perturbations that may change a verdict. If more do, the verdict is
+        "can't tell".
     threshold : float, default=None
-        An image whose score is above it counts as called generated. None takes the detector's.
+        Score above which an image is called generated. None takes the threshold of the detector.
     n_jobs : int, default=None
-        Number of threads, each taking images in turn. None means 1 unless in a
-        `joblib.parallel_config` context; -1 means all processors. Within a thread the `n_jobs`
-        of the detector does not count.
+        Number of threads. None means 1 unless in a `joblib.parallel_config` context; -1 means all
+        processors. The `n_jobs` of the detector is ignored.
     random_state : int, RandomState instance or None, default=0
         Seeds what perturbations draw; those of the default draw nothing.
     verbose : bool, default=False
@@ -74,32 +74,33 @@ def consistency_check(
     Returns
     -------
     result : ConsistencyResult
-        The verdicts, the share of agreeing re-encodings and all scores.
+        The verdicts, the proportion of agreeing re-encodings, and all scores.
 
     Raises
     ------
     ImageReadError
         If a file cannot be decoded; it names the path and its index.
     ValueError
-        If max_flips is not from 0 to the number of perturbations, these are missing or share a
-        name, or the detector does not give one finite score an image.
+        If max_flips is not between 0 and the number of perturbations, perturbations is empty or
+        has two of the same name, or the detector does not return one finite score for each image.
 
     See Also
     --------
-    abstention_metrics : Measure what the abstention buys and what it costs.
-    ConformalAbstention : Abstain with a guarantee.
-    robustness_report : What perturbations cost on labelled images.
+    abstention_metrics : Computes the accuracy of the verdicts and the proportion decided.
+    ConformalAbstention : Abstains with guaranteed error rates.
+    robustness_report : Measures the effect of perturbations on labelled images.
 
     Notes
     -----
-    Abstention is paid for with coverage: the share of images that get a verdict falls, and the
-    accuracy on the rest is no longer one on all images. Always report both. Scoring takes as
-    many times longer as there are perturbations, and one.
+    Abstention costs coverage: fewer images get a verdict, and the accuracy on these is not the
+    accuracy on all images. Always report both. The time for scoring is multiplied by the number
+    of perturbations plus one.
 
-    This is no guarantee. It finds verdicts that hang on how the file was saved, and no others: a
-    detector that is wrong for another reason, as most are on generators that they have never
-    seen, is wrong here with full agreement. `ConformalAbstention` does give a guarantee, on images
-    that are exchangeable with those that it was calibrated on; neither helps on others.
+    Agreement does not guarantee that a verdict is right. The check finds verdicts that depend on
+    how the file was saved, and no others: a detector that is wrong for another reason, as most are
+    on generators that they have never seen, is wrong here with full agreement.
+    `ConformalAbstention` does give a guarantee, on images that are exchangeable with those that it
+    was calibrated on; neither helps on others.
 
     Examples
     --------
@@ -115,7 +116,7 @@ def consistency_check(
     """
     if not 0 <= max_flips <= len(perturbations):
         raise ValueError(
-            f"consistency_check: max_flips={max_flips!r} must be from 0 to the number of "
+            f"consistency_check: max_flips={max_flips!r} must be between 0 and the number of "
             f"perturbations, {len(perturbations)}."
         )
     threshold = own_threshold(detector) if threshold is None else threshold

@@ -1,7 +1,7 @@
-"""What happens to pictures on their way: re-encoding, resizing, cropping, blur, noise and light.
+"""Perturbations of images: re-encoding, resizing, cropping, blur, noise, brightness and contrast.
 
-Each function here makes a `Perturbation`, which takes an image and gives the changed one.
-`PERTURBATIONS` are the ones that a detector is tried with, `REALISTIC` those that most pictures
+Each function here makes a `Perturbation`, which takes an image and returns the changed one.
+`PERTURBATIONS` are those of a robustness report by default, `REALISTIC` those that most pictures
 meet on the web.
 """
 
@@ -42,22 +42,22 @@ _MID_GREY = 127.5
 
 @dataclass(frozen=True)
 class Perturbation:
-    """A change that an image may go through; call it with an image and a random state.
+    """A change to an image, such as compression; call it with an image and a random state.
 
-    Two perturbations are equal where all their fields are. They can be hashed, and pickled as
-    long as `function` is one that a module defines.
+    Two perturbations are equal if all their attributes are. They can be hashed, and can be pickled
+    if `function` is defined in a module.
 
     Attributes
     ----------
     name : str
-        What reports call it. It also goes into the seed, so that the same perturbation draws
-        the same whatever others are tried with it.
+        Name of the perturbation in reports. The name also goes into the seed, so that the same
+        perturbation draws the same random numbers whatever other perturbations are tried with it.
     function : callable
-        Takes the image, an ndarray of shape (height, width, 3) and dtype uint8 in RGB, a
-        RandomState and then `arguments`. It gives an image of the same kind, of any size, and
-        leaves the one it got as it was.
+        Function that takes the image (an ndarray of shape (height, width, 3) and dtype uint8, in
+        RGB), a RandomState, and then `arguments`. It returns a new image of the same kind, of any
+        size, and does not change the one it was given.
     arguments : tuple, default=()
-        What else it takes.
+        Further arguments that are passed to `function`.
 
     Examples
     --------
@@ -77,29 +77,29 @@ class Perturbation:
     arguments: tuple[Any, ...] = ()
 
     def __call__(self, image: Image, random: np.random.RandomState) -> Image:
-        """Give the changed image; the same image and random state give the same, bit for bit."""
+        """Return the changed image, which is the same, bit for bit, for the same random state."""
         return self.function(image, random, *self.arguments)
 
 
 def jpeg(quality: int, subsampling: Subsampling = "4:2:0") -> Perturbation:
-    """Save as JPEG and read again.
+    """Make a perturbation that saves an image as JPEG and reads it again.
 
     Parameters
     ----------
     quality : int
-        From 1 to 100, on the scale of libjpeg.
+        JPEG quality on the scale of libjpeg, from 1 to 100.
     subsampling : {"4:4:4", "4:2:2", "4:2:0"}, default="4:2:0"
-        How finely colour is stored: at full size, at half the width, or at half of both sides.
+        Resolution of the colour: at full size, at half the width, or at half of both sides.
 
     Returns
     -------
     perturbation : Perturbation
-        The same for every random state.
+        A perturbation that does not use the random state.
 
     Raises
     ------
     ValueError
-        If an argument is none of these.
+        If the quality is out of range, or the subsampling unknown.
     """
     _check("jpeg", "quality", quality, 1, 100)
     if subsampling not in SUBSAMPLINGS:
@@ -111,29 +111,29 @@ def jpeg(quality: int, subsampling: Subsampling = "4:2:0") -> Perturbation:
 
 
 def double_jpeg(first: int, second: int, *, shift: int = 4) -> Perturbation:
-    """Save as JPEG, cut a few rows and columns off, and save as JPEG again.
+    """Make a perturbation that saves as JPEG, cuts off a few rows and columns, and saves again.
 
-    So goes a picture that was downloaded, cropped and posted again: the 8 x 8 blocks of the
+    It models a picture that was downloaded, cropped and posted again: the 8 x 8 blocks of the
     second JPEG lie across those of the first.
 
     Parameters
     ----------
     first, second : int
-        The two qualities, from 1 to 100.
+        JPEG qualities of the first and the second file, from 1 to 100.
     shift : int, default=4
-        Rows and columns that are cut off at the top and on the left. Multiples of 8 leave the
-        blocks where they were.
+        Number of rows and columns to cut off at the top and on the left, from 0 to 1000. Multiples
+        of 8 leave the blocks where they were.
 
     Returns
     -------
     perturbation : Perturbation
-        The same for every random state. Of an image that is not larger than `shift`, one row
-        or column is left.
+        A perturbation that does not use the random state. If an image is not larger than `shift`,
+        one row or column is left.
 
     Raises
     ------
     ValueError
-        If an argument is none of these.
+        If an argument is out of range.
     """
     _check("double_jpeg", "first", first, 1, 100)
     _check("double_jpeg", "second", second, 1, 100)
@@ -143,17 +143,17 @@ def double_jpeg(first: int, second: int, *, shift: int = 4) -> Perturbation:
 
 
 def webp(quality: int) -> Perturbation:
-    """Save as WebP, with loss, and read again.
+    """Make a perturbation that saves an image as lossy WebP and reads it again.
 
     Parameters
     ----------
     quality : int
-        From 1 to 100, on the scale of libwebp.
+        WebP quality on the scale of libwebp, from 1 to 100.
 
     Returns
     -------
     perturbation : Perturbation
-        The same for every random state.
+        A perturbation that does not use the random state.
 
     Raises
     ------
@@ -165,21 +165,22 @@ def webp(quality: int) -> Perturbation:
 
 
 def resize(factor: float, *, back: bool = False) -> Perturbation:
-    """Resize both sides by a factor.
+    """Make a perturbation that resizes both sides of an image by a factor.
 
     Parameters
     ----------
     factor : float
-        Below 1 the image shrinks, by averaging over areas; above, it grows linearly. Sides are
-        rounded and keep at least one pixel.
+        Factor of both sides, from 0.001 to 10. Below 1 the image is shrunk by averaging over
+        areas; above 1 it is enlarged by linear interpolation. Sides are rounded and keep at least
+        one pixel.
     back : bool, default=False
-        Whether it is then brought back to the size that it had, as by an upload that is shown
-        larger than it was stored.
+        Whether to resize the image back to its original size afterwards, as a website does that
+        shows a picture larger than it stores it.
 
     Returns
     -------
     perturbation : Perturbation
-        The same for every random state.
+        A perturbation that does not use the random state.
 
     Raises
     ------
@@ -192,24 +193,24 @@ def resize(factor: float, *, back: bool = False) -> Perturbation:
 
 
 def crop(share: float, *, place: Literal["centre", "random"] = "random") -> Perturbation:
-    """Keep a part of the image.
+    """Make a perturbation that keeps a part of the image.
 
     Parameters
     ----------
     share : float
-        Share of each side that is kept, above 0 and at most 1.
+        Proportion of each side that is kept, from 0.001 to 1.
     place : {"centre", "random"}, default="random"
-        Where the part lies.
+        Place of the part that is kept: the centre, or a place drawn at random for each image.
 
     Returns
     -------
     perturbation : Perturbation
-        With "random", it draws the place.
+        A perturbation that uses the random state if `place` is "random".
 
     Raises
     ------
     ValueError
-        If an argument is none of these.
+        If the proportion is out of range, or the place unknown.
     """
     _check("crop", "share", share, 0.001, 1)
     if place not in _CROPS:
@@ -218,63 +219,66 @@ def crop(share: float, *, place: Literal["centre", "random"] = "random") -> Pert
 
 
 def blur(sigma: float) -> Perturbation:
-    """Blur by a Gaussian.
+    """Make a perturbation that blurs an image with a Gaussian.
 
     Parameters
     ----------
     sigma : float
-        Its standard deviation in pixels.
+        Standard deviation of the Gaussian in pixels, from 0.001 to 100.
 
     Returns
     -------
     perturbation : Perturbation
-        The same for every random state. The image goes on beyond its borders as in a mirror.
+        A perturbation that does not use the random state. At its borders, the image is continued
+        by reflection.
 
     Raises
     ------
     ValueError
-        If sigma is not above 0 and at most 100.
+        If sigma is out of range.
     """
     _check("blur", "sigma", sigma, 0.001, 100)
     return Perturbation(f"blur sigma {sigma:g}", _blur, (sigma,))
 
 
 def noise(sigma: float) -> Perturbation:
-    """Add Gaussian noise, to every pixel and channel its own.
+    """Make a perturbation that adds Gaussian noise, independent for every pixel and channel.
 
     Parameters
     ----------
     sigma : float
-        Its standard deviation in grey levels, of which there are 256.
+        Standard deviation of the noise in grey levels, from 0 to 255.
 
     Returns
     -------
     perturbation : Perturbation
-        It draws the noise. Results are rounded, and clipped to 0 and 255.
+        A perturbation that draws the noise with the random state. Results are rounded, and clipped
+        to 0 and 255.
 
     Raises
     ------
     ValueError
-        If sigma is not from 0 to 255.
+        If sigma is out of range.
     """
     _check("noise", "sigma", sigma, 0, 255)
     return Perturbation(f"noise sigma {sigma:g}", _add_noise, (sigma,))
 
 
 def light(*, brightness: float = 0, contrast: float = 1) -> Perturbation:
-    """Change brightness and contrast.
+    """Make a perturbation that changes brightness and contrast.
 
     Parameters
     ----------
     brightness : float, default=0
-        Grey levels that are added to every pixel, from -255 to 255.
+        Number of grey levels that are added to every pixel, from -255 to 255.
     contrast : float, default=1
-        Factor of the distance of every pixel from mid-grey, which is 127.5; from 0 to 10.
+        Factor of the distance of every pixel from mid-grey (127.5), from 0 to 10.
 
     Returns
     -------
     perturbation : Perturbation
-        The same for every random state. Results are rounded, and clipped to 0 and 255.
+        A perturbation that does not use the random state. Results are rounded, and clipped to 0
+        and 255.
 
     Raises
     ------
@@ -289,22 +293,22 @@ def light(*, brightness: float = 0, contrast: float = 1) -> Perturbation:
 
 
 def messenger(*, longest: int = 1280, share: float = 0.8, quality: int = 70) -> Perturbation:
-    """Shrink and compress, as programs that send photographs do.
+    """Make a perturbation that shrinks and compresses an image, as messengers do.
 
     Parameters
     ----------
     longest : int, default=1280
-        Pixels of the longer side that are left at most.
+        Maximum length of the longer side afterwards, in pixels.
     share : float, default=0.8
-        Share of the longer side that is left at most. Without it, small images would only be
-        compressed.
+        Maximum length of the longer side afterwards, as a proportion of its length before, from
+        0.001 to 1. Without this limit, small images would only be compressed.
     quality : int, default=70
-        Of the JPEG, which stores colour at half of both sides (4:2:0).
+        Quality of the JPEG, from 1 to 100. It stores colour at half of both sides (4:2:0).
 
     Returns
     -------
     perturbation : Perturbation
-        The same for every random state.
+        A perturbation that does not use the random state.
 
     Raises
     ------
@@ -313,9 +317,9 @@ def messenger(*, longest: int = 1280, share: float = 0.8, quality: int = 70) -> 
 
     Notes
     -----
-    It models a picture that is sent through a messenger: these limit the longer side, drop
-    half of the colour and save a strong JPEG. The recipe and its numbers are ours. They were
-    not measured on any program, and programs differ and change.
+    It models a picture that is sent through a messenger: messengers limit the longer side, store
+    colour at half the resolution and compress strongly. The recipe and its numbers are ours. They
+    were not measured on any program, and programs differ and change.
     """
     _check("messenger", "longest", longest, 1, 100_000)
     _check("messenger", "share", share, 0.001, 1)
@@ -325,7 +329,7 @@ def messenger(*, longest: int = 1280, share: float = 0.8, quality: int = 70) -> 
 
 def _check(caller: str, name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise ValueError(f"{caller}: {name}={value!r} must be from {low:g} to {high:g}.")
+        raise ValueError(f"{caller}: {name}={value!r} must be between {low:g} and {high:g}.")
 
 
 def _reencode(
@@ -418,7 +422,7 @@ PERTURBATIONS: Final = (
     light(contrast=0.7),
     messenger(),
 )
-"""What a detector is tried with by default: each kind of change, JPEG from mild to strong."""
+"""The default of `robustness_report`: every kind of perturbation, with JPEG from mild to strong."""
 
 REALISTIC: Final = (jpeg(90), jpeg(75), webp(80), resize(0.75), messenger())
-"""The re-encodings that a picture meets on its way through the web; all in `PERTURBATIONS`."""
+"""The re-encodings that most pictures meet on the web, a part of `PERTURBATIONS`."""

@@ -1,7 +1,7 @@
-"""Measure what re-encoding, resizing and other changes do to the verdicts of a detector.
+"""Measure the effect of re-encoding, resizing and other changes on the verdicts of a detector.
 
 `robustness_report` scores the images before and after every perturbation; the `RobustnessReport`
-that it returns computes figures from the scores when they are asked for.
+that it returns computes metrics from the scores when they are asked for.
 """
 
 from __future__ import annotations
@@ -40,37 +40,37 @@ _HEADINGS = (
     "flips of real",
     "of generated",
 )
-# What it means that scores fall, and that they rise.
+# For each class, the words of the summary for falling and for rising scores.
 _EFFECTS = {
     "real": (
         "photographs look more real: false positives",
         "photographs look generated: false positives",
     ),
     "generated": (
-        "generated images look real: share found",
-        "generated images look more generated: share found",
+        "generated images look real: proportion found",
+        "generated images look more generated: proportion found",
     ),
 }
 
 
 class ClassMetrics(NamedTuple):
-    """What a perturbation does to the scores and verdicts of one class.
+    """Effect of a perturbation on the scores and verdicts of one class.
 
     Attributes
     ----------
     n : int
-        Number of images.
+        Number of images of the class.
     shift : Estimate
         Mean change of the score, with Student's interval; above 0, the images look more generated
         than before.
     relative_shift : Estimate
-        The same in units of the standard deviation of all clean scores, so that detectors
-        compare.
+        Mean change of the score in units of the standard deviation of all clean scores, so that
+        detectors can be compared.
     called_generated : Estimate
-        Share that is called generated: of photographs the false-positive rate, of generated
-        images the true-positive rate.
+        Proportion of the images that are called generated: the false-positive rate of photographs,
+        the true-positive rate of generated images.
     flips : Estimate
-        Share of the verdicts that are not those of the clean images.
+        Proportion of the images whose verdict differs from that of the clean image.
     """
 
     n: int
@@ -81,16 +81,16 @@ class ClassMetrics(NamedTuple):
 
 
 class PerturbationMetrics(NamedTuple):
-    """What a perturbation does to a detector.
+    """Metrics of a detector on images after a perturbation.
 
     Attributes
     ----------
     name : str
-        The perturbation, or "clean".
+        Name of the perturbation, or "clean" for the unchanged images.
     real, generated : ClassMetrics
-        What it does to each class.
+        Effect on photographs and on generated images.
     balanced_accuracy, roc_auc : Estimate
-        As in `binary_metrics`.
+        Balanced accuracy and area under the ROC curve, as in `binary_metrics`.
     """
 
     name: str
@@ -101,26 +101,27 @@ class PerturbationMetrics(NamedTuple):
 
     @property
     def n(self) -> int:
-        """Number of images."""
+        """Number of images of both classes."""
         return self.real.n + self.generated.n
 
     @property
     def false_positive_rate(self) -> Estimate:
-        """Share of the photographs that is called generated."""
+        """Proportion of the photographs that are called generated."""
         return self.real.called_generated
 
     @property
     def true_positive_rate(self) -> Estimate:
-        """Share of the generated images that is called generated."""
+        """Proportion of the generated images that are called generated."""
         return self.generated.called_generated
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it in a form that JSON can hold.
+        """Return the metrics in a form that JSON can hold.
 
         Returns
         -------
         content : dict
-            Name, n and all estimates by name, those of a class with its name at the end.
+            The name, the number of images and all estimates by name; estimates of a class end in
+            "_real" or "_generated".
         """
         content: dict[str, Any] = {"name": self.name, "n": self.n}
         for kind, figures in (("real", self.real), ("generated", self.generated)):
@@ -134,20 +135,20 @@ class PerturbationMetrics(NamedTuple):
 
 @dataclass(frozen=True)
 class RobustnessReport:
-    """Scores of labelled images before and after perturbations, and what follows from them.
+    """Scores of labelled images before and after perturbations, and the metrics from them.
 
     Attributes
     ----------
     names : tuple of str
-        The rows: "clean", then the perturbations.
+        Names of the rows: "clean", then those of the perturbations.
     y_true : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     scores : ndarray of shape (1 + n_perturbations, n_samples)
-        Higher means "generated".
+        Scores of the images, higher for "generated"; the first row is that of the clean images.
     threshold : float
-        An image whose score is above it counts as called generated.
+        Score above which an image is called generated.
     confidence : float
-        Confidence of all intervals.
+        Confidence level of all intervals, between 0 and 1.
     """
 
     names: tuple[str, ...]
@@ -158,21 +159,22 @@ class RobustnessReport:
 
     @property
     def spread(self) -> float:
-        """Standard deviation of all clean scores, the unit of relative shifts."""
+        """Standard deviation of all clean scores, which is the unit of relative shifts."""
         return float(np.std(self.scores[0]))
 
     @cached_property
     def rows(self) -> tuple[PerturbationMetrics, ...]:
-        """The figures of the clean images and of each perturbation."""
+        """The metrics of the clean images and of each perturbation."""
         return tuple(map(self._measure, self.names, self.scores))
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all figures in a form that JSON can hold.
+        """Return all metrics in a form that JSON can hold.
 
         Returns
         -------
         content : dict
-            The figures by row. None stands for nan. The scores are not among them.
+            The metrics of each row under "rows", with None for nan, and counts and settings. The
+            scores are not included.
         """
         content = {
             "n": len(self.y_true),
@@ -187,12 +189,13 @@ class RobustnessReport:
         return plain
 
     def to_text(self) -> str:
-        """Give the figures as a table.
+        """Format the metrics as a table.
 
         Returns
         -------
         text : str
-            A line a perturbation. The last line says which of them moves which class most.
+            A line for each perturbation. The last line names the perturbation and class with the
+            largest shift.
         """
         n_generated = int(np.sum(self.y_true))
         about = (
@@ -205,7 +208,7 @@ class RobustnessReport:
 
     @property
     def summary(self) -> str:
-        """One sentence: which perturbation moves which class most, and where to."""
+        """A sentence about the perturbation that shifts the scores of a class most."""
         moved = [
             (abs(after.shift.value), row.name, before, after, effects)
             for row in self.rows
@@ -216,7 +219,7 @@ class RobustnessReport:
             if after.shift.low > 0 or after.shift.high < 0
         ]
         if not moved:
-            return "No perturbation moves the scores of either class for certain."
+            return "The shift of neither class is significant for any perturbation."
         _, name, before, after, effects = max(moved, key=lambda entry: entry[0])
         rates = f"{before.called_generated.value:.2f} -> {after.called_generated.value:.2f}"
         return f"{name} makes {effects[after.shift.value > 0]} {rates}."
@@ -283,35 +286,33 @@ def robustness_report(
     random_state: int | np.random.RandomState | None = 0,
     verbose: bool = False,
 ) -> RobustnessReport:
-    """Measure how perturbations move the scores of both classes, and what that costs.
+    """Measure how perturbations shift the scores of both classes and change the verdicts.
 
-    Every perturbation is applied to photographs and generated images alike. A detector that has
-    learned how files were made, and not how images were, shows here: its verdicts change with the
-    file.
+    Every perturbation is applied to photographs and generated images alike. This exposes a detector
+    that has learned how files were made and not how images were: its verdicts change with the file.
 
     Parameters
     ----------
     detector : classifier
-        Fitted: a detector of this library, or any binary classifier that takes a list of images
-        (uint8 arrays of shape (height, width, 3) in RGB) and has `predict_proba` or
+        A fitted detector of this library, or any fitted binary classifier that takes a list of
+        images (uint8 arrays of shape (height, width, 3) in RGB) and has `predict_proba` or
         `decision_function`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     y : array-like of shape (n_samples,)
-        The labels, as the detector knows them. One class may be missing; what needs it is then
-        nan.
+        Labels of the images, as in `fit` of the detector. If they hold one class only, metrics
+        that need the other are nan.
     perturbations : sequence of Perturbation, default=PERTURBATIONS
-        The changes, each with another name.
+        The perturbations to apply, each with a different name.
     threshold : float, default=None
-        An image whose score is above it counts as called generated. None takes the detector's.
-        It must have been chosen without these images.
+        Score above which an image is called generated. It must have been chosen without these
+        images. None takes the threshold of the detector.
     confidence : float, default=0.95
-        Confidence of the intervals.
+        Confidence level of the intervals, between 0 and 1.
     n_jobs : int, default=None
-        Number of threads, each taking images in turn. None means 1 unless in a
-        `joblib.parallel_config` context; -1 means all processors. Within a thread the `n_jobs`
-        of the detector does not count.
+        Number of threads. None means 1 unless in a `joblib.parallel_config` context; -1 means all
+        processors. The `n_jobs` of the detector is ignored.
     random_state : int, RandomState instance or None, default=0
         Seeds what perturbations draw, for each image and perturbation on its own.
     verbose : bool, default=False
@@ -320,29 +321,30 @@ def robustness_report(
     Returns
     -------
     report : RobustnessReport
-        The scores, and the figures by perturbation. The first row is that of the clean images.
+        The scores, and the metrics by perturbation. The first row is that of the clean images.
 
     Raises
     ------
     ImageReadError
         If a file cannot be decoded; it names the path and its index.
     ValueError
-        If y has labels that the detector does not know or another length than X, perturbations
-        are missing or share a name, or the detector does not give one finite score an image.
+        If y has labels that the detector does not know or a length other than that of X,
+        perturbations is empty or has two of the same name, or the detector does not return one
+        finite score for each image.
 
     See Also
     --------
-    perturbed_scores : The scores alone.
-    consistency_check : Give no verdict where re-encoding would change it.
+    perturbed_scores : Returns the scores alone.
+    consistency_check : Abstains from a verdict where re-encoding would change it.
 
     Notes
     -----
-    A shift is the mean over images of the score after less the score before. Its interval is
-    Student's for these paired differences. All others are those of `binary_metrics`. No interval
-    allows for trying many perturbations.
+    A shift is the mean over images of the score after the perturbation minus the score before. Its
+    interval is Student's for these paired differences. All other intervals are those of
+    `binary_metrics`. The intervals are not corrected for trying many perturbations.
 
-    Many published comparisons compress one class only, or look at the accuracy alone. Accuracy
-    may stay while both classes move past the threshold and back; the signed shifts tell.
+    Many published comparisons compress one class only, or report the accuracy alone. The accuracy
+    may stay the same while both classes shift in the same direction; the signed shifts show that.
 
     Examples
     --------

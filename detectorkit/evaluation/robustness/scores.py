@@ -1,4 +1,4 @@
-"""Score images as they are and after they are changed, reading each image once."""
+"""Score images before and after perturbations, reading each image once."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from detectorkit.utils.progress import track
 __all__ = ["CLEAN", "perturbed_scores"]
 
 CLEAN = "clean"
-"""What the images are called before they are changed."""
+"""Name of the images before they are changed, in reports."""
 
-_CHUNK = 8  # images that a worker takes at a time
-_PIXELS_AT_A_TIME = 16_000_000  # changed images of so many pixels are scored at once
+_CHUNK = 8  # number of images that a worker takes at a time
+_PIXELS_AT_A_TIME = 16_000_000  # maximum number of pixels of the changed images in one batch
 
 
 def perturbed_scores(
@@ -37,23 +37,22 @@ def perturbed_scores(
     random_state: int | np.random.RandomState | None = 0,
     verbose: bool = False,
 ) -> NDArray[np.float64]:
-    """Score images as they are and after every perturbation.
+    """Compute the scores of images before and after every perturbation.
 
     Parameters
     ----------
     detector : classifier
-        Fitted: a detector of this library, or any binary classifier that takes a list of images
-        (uint8 arrays of shape (height, width, 3) in RGB) and has `predict_proba` or
+        A fitted detector of this library, or any fitted binary classifier that takes a list of
+        images (uint8 arrays of shape (height, width, 3) in RGB) and has `predict_proba` or
         `decision_function`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     perturbations : sequence of Perturbation, default=PERTURBATIONS
-        The changes, each with another name.
+        The perturbations to apply, each with a different name.
     n_jobs : int, default=None
-        Number of threads, each taking images in turn. None means 1 unless in a
-        `joblib.parallel_config` context; -1 means all processors. Within a thread the `n_jobs`
-        of the detector does not count.
+        Number of threads. None means 1 unless in a `joblib.parallel_config` context; -1 means all
+        processors. The `n_jobs` of the detector is ignored.
     random_state : int, RandomState instance or None, default=0
         Seeds what perturbations draw. It differs from image to image, and depends on the name of
         the perturbation and the position of the image only.
@@ -63,22 +62,22 @@ def perturbed_scores(
     Returns
     -------
     scores : ndarray of shape (1 + n_perturbations, n_samples)
-        The first row holds the scores of the clean images.
+        Scores of the clean images in the first row, then one row for each perturbation.
 
     Raises
     ------
     ImageReadError
         If a file cannot be decoded; it names the path and its index.
     ValueError
-        If perturbations are missing or share a name, or the detector does not give one finite
-        score for each image.
+        If perturbations is empty or has two of the same name, or the detector does not return one
+        finite score for each image.
 
     Notes
     -----
-    Each image is decoded once, in full and in colour. A detector that works on grey gets the luma
-    of these colours and not that which a JPEG file stores, so that the scores of clean files
-    may differ by rounding from those that it gives for their paths. In memory are, for each
-    thread, one image and as many changed ones as have 16 million pixels, or one.
+    Each image is decoded once, at full size and in colour. A detector that works on grey gets the
+    luma of these colours and not the luma stored in a JPEG file, so that the scores of clean files
+    may differ by rounding from those for their paths. Each thread holds one image and its changed
+    versions in memory, the latter in batches of at most 16 million pixels (but at least one).
 
     Examples
     --------
@@ -95,8 +94,8 @@ def perturbed_scores(
     names = [perturbation.name for perturbation in perturbations]
     if not names or len({CLEAN, *names}) <= len(names):
         raise ValueError(
-            f"perturbed_scores: perturbations have the names {names}. Pass at least one, give each "
-            f"a name of its own, and none the name {CLEAN!r}."
+            f"perturbed_scores: perturbations have the names {names}. Pass at least one "
+            f"perturbation, each with a different name, and none with the name {CLEAN!r}."
         )
     seed = int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
     score = partial(_score_chunk, detector, perturbations, seed)
@@ -112,12 +111,12 @@ def _score_chunk(
     seed: int,
     chunk: tuple[int, ImageSequence],
 ) -> NDArray[np.float64]:
-    """Give one row an image: its scores before and after every perturbation."""
+    """Compute the scores before and after every perturbation, with one row for each image."""
     from joblib import parallel_config
 
     start, images = chunk
     rows = []
-    # Threads of the detector within these threads would only get in each other's way.
+    # Threads of the detector within these threads would compete for the same processors.
     with parallel_config(backend="sequential"):
         for index, image in enumerate(images):
             versions = _versions(image, perturbations, seed, start + index)
@@ -132,7 +131,7 @@ def _score_chunk(
 def _versions(
     image: Any, perturbations: Sequence[Perturbation], seed: int, index: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Give the image, and then the image after every perturbation."""
+    """Generate the image as it is, and then the image after every perturbation."""
     yield image
     untouchable = image.view()
     untouchable.flags.writeable = False  # each perturbation starts from the same image

@@ -70,5 +70,5 @@ def test_allowing_more_flips_gives_more_verdicts(upsampled, fitted):
 
 @pytest.mark.parametrize("max_flips", [-1, 5])
 def test_senseless_numbers_of_flips_are_named(max_flips, flat):
-    with pytest.raises(ValueError, match=f"max_flips={max_flips} must be from 0 to"):
+    with pytest.raises(ValueError, match=f"max_flips={max_flips} must be between 0 and"):
         consistency_check(Brightness(), flat, perturbations=LIGHTS, max_flips=max_flips)

@@ -232,7 +232,7 @@ def test_names_say_what_is_done():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: jpeg(0), "jpeg: quality=0 must be from 1 to 100"),
+        (lambda: jpeg(0), "jpeg: quality=0 must be between 1 and 100"),
         (lambda: jpeg(50, "4:1:1"), "jpeg: subsampling='4:1:1' must be one of"),
         (lambda: double_jpeg(50, 101), "double_jpeg: second=101"),
         (lambda: double_jpeg(50, 90, shift=-1), "double_jpeg: shift=-1"),

@@ -107,7 +107,7 @@ def test_what_changes_nothing_moves_nothing(upsampled, fitted):
         0,
     ]
     assert row.roc_auc == report.rows[0].roc_auc
-    assert report.summary == "No perturbation moves the scores of either class for certain."
+    assert report.summary == "The shift of neither class is significant for any perturbation."
 
 
 def test_labels_have_no_part_in_what_is_done_to_an_image(upsampled, fitted):
@@ -272,8 +272,8 @@ def test_report_as_text_is_a_table_with_a_sentence_at_the_end(flat):
     [
         (0, 1, "moved makes photographs look generated: false positives 0.00 -> 1.00."),
         (0, -1, "moved makes photographs look more real: false positives 0.00 -> 0.00."),
-        (1, 1, "moved makes generated images look more generated: share found 1.00 -> 1.00."),
-        (1, -1, "moved makes generated images look real: share found 1.00 -> 0.00."),
+        (1, 1, "moved makes generated images look more generated: proportion found 1.00 -> 1.00."),
+        (1, -1, "moved makes generated images look real: proportion found 1.00 -> 0.00."),
     ],
 )
 def test_the_sentence_says_which_class_moves_where(label, by, sentence):
@@ -287,7 +287,7 @@ def test_a_shift_that_may_be_chance_is_not_told():
     y = np.repeat([0, 1], 5)
     scores = np.stack([np.zeros(10), [9, -9, 1, 0, 0, 0, 0, 1, 9, -9]])
     summary = RobustnessReport(("clean", "moved"), y, scores, 0.0).summary
-    assert summary == "No perturbation moves the scores of either class for certain."
+    assert summary == "The shift of neither class is significant for any perturbation."
 
 
 def test_thresholds_are_those_of_the_detector_unless_given(flat, fitted, upsampled):
@@ -331,8 +331,8 @@ class NotFinite(Brightness):
         (Brightness(), [0, 1, 2], [SAME], r"has the labels \[2\], but the detector knows"),
         (Brightness(), [0, 1], [SAME], "inconsistent"),
         (Brightness(), [0, 1, 1], [], "Pass at least one"),
-        (Brightness(), [0, 1, 1], [SAME, SAME], "a name of its own"),
-        (Brightness(), [0, 1, 1], [Perturbation("clean", keep)], "none the name 'clean'"),
+        (Brightness(), [0, 1, 1], [SAME, SAME], "each with a different name"),
+        (Brightness(), [0, 1, 1], [Perturbation("clean", keep)], "none with the name 'clean'"),
         (TwoColumns(), [0, 1, 1], [SAME], "TwoColumns: decision_function gave"),
         (NotFinite(), [0, 1, 1], [SAME], "NotFinite: .* must be finite"),
     ],
