@@ -1,4 +1,4 @@
-"""Images with their labels: finding, splitting and making them."""
+"""Data sets of images with labels: find, check, treat, split and make them."""
 
 from detectorkit.datasets.aligning import TREATMENTS, align, align_image
 from detectorkit.datasets.audit.audit import Audit, audit

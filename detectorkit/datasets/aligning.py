@@ -1,4 +1,4 @@
-"""Give every image the same treatment, so that files do not tell photographs from the others."""
+"""Treat all images alike, so that their files do not tell photographs from generated images."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ __all__ = ["TREATMENTS", "Treatment", "align", "align_image"]
 Treatment = Literal["as-found", "aligned", "crop"]
 
 TREATMENTS: Final = ("as-found", "aligned", "crop")
-"""What can be done to an image before it is measured; see `align_image`."""
+"""Treatments of an image before it is measured; see `align_image`."""
 
-_CHUNK = 32  # files that a thread does at a time
-_LONGEST_NAME = 60  # characters of a folder; file systems allow 255 bytes
+_CHUNK = 32  # files that a thread treats at a time
+_LONGEST_NAME = 60  # characters in the name of a folder; file systems allow 255 bytes
 
 
 def align_image(
@@ -44,19 +44,19 @@ def align_image(
     quality: int = 85,
     random_state: int | np.random.RandomState | None = None,
 ) -> NDArray[np.uint8]:
-    """Give one image the treatment that every image of a data set is to get.
+    """Treat one image as all images of a data set are to be treated.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
-        RGB, as `load_image` gives it.
+        RGB image, as `load_image` returns it.
     treatment : {"as-found", "aligned", "crop"}, default="aligned"
-        "aligned" takes the centre square, resizes it once to `side` by averaging over areas,
-        and compresses it once as JPEG with 4:2:0. "crop" takes `side` x `side` pixels at native
-        resolution and compresses them in the same way: this keeps the fine traces that
-        resizing destroys. "as-found" changes nothing.
+        Treatment of the image. "aligned" takes the centre square, resizes it once to `side` by
+        averaging over areas, and compresses it once as JPEG with 4:2:0. "crop" takes `side` x
+        `side` pixels at native resolution and compresses them in the same way: this keeps the
+        fine traces that resizing destroys. "as-found" changes nothing.
     side : int, default=160
-        Height and width of the result.
+        Height and width of the treated image, in pixels.
     quality : int, default=85
         JPEG quality, from 1 to 100.
     random_state : int, RandomState instance or None, default=None
@@ -66,17 +66,17 @@ def align_image(
     Returns
     -------
     aligned : ndarray of shape (side, side, 3), dtype uint8
-        What a reader of the treated file would see. "as-found" gives `image` itself.
+        Treated image, decoded from its JPEG data. "as-found" returns `image` itself.
 
     Raises
     ------
     ValueError
-        If an option has no sense, or the image is too small to crop.
+        If `treatment`, `side` or `quality` is not allowed, or the image is too small to crop.
 
     Notes
     -----
-    An image smaller than `side` is enlarged linearly by "aligned". That leaves traces of its
-    own, so choose `side` no larger than the smallest image.
+    "aligned" enlarges an image that is smaller than `side` linearly. That leaves traces of its
+    own, so choose a `side` that is not larger than the smallest image.
 
     References
     ----------
@@ -110,27 +110,27 @@ def align(
     n_jobs: int | None = None,
     verbose: bool = False,
 ) -> list[ImageReadError]:
-    """Write a copy of a data set in which every image got the same treatment.
+    """Write a copy of a data set in which all images are treated alike.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        The files.
+        Paths of the image files.
     y : array-like of shape (n_samples,)
         0 for real, 1 for generated.
     output : str or Path
-        Folder to write; it must be new or empty. It appears when it is complete.
+        Folder to write, which must be new or empty. It appears when it is complete.
     treatment : {"aligned", "crop"}, default="aligned"
-        As in `align_image`; crops are from the centre.
+        Treatment of the images, as in `align_image`; crops are taken from the centre.
     side : int, default=160
-        Height and width of the copies.
+        Height and width of the copies, in pixels.
     quality : int, default=85
         JPEG quality, from 1 to 100.
     metadata : dict of str to array-like of shape (n_samples,), default=None
-        Further columns for the manifest, as ``load_images(...).metadata``. An image goes to a
-        folder named by its "generator", or by its "source" where that is empty.
+        Further columns for the manifest, such as ``load_images(...).metadata``. An image goes to
+        a folder named by its "generator" or, if that is empty, by its "source".
     skip_unreadable : bool, default=False
-        Whether to go on without the files that cannot be decoded.
+        Whether to leave out files that cannot be decoded instead of raising an error.
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The copy does not depend on it.
     verbose : bool, default=False
@@ -139,28 +139,29 @@ def align(
     Returns
     -------
     failures : list of ImageReadError
-        One for every file that was left out.
+        Errors of the files that were left out.
 
     Raises
     ------
     FileExistsError
-        If `output` is a file or a folder with something in it.
+        If `output` is a file or a folder that is not empty.
     FileNotFoundError
-        If there is no folder for `output` to be in.
+        If the parent folder of `output` does not exist.
     ImageReadError
-        If a file cannot be decoded; nothing is left behind then.
+        If a file cannot be decoded and `skip_unreadable` is False; nothing is written then.
     ValueError
-        If an option has no sense, an image is too small to crop, or no image can be read.
+        If a parameter is not allowed, an image is too small to crop, or no image can be read.
 
     Notes
     -----
     The folder has ``real/<origin>/000001.jpg``, ``generated/<generator>/000002.jpg`` and so on,
     with numbers for names, and a ``manifest.csv``; `load_images` reads either. The manifest has
-    the columns path, label, all of `metadata`, original_path and processing. Columns named
-    width, height, format, bytes and sha256 are those of the copy. What was in a column
-    "processing" comes first in the new one, for the history of a file is a trace too.
+    the columns path, label, all of `metadata`, original_path and processing. Columns of
+    `metadata` named width, height, format, bytes and sha256 are replaced by the values of the copy.
+    The text of a column "processing" is kept, and the treatment is added to it: earlier processing
+    of a file leaves traces too.
 
-    Each copy is compressed once: what is on disk is what was encoded from the treated pixels.
+    Each copy is compressed once: the file holds the data that were encoded from the treated pixels.
 
     Examples
     --------
@@ -249,7 +250,7 @@ def _cut_centre(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 class _Row(NamedTuple):
-    """One file of the original, and what its manifest said."""
+    """One file of the original data set, and its columns of the manifest."""
 
     number: int
     path: str
@@ -258,7 +259,7 @@ class _Row(NamedTuple):
 
 
 class _Copier:
-    """Makes treated copies, and the rows that describe them."""
+    """Make treated copies of files, and the rows of the manifest that describe them."""
 
     def __init__(self, treatment: str, side: int, quality: int, *, skip_unreadable: bool) -> None:
         self.treatment = treatment
@@ -269,7 +270,7 @@ class _Copier:
         self.processing = f"{how} {side} px, JPEG {quality} 4:2:0"
 
     def encode(self, rows: Sequence[_Row]) -> list[bytes | ImageReadError]:
-        """Give the content of the copy of each file, or why there is none."""
+        """Return the content of the copy of each file, or the error that prevented it."""
         results: list[bytes | ImageReadError] = []
         for row in rows:
             try:
@@ -284,7 +285,7 @@ class _Copier:
         return results
 
     def describe(self, row: _Row, data: bytes) -> dict[str, Any]:
-        """Give the row of the manifest for a copy."""
+        """Return the row of the manifest for a copy."""
         kind, unknown = (("real", "photographs"), ("generated", "generated"))[row.label]
         origin = row.metadata.get("generator") or row.metadata.get("source") or unknown
         history = [row.metadata.get("processing", ""), self.processing]
@@ -306,7 +307,7 @@ class _Copier:
 
 
 def _safe_name(name: str) -> str:
-    """Make a folder's name of whatever a manifest says; it may say "../x"."""
+    """Turn a text of a manifest, which may be "../x", into a safe name of a folder."""
     return re.sub(r"[^\w.-]+", "_", name)[:_LONGEST_NAME].strip("._")
 
 

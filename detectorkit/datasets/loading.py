@@ -1,4 +1,4 @@
-"""Find images and their labels: folders and CSV manifests."""
+"""Find images and their labels in folders and CSV manifests."""
 
 from __future__ import annotations
 
@@ -19,40 +19,40 @@ _LABELS = {"0": 0, "real": 0, "1": 1, "generated": 1}
 def load_images(data: str | os.PathLike[str]) -> Bunch:
     """List the images of a folder or a CSV manifest with their labels.
 
-    No image is opened: a list of paths is what detectors take.
+    Images are not opened: the paths can be passed to detectors as X.
 
     Parameters
     ----------
     data : str or Path
-        A folder with ``real/`` and ``generated/<generator>/`` in it; folders below ``real/``
-        are names of sources, and deeper ones are searched. Or a CSV file with the columns
+        Folder with ``real/`` and ``generated/<generator>/`` in it; the folders in ``real/``
+        name the sources, and deeper folders are searched too. Or a CSV file with the columns
         ``path`` (relative to the file) and ``label`` (0, 1, "real" or "generated"), and
-        any others.
+        any other columns.
 
     Returns
     -------
     data : Bunch
-        Paths and what is known of each, with these entries.
+        Paths with their labels and further columns, in these entries.
 
         data : list of str
             Paths of the images.
         target : ndarray of shape (n_samples,)
-            0 for real, 1 for generated.
+            Labels: 0 for real photographs, 1 for generated images.
         target_names : list of str
-            "real" and "generated".
+            Names of the labels: "real" and "generated".
         metadata : dict of str to ndarray of shape (n_samples,)
-            Further columns as text: of a folder "generator" (empty for photographs) and
+            Further columns, as text. A folder has "generator" (empty for photographs) and
             "source" (empty for generated images).
         origin : ndarray of shape (n_samples,)
-            Where each image comes from: its "generator", or its "source" where that is empty,
-            or "photographs" or "generated" where both are.
+            Origin of each image: its "generator" or, if that is empty, its "source" or, if that
+            is empty too, "photographs" or "generated".
 
     Raises
     ------
     FileNotFoundError
-        If there is nothing at `data`.
+        If `data` does not exist.
     ValueError
-        If there are no images, or a row of the manifest makes no sense.
+        If there are no images, or a row of the manifest lacks a path or a valid label.
 
     Examples
     --------
@@ -69,7 +69,9 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
     """
     place = Path(data)
     if not place.exists():
-        raise FileNotFoundError(f"There is no folder or CSV file {place}.")
+        raise FileNotFoundError(
+            f"load_images: there is no folder or CSV file {place}. Check the path."
+        )
     return _from_folder(place) if place.is_dir() else _from_manifest(place)
 
 
@@ -86,8 +88,8 @@ def _from_folder(folder: Path) -> Bunch:
                 values.append(below[0] if key == column and len(below) > 1 else "")
     if not paths:
         raise ValueError(
-            f"{folder} has no images in real/ and generated/<generator>/. Arrange them so, or "
-            "pass a CSV manifest with the columns path and label."
+            f"load_images: {folder} has no images in real/ and generated/<generator>/. Sort the "
+            "images into these folders, or pass a CSV manifest with the columns path and label."
         )
     return _bunch(paths, target, metadata)
 
@@ -98,18 +100,19 @@ def _from_manifest(manifest: Path) -> Bunch:
         columns = list(reader.fieldnames or [])
         if not {"path", "label"} <= set(columns):
             raise ValueError(
-                f"{manifest} has the columns {columns}; a manifest needs path and label."
+                f"load_images: {manifest} has the columns {columns}. Add the missing one: a "
+                "manifest needs the columns path and label."
             )
         rows = list(reader)
     if not rows:
-        raise ValueError(f"{manifest} has no rows; list at least one image.")
+        raise ValueError(f"load_images: {manifest} has no rows. List at least one image.")
     target = []
     for number, row in enumerate(rows, start=2):
         label = _LABELS.get((row["label"] or "").strip().lower())
         if label is None or not row["path"]:
             raise ValueError(
-                f"{manifest}, line {number}: path {row['path']!r}, label {row['label']!r}. "
-                "A row needs a path and a label 0, 1, real or generated."
+                f"load_images: {manifest}, line {number}, has the path {row['path']!r} and the "
+                f"label {row['label']!r}. A row needs a path and a label 0, 1, real or generated."
             )
         target.append(label)
     paths = [str(manifest.parent / row["path"]) for row in rows]

@@ -1,4 +1,4 @@
-"""Features of images: plain functions on arrays, and transformers on images of every form."""
+"""Features of images: functions of arrays, and transformers that take images in any form."""
 
 from detectorkit.features.block_dct import BlockDCTTransformer, block_dct_statistics
 from detectorkit.features.glcm import glcm_properties

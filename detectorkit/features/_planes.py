@@ -1,14 +1,14 @@
-"""What the features of single pixels share: whole levels, planes, crops and tiles.
+"""Common parts of the features that look at single pixels: levels, planes, crops and tiles.
 
 The traces that these features look for are a few pixels wide, so images are taken at their native
-resolution unless `image_size` says otherwise. A subclass of `NativeTransformer` defines
+resolution unless `image_size` says otherwise. A subclass of `NativeTransformer` defines:
 
 ================  ==============================================================================
 ``__init__``      its own parameters, and those of the base
-``_settings``     check its own parameters; give them as `_describe` takes them
-``_describe``     the features of planes of one size, (n, height, width) of uint8
-``_minimum_size``   the smallest plane that it can describe
-``_plane_names``  the names of the features of one plane
+``_settings``     check its own parameters and return them as `_describe` takes them
+``_describe``     compute the features of planes of one size, (n, height, width) of uint8
+``_minimum_size``   return the height and width of the smallest plane that it can describe
+``_plane_names``  return the names of the features of one plane
 ================  ==============================================================================
 """
 
@@ -33,9 +33,9 @@ Planes = NDArray[np.uint8]
 PlaneSpace = Literal["gray", "rgb", "ycbcr"]
 
 PLANES: Final = {"gray": ("gray",), "rgb": ("r", "g", "b"), "ycbcr": ("y", "cb", "cr")}
-"""The planes of every colour space, in the order of their features."""
+"""Names of the planes of each colour space, in the order of their features."""
 
-_JPEG_UNIT = 16  # pixels; the blocks of 4:2:0 stay where they are if crops start at multiples
+_JPEG_UNIT = 16  # pixels; crops that start at multiples of it fall on the blocks of 4:2:0
 
 
 def split_planes(images: NDArray[np.uint8], color_space: PlaneSpace) -> list[Planes]:
@@ -44,15 +44,16 @@ def split_planes(images: NDArray[np.uint8], color_space: PlaneSpace) -> list[Pla
     Parameters
     ----------
     images : ndarray of shape (n, height, width) or (n, height, width, 3), dtype uint8
-        Grey or RGB.
+        Grey or RGB images of one size.
     color_space : {"gray", "rgb", "ycbcr"}
-        "ycbcr" is that of JPEG files: luma, and both colour differences around 128 at half the
-        height and width, by averaging, as most files store them.
+        Colour space of the planes. "ycbcr" is the one of JPEG files: luma, and two colour
+        differences around 128. The differences are averaged to half the height and width, as most
+        files store them.
 
     Returns
     -------
     planes : list of ndarray of shape (n, rows, columns), dtype uint8
-        In the order of `PLANES`.
+        The planes in the order of `PLANES`, each for all images.
     """
     if color_space == "gray":
         if images.ndim == 3:
@@ -78,26 +79,26 @@ def split_planes(images: NDArray[np.uint8], color_space: PlaneSpace) -> list[Pla
 
 
 def check_planes(caller: str, images: NDArray[Any], minimum: tuple[int, int]) -> Planes:
-    """Check what a function of planes was given.
+    """Check the images that were passed to a function of grey planes.
 
     Parameters
     ----------
     caller : str
-        The name that the error message begins with.
+        Name of the function, with which the error message begins.
     images : ndarray of shape (n, height, width)
-        Of uint8, or floats from 0 to 1.
+        Grey images of uint8, or of floats from 0 to 1.
     minimum : tuple of (int, int)
-        The smallest height and width that will do.
+        Smallest height and width that are allowed, in pixels.
 
     Returns
     -------
     planes : ndarray of shape (n, height, width), dtype uint8
-        The same as whole levels.
+        The images as whole levels from 0 to 255.
 
     Raises
     ------
     ValueError
-        If there is no such image, or they are too small.
+        If the images have a wrong shape or type, or are too small.
     """
     images = np.asarray(images)
     if images.ndim != 3 or not (images.dtype == np.uint8 or images.dtype.kind == "f"):
@@ -115,7 +116,7 @@ def check_planes(caller: str, images: NDArray[Any], minimum: tuple[int, int]) ->
 
 
 class NativeTransformer(ImageTransformer):
-    """Base of the transformers that take images at native resolution."""
+    """Base class of the transformers that take images at their native resolution."""
 
     _color_spaces = tuple(PLANES)
 
@@ -125,7 +126,7 @@ class NativeTransformer(ImageTransformer):
 
     @abstractmethod
     def _settings(self) -> dict[str, Any]:
-        """Check the parameters of the subclass and give them as `_describe` takes them."""
+        """Check the parameters of the subclass and return them as `_describe` takes them."""
 
     @abstractmethod
     def _describe(self, planes: Planes, settings: dict[str, Any]) -> NDArray[np.float32]:
@@ -133,11 +134,11 @@ class NativeTransformer(ImageTransformer):
 
     @abstractmethod
     def _minimum_size(self, settings: dict[str, Any]) -> tuple[int, int]:
-        """Give the smallest height and width of a plane."""
+        """Return the smallest height and width of a plane that can be described."""
 
     @abstractmethod
     def _plane_names(self, settings: dict[str, Any]) -> list[str]:
-        """Name the features of one plane."""
+        """Return the names of the features of one plane."""
 
     def _check_parameters(self) -> Preprocessing:
         self._settings()
@@ -157,9 +158,10 @@ class NativeTransformer(ImageTransformer):
     def _compute_planes(
         self, split: list[Planes], shape: tuple[int, ...], masks: list[Planes] | None = None
     ) -> NDArray[np.float32]:
-        """Compute the features of planes that come from images of a shape (n, height, width).
+        """Compute the features of the planes of images of shape (n, height, width).
 
-        Masks of the same sizes are cut into the same tiles; `_describe` finds them as "mask".
+        Masks of the same sizes as the planes are cut into the same tiles and handed to `_describe`
+        as the setting "mask".
         """
         settings = self._settings()
         minimum = self._minimum_size(settings)
@@ -178,7 +180,7 @@ class NativeTransformer(ImageTransformer):
         return np.concatenate(parts, axis=1, dtype=np.float32)
 
     def _crop(self, images: Planes) -> Planes:
-        """Take the centre, in step with the blocks of JPEG files."""
+        """Cut the central crop out of images, aligned with the blocks of JPEG files."""
         if self.crop_size is None:
             return images
         wanted, found = self.crop_size, images.shape[1:3]
@@ -194,13 +196,13 @@ class NativeTransformer(ImageTransformer):
         return images[:, top : top + wanted[0], left : left + wanted[1]]
 
     def _cut_tiles(self, planes: Planes, shrunk: int) -> Planes:
-        """Cut planes into as many tiles as fit, from the top left; all of an image follow."""
+        """Cut planes into whole tiles from the top left; the tiles of one image are neighbours."""
         if self.tile_size is None:
             return planes
         height, width = (side // shrunk for side in self.tile_size)
         n, rows, columns = len(planes), planes.shape[1] // height, planes.shape[2] // width
         if min(rows, columns) < 1:
-            return planes[:, :0, :0]  # too small, which the caller says
+            return planes[:, :0, :0]  # too small; the caller raises the error
         whole = planes[:, : rows * height, : columns * width]
         tiles = whole.reshape(n, rows, height, columns, width).swapaxes(2, 3)
         return tiles.reshape(-1, height, width)
@@ -218,17 +220,17 @@ class NativeTransformer(ImageTransformer):
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Name the features.
+        """Return the names of the features.
 
         Parameters
         ----------
         input_features : array-like of str, default=None
-            Names of the columns of X, which are checked and have no part in the names.
+            Names of the columns of X. They are checked but not used.
 
         Returns
         -------
         names : ndarray of shape (`n_features_out_`,), dtype object
-            Family, plane, and what the feature is.
+            Names made of the family, the plane and the feature.
         """
         check_is_fitted(self)
         if hasattr(self, "n_features_in_"):

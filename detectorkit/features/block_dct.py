@@ -14,7 +14,7 @@ __all__ = ["BlockDCTTransformer", "block_dct_statistics", "frequency_basis"]
 
 BLOCK: Final = 8
 OFFSET: Final = 0.1
-"""Added before the logarithm; a tenth of a grey level."""
+"""Number added before the logarithm: a tenth of a grey level."""
 
 
 def block_dct_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
@@ -30,9 +30,9 @@ def block_dct_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
     Returns
     -------
     features : ndarray of shape (n_samples, 128), dtype float32
-        The logarithms of the mean and of the standard deviation of the magnitudes of each of the 64
-        frequencies, first all means; in grey levels, plus 0.1. Frequencies are in the order of rows
-        of the block: 0 is the mean of the block (times 8), 1 the lowest horizontal one.
+        Logarithms of the means of the magnitudes of the 64 frequencies, then of their standard
+        deviations; 0.1 grey levels are added before the logarithm. Frequencies follow the rows of
+        the block: number 0 is 8 times the mean of the block, number 1 the lowest horizontal one.
 
     Raises
     ------
@@ -47,8 +47,8 @@ def block_dct_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
     -----
     The transform is the orthonormal DCT-II, that of JPEG and of `scipy.fft.dctn`. The mean of the
     magnitudes is the maximum likelihood estimate of the scale of a Laplacian distribution, the
-    statistic of the paper [1]_; the standard deviation, which together with the mean says how
-    far the distribution is from Laplacian, and the logarithm are ours.
+    statistic of the paper [1]_. The standard deviation, which together with the mean tells how far
+    the distribution is from Laplacian, and the logarithm are our additions.
 
     References
     ----------
@@ -76,12 +76,12 @@ def block_dct_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def frequency_basis() -> NDArray[np.float32]:
-    """Give the matrix from a flattened block to its frequencies.
+    """Compute the matrix that transforms flattened blocks to their frequencies.
 
     Returns
     -------
     basis : ndarray of shape (64, 64), dtype float32
-        A column a frequency.
+        Matrix with one column for each frequency; flattened blocks are multiplied by it.
     """
     pixel, frequency = np.arange(BLOCK), np.arange(BLOCK)[:, np.newaxis]
     waves = np.sqrt(2 / BLOCK) * np.cos(np.pi * (pixel + 0.5) * frequency / BLOCK)
@@ -90,7 +90,7 @@ def frequency_basis() -> NDArray[np.float32]:
 
 
 def _blocks(plane: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Give the blocks of an image as rows."""
+    """Cut an image into blocks and return them as rows."""
     rows, columns = (side // BLOCK for side in plane.shape)
     whole = plane[: rows * BLOCK, : columns * BLOCK].reshape(rows, BLOCK, columns, BLOCK)
     blocks = whole.swapaxes(1, 2).reshape(-1, BLOCK * BLOCK)
@@ -100,9 +100,9 @@ def _blocks(plane: NDArray[np.uint8]) -> NDArray[np.float32]:
 class BlockDCTTransformer(NativeTransformer):
     """Describe images by the statistics of their 8 x 8 block frequencies.
 
-    Upsampling in a generator lifts or empties bands of frequencies; blocks of 8 pixels see this
-    whatever the picture shows. They also see how a JPEG file was compressed, so give all images
-    the same compression first.
+    Upsampling in a generator strengthens or weakens bands of frequencies, which shows in blocks of
+    8 pixels whatever the picture is. The compression of a JPEG file shows in them too, so give all
+    images the same compression first.
 
     Read more in the :ref:`User Guide <block_dct>`.
 
@@ -111,14 +111,14 @@ class BlockDCTTransformer(NativeTransformer):
     Parameters
     ----------
     color_space : {"gray", "rgb", "ycbcr"}, default="gray"
-        The planes that are described one after the other; those of colour differences in "ycbcr"
-        have half the height and width, as in most JPEG files.
+        Colour space of the planes, which are described one after the other. In "ycbcr", the colour
+        differences have half the height and width, as in most JPEG files.
     crop_size : tuple of (int, int), default=None
-        Height and width of the part of the centre that counts; it begins at a multiple of 16
-        pixels. None takes the whole image.
+        Height and width in pixels of the central crop that is described; it begins at a multiple
+        of 16 pixels. None takes the whole image.
     tile_size : tuple of (int, int), default=None
-        Height and width of tiles that are described one by one; the features are the means over
-        the tiles. None takes the image as one.
+        Height and width in pixels of the tiles that an image is cut into; its features are the
+        means over the tiles. None describes the image as a whole.
     image_size : tuple of (int, int), default=None
         Height and width to which images are resized first, which destroys the finest traces.
         None takes every image at its native resolution.
@@ -132,7 +132,7 @@ class BlockDCTTransformer(NativeTransformer):
     Attributes
     ----------
     n_features_out_ : int
-        Number of features of an image: 128 a plane.
+        Number of features of an image: 128 for each plane.
     n_features_in_ : int
         Number of columns of X; only where X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

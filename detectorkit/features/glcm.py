@@ -18,10 +18,10 @@ ANGLES: Final = (0, 45, 90, 135)
 """Directions of the pairs, in degrees."""
 
 PROPERTIES: Final = ("contrast", "homogeneity", "energy", "correlation")
-"""What is said of each matrix, in the order of the features."""
+"""Properties of each matrix, in the order of the features."""
 
 LEVELS: Final = 32
-"""Steps of grey, unless the caller wants others."""
+"""Default number of steps into which the levels of grey are divided."""
 
 
 def glcm_properties(
@@ -31,7 +31,7 @@ def glcm_properties(
     levels: int = LEVELS,
     mask: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
-    """Describe grey images by how often levels of grey lie side by side.
+    """Describe grey images by how often two levels of grey lie side by side.
 
     Parameters
     ----------
@@ -39,24 +39,24 @@ def glcm_properties(
         Grey images of one size; uint8 from 0 to 255, or floats from 0 to 1, which are rounded to
         8 bits. Both sides must be longer than the largest distance.
     distances : sequence of int, default=(1,)
-        How many pixels lie from one pixel of a pair to the other.
+        Distances between the two pixels of a pair, in pixels.
     levels : int, default=32
-        Steps, from 2 to 256, into which the 256 levels of grey are divided.
+        Number of steps, from 2 to 256, into which the 256 levels of grey are divided.
     mask : ndarray of shape (n_samples, height, width), dtype bool, default=None
-        Pairs with both pixels inside count. None takes all.
+        True where a pixel counts; a pair counts if both its pixels do. None counts all pairs.
 
     Returns
     -------
     features : ndarray of shape (n_samples, n_distances * 16), dtype float32
-        For each distance, for 0, 45, 90 and 135 degrees: the contrast (in squared steps), the
-        homogeneity, the energy (both from 0 to 1) and the correlation (from -1 to 1). Where no pair
-        is inside the mask, they are 0, 0, 0 and 1.
+        For each distance, and for 0, 45, 90 and 135 degrees: the contrast (in squared steps), the
+        homogeneity and the energy (both from 0 to 1), and the correlation (from -1 to 1). If the
+        mask has no pair, they are 0, 0, 0 and 1.
 
     Raises
     ------
     ValueError
-        If the images or the mask have a wrong form, the images are too small, or a parameter is
-        wrong.
+        If the images or the mask have a wrong form, the images are too small, or `distances` or
+        `levels` is not allowed.
 
     See Also
     --------
@@ -110,21 +110,21 @@ def glcm_properties(
 
 
 def are_distinct_integers(values: Any, *, minimum: int, most: float = float("inf")) -> bool:
-    """Tell whether a parameter is one or more different whole numbers.
+    """Tell whether a value is a sequence of one or more different whole numbers.
 
     Parameters
     ----------
     values : object
-        What was given for the parameter.
+        Value that was passed for a parameter.
     minimum : int
-        The least value allowed.
+        Smallest number that is allowed.
     most : float, default=inf
-        The greatest value allowed.
+        Largest number that is allowed.
 
     Returns
     -------
     is_good : bool
-        Whether it is.
+        Whether the value is such a sequence.
     """
     try:
         found = list(values)
@@ -139,7 +139,7 @@ def are_distinct_integers(values: Any, *, minimum: int, most: float = float("inf
 
 
 def _offsets(distance: int) -> Iterator[tuple[int, int]]:
-    """Give rows and columns from one pixel to the other, for every angle."""
+    """Yield the rows and columns from one pixel of a pair to the other, for each angle."""
     for angle in np.deg2rad(ANGLES):
         yield round(distance * np.sin(angle)), round(distance * np.cos(angle))
 
@@ -171,7 +171,7 @@ def _squared_differences(levels: int) -> NDArray[np.float64]:
 
 
 def _properties(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Give the properties of symmetric matrices of counts."""
+    """Compute the properties of symmetric matrices of counts."""
     levels = counts.shape[1]
     shares = counts / np.maximum(counts.sum(axis=(1, 2), keepdims=True), 1)
     square = _squared_differences(levels)

@@ -47,23 +47,25 @@ def lbp_histograms(
     radius : int, default=1
         Distance of the neighbours in pixels.
     neighborhood : {"square", "circle"}, default="square"
-        "square" takes the 8 pixels at the corners and edges of a square, as the first paper [1]_,
-        exactly and fast. "circle" takes points on a circle, those between pixels by bilinear
-        interpolation, as the second paper [2]_ and scikit-image.
+        Shape of the neighbourhood. "square" takes the 8 pixels at the corners and edges of a
+        square, as the first paper does [1]_; it is exact and fast. "circle" takes points on a
+        circle and interpolates bilinearly between pixels, as the second paper [2]_ and
+        scikit-image do.
     codes : {"uniform", "default"}, default="uniform"
-        "default" counts all 256 codes. "uniform" counts the 58 codes with at most two changes
-        between 0 and 1 around the circle, and all others together.
+        Codes that are told apart. "default" counts each of the 256 codes. "uniform" counts each of
+        the 58 codes with at most two changes between 0 and 1 around the circle, and all other
+        codes together.
     grid : tuple of (int, int), default=(1, 1)
-        Rows and columns of tiles which the image is cut into, with a histogram for each. Where
-        things lie is lost within a tile.
+        Numbers of rows and columns of tiles that the image is cut into. Each tile has a histogram
+        of its own, in which positions are lost.
     root : bool, default=False
-        Whether to give the square roots of the shares. Linear methods on these compare histograms
-        by the Hellinger distance, in which common codes do not drown rare ones [3]_.
+        Whether to return the square roots of the proportions. Linear methods then compare
+        histograms by the Hellinger distance, in which common codes do not drown rare ones [3]_.
 
     Returns
     -------
     features : ndarray of shape (n_samples, rows * columns * n_codes), dtype float32
-        The share of each code among the pixels of a tile, tile by tile in the order of rows.
+        Proportion of each code among the pixels of a tile, tile by tile, row after row.
         `n_codes` is 59 or 256.
 
     Raises
@@ -119,7 +121,7 @@ def lbp_histograms(
 
 
 def _square_codes(plane: Planes, radius: int) -> Planes:
-    """Compare with neighbours at whole steps; OpenCV's comparison is twice as fast as numpy's."""
+    """Compute the codes of a square; OpenCV's comparison is twice as fast as numpy's."""
     height, width = plane.shape[0] - 2 * radius, plane.shape[1] - 2 * radius
     center = plane[radius : radius + height, radius : radius + width]
     codes = np.zeros(center.shape, np.uint8)
@@ -133,7 +135,7 @@ def _square_codes(plane: Planes, radius: int) -> Planes:
 
 
 def _circle_codes(plane: Planes, radius: int) -> Planes:
-    """Compare with points on a circle, interpolated to the last bit as in scikit-image."""
+    """Compute the codes of a circle, interpolated exactly as in scikit-image."""
     height, width = plane.shape[0] - 2 * radius, plane.shape[1] - 2 * radius
     levels = plane.astype(np.float64)
     center = levels[radius : radius + height, radius : radius + width]
@@ -141,7 +143,7 @@ def _circle_codes(plane: Planes, radius: int) -> Planes:
     rows, columns = np.round(-radius * np.sin(angles), 5), np.round(radius * np.cos(angles), 5)
     codes = np.zeros(center.shape, np.uint8)
     for bit, (row, column) in enumerate(zip(rows, columns, strict=True)):
-        # Rounding depends on where the pixel is, and decides where values are equal.
+        # Rounding depends on the position of the pixel, and decides ties between equal values.
         y, x = radius + np.arange(height) + row, radius + np.arange(width) + column
         top, left = np.floor(y).astype(int), np.floor(x).astype(int)
         bottom, right = np.ceil(y).astype(int), np.ceil(x).astype(int)
@@ -155,19 +157,19 @@ def _circle_codes(plane: Planes, radius: int) -> Planes:
 
 @lru_cache(maxsize=2)
 def code_numbers(codes: Codes) -> tuple[NDArray[np.intp], int]:
-    """Give the bin of each code, and the number of bins.
+    """Return the histogram bin of each code, and the number of bins.
 
     Parameters
     ----------
     codes : {"uniform", "default"}
-        As in `lbp_histograms`.
+        Codes that are told apart, as in `lbp_histograms`.
 
     Returns
     -------
     numbers : ndarray of shape (256,)
-        By code.
+        Number of the bin of each code.
     n_codes : int
-        59 or 256.
+        Number of bins: 59 for "uniform", 256 for "default".
     """
     if codes == "default":
         return np.arange(256), 256
@@ -181,7 +183,7 @@ def code_numbers(codes: Codes) -> tuple[NDArray[np.intp], int]:
 
 
 def _uniform_number(bits: list[int]) -> int:
-    """Give a uniform code its number in scikit-image: by how many bits are set, and which."""
+    """Return the number that scikit-image gives to a uniform code."""
     n_set = sum(bits)
     if n_set in {0, N_NEIGHBORS}:
         return 0 if n_set == 0 else N_UNIFORM - 2
@@ -194,21 +196,21 @@ def _uniform_number(bits: list[int]) -> int:
 def tile_map(
     height: int, width: int, rows: int, columns: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Cut an area into tiles that are as equal as can be.
+    """Cut an area into tiles of as nearly the same size as possible.
 
     Parameters
     ----------
     height, width : int
-        Its size in pixels.
+        Size of the area in pixels.
     rows, columns : int
-        Of tiles.
+        Numbers of rows and columns of tiles.
 
     Returns
     -------
     tile : ndarray of shape (height, width)
-        The number of the tile of each pixel, counted by rows.
+        Index of the tile of each pixel; tiles are counted row by row.
     area : ndarray of shape (rows * columns,), dtype float32
-        The number of pixels of each tile.
+        Number of pixels in each tile.
     """
     row_of, column_of = np.arange(height) * rows // height, np.arange(width) * columns // width
     tile = row_of[:, np.newaxis] * columns + column_of
@@ -219,8 +221,8 @@ def tile_map(
 class LBPTransformer(NativeTransformer):
     """Describe images by histograms of local binary patterns.
 
-    The patterns are those of single pixels and their neighbours, so they see fine texture, whatever
-    its contrast and the light. In a grid, they also see where in the picture it is.
+    The patterns compare single pixels with their neighbours, so they describe fine texture whatever
+    its contrast and the light. With a grid, they also tell where in the picture it is.
 
     Read more in the :ref:`User Guide <lbp>`.
 
@@ -231,24 +233,24 @@ class LBPTransformer(NativeTransformer):
     radius : int, default=1
         Distance of the neighbours in pixels.
     neighborhood : {"square", "circle"}, default="square"
-        "square" takes the 8 pixels at the corners and edges of a square; "circle" interpolates
-        points on a circle, as scikit-image does, and is slower.
+        Shape of the neighbourhood. "square" takes the 8 pixels at the corners and edges of a
+        square; "circle" interpolates points on a circle, as scikit-image does, and is slower.
     codes : {"uniform", "default"}, default="uniform"
-        "default" counts all 256 codes, "uniform" the 58 with at most two changes around the
-        circle, and all others together.
+        Codes that are told apart. "default" counts each of the 256 codes, "uniform" each of the
+        58 with at most two changes around the circle, and all others together.
     grid : tuple of (int, int), default=(1, 1)
-        Rows and columns of tiles which the image is cut into, with a histogram for each.
+        Numbers of rows and columns of tiles that the image is cut into, with a histogram for each.
     root : bool, default=True
-        Whether to give the square roots of the shares, which suit linear methods.
+        Whether to return the square roots of the proportions, which suit linear methods.
     color_space : {"gray", "rgb", "ycbcr"}, default="gray"
-        The planes that are described one after the other; those of colour differences in "ycbcr"
-        have half the height and width, as in most JPEG files.
+        Colour space of the planes, which are described one after the other. In "ycbcr", the colour
+        differences have half the height and width, as in most JPEG files.
     crop_size : tuple of (int, int), default=None
-        Height and width of the part of the centre that counts; it begins at a multiple of 16
-        pixels. None takes the whole image.
+        Height and width in pixels of the central crop that is described; it begins at a multiple
+        of 16 pixels. None takes the whole image.
     tile_size : tuple of (int, int), default=None
-        Height and width of tiles that are described one by one; the features are the means over
-        the tiles. None takes the image as one.
+        Height and width in pixels of the tiles that an image is cut into; its features are the
+        means over the tiles. None describes the image as a whole.
     image_size : tuple of (int, int), default=None
         Height and width to which images are resized first, which destroys the finest traces.
         None takes every image at its native resolution.
@@ -262,7 +264,7 @@ class LBPTransformer(NativeTransformer):
     Attributes
     ----------
     n_features_out_ : int
-        Number of features of an image: codes times tiles times planes.
+        Number of features of an image: the product of the numbers of codes, tiles and planes.
     n_features_in_ : int
         Number of columns of X; only where X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -1,4 +1,4 @@
-"""What is left of an image when neighbouring pixels have predicted each other."""
+"""High-pass residuals: the differences between pixels and predictions from their neighbours."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ Residual = Literal["first", "second", "third"]
 Statistic = Literal["cooccurrences", "npr", "peaks"]
 
 ORDERS: Final = {"first": 1, "second": 2, "third": 3}
-"""How often differences of neighbours in a row or a column are taken."""
+"""Order of each filter: how often differences of neighbouring pixels are taken."""
 
 NPR_LIMIT: Final = 10
 N_NPR: Final = 3 * (2 * NPR_LIMIT + 1) + 27
-PERIOD: Final = 8  # the longest one looked for, and that of JPEG blocks
+PERIOD: Final = 8  # pixels; the longest period looked for, and that of JPEG blocks
 
 
 def residual_cooccurrences(
@@ -45,9 +45,9 @@ def residual_cooccurrences(
 ) -> NDArray[np.float32]:
     """Describe grey images by how high-pass residuals follow one another.
 
-    A residual is what a pixel is above the prediction from its neighbours in a row, or in a column.
-    Residuals are truncated, and each run of `order` of them in the direction of the filter is
-    counted.
+    A residual is the difference between a pixel and its prediction from its neighbours in a row, or
+    in a column. Residuals are truncated, and each run of `order` residuals in the direction of the
+    filter is counted.
 
     Parameters
     ----------
@@ -55,20 +55,20 @@ def residual_cooccurrences(
         Grey images of one size; uint8 from 0 to 255, or floats from 0 to 1, which are rounded to 8
         bits. Each side needs ``order`` pixels and one for each order of the filter.
     residuals : sequence of {"first", "second", "third"}, default=("second",)
-        Filters: (-1, 1), (1, -2, 1) and (-1, 3, -3, 1).
+        Filters to apply: (-1, 1), (1, -2, 1) and (-1, 3, -3, 1).
     truncation : int, default=2
-        Residuals beyond this many grey levels count as this many.
+        Largest magnitude of a residual, in grey levels; larger ones are cut to it.
     order : int, default=4
-        How many neighbouring residuals are taken together.
+        Number of neighbouring residuals in a run.
     root : bool, default=False
-        Whether to give the square roots of the shares.
+        Whether to return the square roots of the proportions.
 
     Returns
     -------
     features : ndarray of shape (n_samples, n_residuals * 2 * n_patterns), dtype float32
-        The shares of the patterns, for each filter along rows and along columns. A pattern, its
-        negative, and both read backwards count together: 169 of 625 patterns are left with the
-        default parameters.
+        Proportions of the patterns, for each filter along rows and along columns. A pattern, its
+        negative, and both read backwards count together, which leaves 169 of 625 patterns with
+        the default parameters.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def residual_cooccurrences(
     -----
     These are the "spam" submodels of the spatial rich model [1]_ with a quantisation step of 1.
     There, the co-occurrences along rows and columns are added up; here they are kept apart, as
-    faces are upright. The square root is ours.
+    faces are upright. The square root is our addition.
 
     References
     ----------
@@ -120,7 +120,7 @@ def residual_cooccurrences(
 def _truncated(
     levels: NDArray[np.int16], times: int, truncation: int, axis: int
 ) -> NDArray[np.uint16]:
-    """Take differences along an axis, cut off, and shift so that nothing is negative."""
+    """Compute residuals along an axis, truncated and shifted so that none is negative."""
     total = levels
     for _ in range(times):
         length = total.shape[axis] - 1
@@ -131,15 +131,15 @@ def _truncated(
 
 
 def _runs(values: NDArray[np.uint16], base: int, order: int, axis: int) -> NDArray[Any]:
-    """Give each run of values along an axis one number."""
+    """Encode each run of values along an axis as one number."""
     if order == 1:
         return values
-    if order % 2:  # a shorter run, and one value more
+    if order % 2:  # a run that is shorter by one, and one value
         length = values.shape[axis] - order + 1
         parts = _runs(values, base, order - 1, axis), values
         first, last = _part(parts[0], axis, 0, length), _part(parts[1], axis, order - 1, length)
         return _joined(first, base, last, base**order)
-    halves = _runs(values, base, order // 2, axis)  # a run is two of half its length
+    halves = _runs(values, base, order // 2, axis)  # a run consists of two of half its length
     length = values.shape[axis] - order + 1
     first, last = (_part(halves, axis, start, length) for start in (0, order // 2))
     return _joined(first, base ** (order // 2), last, base**order)
@@ -159,7 +159,7 @@ def _part(values: NDArray[Any], axis: int, start: int, length: int) -> NDArray[A
 
 @lru_cache(maxsize=8)
 def _patterns(base: int, order: int) -> tuple[NDArray[np.intp], int]:
-    """Give the pattern of each run: the same for its negative and for both read backwards."""
+    """Return the pattern of each run; its negative, and both read backwards, share it."""
     runs = np.indices((base,) * order).reshape(order, -1)
     weights = base ** np.arange(order)[::-1]
     same = [weights @ kind for kind in (runs, runs[::-1], base - 1 - runs, base - 1 - runs[::-1])]
@@ -168,9 +168,9 @@ def _patterns(base: int, order: int) -> tuple[NDArray[np.intp], int]:
 
 
 def npr_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Describe grey images by the relations of the pixels in blocks of 2 x 2.
+    """Describe grey images by the differences of the pixels in blocks of 2 x 2.
 
-    Upsampling by two makes the four pixels of a block of one; what they have in common stays.
+    Upsampling by two makes the four pixels of a block from one, so they stay related.
 
     Parameters
     ----------
@@ -181,9 +181,9 @@ def npr_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
     Returns
     -------
     features : ndarray of shape (n_samples, 90), dtype float32
-        For each of the right, the lower and the diagonal pixel of a block, the shares of its
-        differences from the first pixel, from -10 or less to 10 or more; then the shares of the 27
-        combinations of their signs.
+        Proportions of the differences between the first pixel of a block and its right, its lower
+        and its diagonal neighbour, each from -10 or less to 10 or more. Then the proportions of
+        the 27 combinations of the signs of these differences.
 
     Raises
     ------
@@ -196,8 +196,9 @@ def npr_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
 
     Notes
     -----
-    The residual is that of the paper [1]_: the image minus itself, halved and doubled with the
-    nearest neighbour. There a network sees it; the histograms are ours.
+    The residual is that of the paper [1]_: the image minus a copy that was halved and doubled by
+    nearest-neighbour interpolation. In the paper it is the input of a network; the histograms are
+    our addition.
 
     References
     ----------
@@ -231,7 +232,7 @@ def npr_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def cross_difference_peaks(images: NDArray[Any]) -> NDArray[np.float32]:
-    """Describe grey images by what repeats every 8, 4 and 2 pixels.
+    """Describe grey images by the patterns that repeat every 8, 4 and 2 pixels.
 
     Upsampling repeats a pattern with a period of a power of two, and so does JPEG with one of 8.
 
@@ -245,8 +246,8 @@ def cross_difference_peaks(images: NDArray[Any]) -> NDArray[np.float32]:
     -------
     features : ndarray of shape (n_samples, 33), dtype float32
         ``log(1 + m)`` of the magnitudes `m` of the cross-difference at the frequencies that are
-        whole multiples of 1/8 in both directions, without that of 0 and the mirror images of
-        others. A magnitude is 1 in the mean square where nothing repeats.
+        whole multiples of 1/8 in both directions, without frequency 0 and without mirror images.
+        The mean square of a magnitude is 1 if nothing repeats.
 
     Raises
     ------
@@ -261,8 +262,8 @@ def cross_difference_peaks(images: NDArray[Any]) -> NDArray[np.float32]:
     -----
     The residual ``|x[i, j] + x[i+1, j+1] - x[i, j+1] - x[i+1, j]|`` and the frequencies are those
     of the paper [1]_. There, a magnitude is compared with its neighbours in the spectrum; here it
-    is divided by that of noise of the same variance. So only sums over every eighth pixel are
-    needed and no transform of the whole image.
+    is divided by the magnitude of noise of the same variance. So sums over every eighth pixel are
+    enough, without a transform of the whole image.
 
     References
     ----------
@@ -293,7 +294,7 @@ def cross_difference_peaks(images: NDArray[Any]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def _peaks() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Give rows and columns of the frequencies, one of each that mirror each other."""
+    """List the rows and columns of the frequencies, without mirror images."""
     found = []
     for row, column in np.ndindex(PERIOD, PERIOD):
         if (0, 0) != (row, column) <= ((-row) % PERIOD, (-column) % PERIOD):
@@ -305,9 +306,9 @@ def _peaks() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 class ResidualTransformer(NativeTransformer):
     """Describe images by the statistics of their high-pass residuals.
 
-    What pixels predict of each other says little of a generator; what is left does. The
-    co-occurrences of such residuals come from steganalysis, and are the strongest of the classical
-    traces of processing.
+    The part of a pixel that its neighbours predict tells little about a generator; the residual
+    tells more. The co-occurrences of such residuals come from steganalysis, and are the strongest
+    of the classical traces of processing.
 
     Read more in the :ref:`User Guide <residual>`.
 
@@ -316,25 +317,25 @@ class ResidualTransformer(NativeTransformer):
     Parameters
     ----------
     statistics : sequence of {"cooccurrences", "npr", "peaks"}, default=("cooccurrences",)
-        What is computed: runs of truncated residuals, the relations in blocks of 2 x 2 pixels, and
-        what repeats every 8, 4 and 2 pixels.
+        Statistics to compute: runs of truncated residuals, differences in blocks of 2 x 2 pixels,
+        and patterns that repeat every 8, 4 and 2 pixels.
     residuals : sequence of {"first", "second", "third"}, default=("second",)
-        The filters of the co-occurrences.
+        Filters whose residuals are counted by "cooccurrences".
     truncation : int, default=2
-        Residuals beyond this many grey levels count as this many.
+        Largest magnitude of a residual, in grey levels; larger ones are cut to it.
     order : int, default=4
-        How many neighbouring residuals are taken together.
+        Number of neighbouring residuals in a run.
     root : bool, default=True
-        Whether to give the square roots of shares, which suit linear methods.
+        Whether to return the square roots of proportions, which suit linear methods.
     color_space : {"gray", "rgb", "ycbcr"}, default="gray"
-        The planes that are described one after the other; those of colour differences in "ycbcr"
-        have half the height and width, as in most JPEG files.
+        Colour space of the planes, which are described one after the other. In "ycbcr", the colour
+        differences have half the height and width, as in most JPEG files.
     crop_size : tuple of (int, int), default=None
-        Height and width of the part of the centre that counts; it begins at a multiple of 16
-        pixels. None takes the whole image.
+        Height and width in pixels of the central crop that is described; it begins at a multiple
+        of 16 pixels. None takes the whole image.
     tile_size : tuple of (int, int), default=None
-        Height and width of tiles that are described one by one; the features are the means over
-        the tiles. None takes the image as one.
+        Height and width in pixels of the tiles that an image is cut into; its features are the
+        means over the tiles. None describes the image as a whole.
     image_size : tuple of (int, int), default=None
         Height and width to which images are resized first, which destroys the finest traces.
         None takes every image at its native resolution.
@@ -348,7 +349,7 @@ class ResidualTransformer(NativeTransformer):
     Attributes
     ----------
     n_features_out_ : int
-        Number of features of an image.
+        Number of features of an image: the sum over the statistics, for each plane.
     n_features_in_ : int
         Number of columns of X; only where X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -357,13 +358,13 @@ class ResidualTransformer(NativeTransformer):
     See Also
     --------
     residual_cooccurrences : The co-occurrences, with the formula.
-    npr_statistics : The relations in blocks of 2 x 2 pixels.
-    cross_difference_peaks : What repeats.
+    npr_statistics : The differences in blocks of 2 x 2 pixels.
+    cross_difference_peaks : The patterns that repeat.
 
     Notes
     -----
-    Each side of a plane needs ``order`` pixels and one for each order of the filter (6 with the
-    default parameters), 2 for "npr" and 9 for "peaks". Floats are rounded to 8 bits.
+    Each side of a plane must have at least ``order`` pixels plus the order of the filter (6 with
+    the default parameters), 2 for "npr" and 9 for "peaks". Floats are rounded to 8 bits.
 
     References
     ----------
@@ -463,7 +464,7 @@ class ResidualTransformer(NativeTransformer):
 
 
 def _check_several(estimator: Any, name: str, choices: tuple[str, ...]) -> tuple[str, ...]:
-    """Check that a parameter is a sequence of different choices, at least one."""
+    """Check that a parameter is a sequence of one or more different choices."""
     value = getattr(estimator, name)
     is_sequence = isinstance(value, list | tuple) and len(value) > 0
     if not is_sequence or len(set(value)) < len(value) or not set(value) <= set(choices):

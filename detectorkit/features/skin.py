@@ -1,4 +1,4 @@
-"""Where an image has the colour of skin, and masks in general."""
+"""Masks of the pixels that have the colour of skin, and a check of masks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["Masks", "check_mask", "skin_mask"]
 Masks = NDArray[np.bool_]
 
 LOWEST: Final = (0, 133, 77)
-"""The least luma, red difference and blue difference of skin."""
+"""Minimum luma, red difference and blue difference of skin."""
 
 HIGHEST: Final = (255, 173, 127)
-"""The greatest, included."""
+"""Maximum luma, red difference and blue difference of skin; included."""
 
 BLUR: Final = 5  # pixels; chroma of JPEG files is blocky, which would tear the mask
 
@@ -26,8 +26,8 @@ BLUR: Final = 5  # pixels; chroma of JPEG files is blocky, which would tear the 
 def skin_mask(images: NDArray[Any]) -> Masks:
     """Find the pixels that have the colour of skin.
 
-    It is a rule of colour, not a parser of faces. Fair hair, wood, sand and beige walls have the
-    same colours and are taken along; under coloured light, skin is missed.
+    This is a rule about colours; it does not look for faces. Fair hair, wood, sand and beige walls
+    have the same colours and are marked too; skin under coloured light is missed.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def skin_mask(images: NDArray[Any]) -> Masks:
     Returns
     -------
     mask : ndarray of shape (n_samples, height, width), dtype bool
-        True where the colour is that of skin. An image in shades of grey has no such pixel.
+        True where a pixel has the colour of skin, which no pixel in a shade of grey has.
 
     Raises
     ------
@@ -47,7 +47,7 @@ def skin_mask(images: NDArray[Any]) -> Masks:
 
     See Also
     --------
-    SmoothnessTransformer : Describe the texture of what is skin.
+    SmoothnessTransformer : Describe the texture of skin.
 
     Notes
     -----
@@ -90,26 +90,26 @@ def skin_mask(images: NDArray[Any]) -> Masks:
 
 
 def check_mask(caller: str, mask: Any, shape: tuple[int, ...]) -> Masks | None:
-    """Check the mask that a function of planes was given.
+    """Check the mask that was passed to a function of grey planes.
 
     Parameters
     ----------
     caller : str
-        The name that the error message begins with.
+        Name of the function, with which the error message begins.
     mask : ndarray of shape (n_samples, height, width), dtype bool, or None
-        What is to count of every image.
+        True where a pixel of an image counts; None counts all pixels.
     shape : tuple of (int, int, int)
-        The shape of the images.
+        Shape of the images, (n_samples, height, width).
 
     Returns
     -------
     mask : ndarray of shape (n_samples, height, width), dtype bool, or None
-        The same.
+        The mask as a contiguous array, or None.
 
     Raises
     ------
     ValueError
-        If it has another shape or type.
+        If the mask has another shape than the images, or another type than bool.
     """
     if mask is None:
         return None

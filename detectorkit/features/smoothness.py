@@ -27,19 +27,19 @@ PERCENTS: Final = (5, 25, 50, 75, 95)
 """Quantiles of the local variance, in ascending order."""
 
 MIN_PIXELS: Final = 64
-"""Of fewer pixels in a mask, statistics would say nothing."""
+"""Minimum number of pixels in a mask; statistics of fewer would mean nothing."""
 
 LARGEST_WINDOW: Final = 31
-"""Up to here, sums of 8-bit squares are exact in float32."""
+"""Largest window, in pixels, for which sums of 8-bit squares are exact in float32."""
 
 MSCN_WINDOW: Final = 7
 MSCN_SIGMA: Final = 7 / 6
 MSCN_OFFSET: Final = 1.0
-"""The constants of the paper, in pixels, pixels and grey levels."""
+"""Constants of the paper, the first two in pixels, the last in grey levels."""
 
 MSCN_NAMES: Final = ("sd", "log_kurtosis", "shape", "scale")
 
-# Below this deviation, coefficients are rounding errors of an image of one level.
+# Below this standard deviation, coefficients are rounding errors of an image of one level.
 _FLAT: Final = 1e-4
 
 
@@ -59,17 +59,17 @@ def smoothness_statistics(
     window_sizes : sequence of int, default=(3, 5, 9)
         Sides of the square windows of the local variance, in pixels; odd, from 3 to 31.
     mask : ndarray of shape (n_samples, height, width), dtype bool, default=None
-        The pixels that count. Where fewer than 64 of an image are left, all of it count. None
-        takes all of every image.
+        True where a pixel counts. All pixels of an image count if the mask leaves fewer than 64
+        of it, or if the mask is None.
 
     Returns
     -------
     features : ndarray of shape (n_samples, 5 * n_windows + 5), dtype float32
-        For each window the 5, 25, 50, 75 and 95 % quantiles of the logarithm of 1 + the local
-        variance; the total variation; and of the normalised coefficients the standard deviation,
-        the logarithm of the kurtosis (3 for a normal distribution), and shape and scale of a
-        generalised normal distribution. All are at least 0; smoother images have lower variances
-        and a lower total variation.
+        For each window, the 5, 25, 50, 75 and 95 % quantiles of the logarithm of 1 + the local
+        variance. Then the total variation. Then, of the normalised coefficients, the standard
+        deviation, the logarithm of the kurtosis (a normal distribution has the kurtosis 3), and
+        the shape and the scale of a generalised normal distribution. All are at least 0; smoother
+        images have lower variances and a lower total variation.
 
     Raises
     ------
@@ -84,12 +84,13 @@ def smoothness_statistics(
 
     Notes
     -----
-    Let m be half the largest window, at least 3, rounded down. What counts are the pixels at least
-    m away from the border, and of these, those in the mask. A pixel depends on others up to m
-    rows and columns away, also on those outside the mask.
+    Let m be half the largest window, rounded down, and at least 3. A pixel counts if it is at least
+    m pixels away from the border, and in the mask. Its values depend on the pixels up to m rows
+    and columns away, including those outside the mask.
 
-    The *local variance* is that of all pixels of the window, in squared grey levels. A *quantile*
-    is a value that occurs: the smallest that as large a share of the pixels does not exceed. The
+    The *local variance* is the variance of all pixels of the window, in squared grey levels. A
+    *quantile* is a value that occurs: the smallest value such that at least this proportion of the
+    pixels does not exceed it. The
     *total variation* is the mean of ``|x[i, j + 1] - x[i, j]| + |x[i + 1, j] - x[i, j]|``, in grey
     levels.
 
@@ -144,7 +145,7 @@ def _names(window_sizes: Sequence[int]) -> list[str]:
 
 
 def _filled(mask: Masks, margin: int) -> Masks:
-    """Make masks whole of which too little is left within the margin."""
+    """Replace masks that leave too few pixels within the margin by masks of all pixels."""
     inner = mask[:, margin : mask.shape[1] - margin, margin : mask.shape[2] - margin]
     is_small = inner.sum(axis=(1, 2), keepdims=True) < MIN_PIXELS
     return mask | is_small
@@ -156,11 +157,11 @@ class _Plane:
     Parameters
     ----------
     levels : ndarray of shape (height, width), dtype uint8
-        The image.
+        Grey levels of the image.
     margin : int
-        Pixels at the border that don't count.
+        Width of the border whose pixels do not count, in pixels.
     mask : ndarray of shape (height, width), dtype bool, or None
-        Which of the others count.
+        True where a pixel within the border counts; None counts all of them.
     """
 
     def __init__(self, levels: NDArray[np.uint8], margin: int, mask: Masks | None) -> None:
@@ -171,12 +172,12 @@ class _Plane:
         self._where = None if mask is None else self._shifted(mask, 0, 0)
 
     def take(self, field: NDArray[Any]) -> NDArray[Any]:
-        """Give a copy of those values of a field that count."""
+        """Return a copy of the values of a field at the pixels that count."""
         inner = self._shifted(field, 0, 0)
         return inner.flatten() if self._where is None else inner[self._where]
 
     def variation(self) -> float:
-        """Give the total variation."""
+        """Compute the total variation of the pixels that count."""
         here = self._shifted(self._levels, 0, 0)
         where = None if self._where is None else self._where.view(np.uint8)
         total = 0.0
@@ -192,17 +193,17 @@ class _Plane:
 
 
 def _describe(plane: _Plane, window_sizes: Sequence[int]) -> list[float]:
-    """Describe one image."""
+    """Compute the features of one image."""
     features: list[float] = []
     for size in window_sizes:
         scaled = _quantiles(plane.take(_scaled_variance(plane, size))).astype(np.float64)
-        # Rounding may leave a little less than nothing.
+        # Rounding may make it slightly negative.
         features.extend(np.log1p(np.maximum(scaled, 0) / size**4))
     return [*features, plane.variation(), *_moments(plane.take(_normalised(plane)))]
 
 
 def _scaled_variance(plane: _Plane, size: int) -> NDArray[np.float32]:
-    """Give the variance in the window around every pixel, times the squared number of pixels."""
+    """Compute the variance in the window around each pixel, times the squared pixel count."""
     total, square = _window_sums(plane.pixels, size), _window_sums(plane.squares, size)
     # Both sums are exact, so that an area of one level has a variance of exactly 0.
     np.multiply(square, size * size, out=square)
@@ -217,9 +218,9 @@ def _window_sums(field: NDArray[np.int16], size: int) -> NDArray[np.float32]:
 
 
 def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Give the quantiles of values, whose order is changed."""
-    # A partition at one place is fast, one at several is not: so from the highest to the lowest,
-    # each time of what is left below.
+    """Compute the quantiles `PERCENTS` of values, which are reordered in place."""
+    # A partition at one rank is fast, a partition at several is not. So partition at one rank
+    # after the other, from the highest to the lowest, each time only the values below the last.
     ranks = [max(-(-percent * len(values) // 100) - 1, 0) for percent in PERCENTS]
     end = len(values)
     for rank in reversed(ranks):
@@ -230,13 +231,13 @@ def _quantiles(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _normalised(plane: _Plane) -> NDArray[np.float32]:
-    """Give the coefficients: what is left of each pixel without local mean and contrast."""
+    """Compute the normalised coefficients: each pixel without its local mean and contrast."""
     pixels = plane.pixels.astype(np.float32)
     mean, spread = _gaussian_mean(pixels), _gaussian_mean(plane.squares.astype(np.float32))
     np.subtract(pixels, mean, out=pixels)
     np.multiply(mean, mean, out=mean)
     np.subtract(spread, mean, out=spread)
-    # Rounding may leave a little less than nothing.
+    # Rounding may make it slightly negative.
     np.sqrt(np.abs(spread, out=spread), out=spread)
     np.add(spread, MSCN_OFFSET, out=spread)
     return np.divide(pixels, spread, out=pixels)
@@ -247,9 +248,9 @@ def _gaussian_mean(field: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _moments(values: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """Give what `MSCN_NAMES` says of the distribution of values, which are changed."""
+    """Compute the statistics `MSCN_NAMES` of values, which are changed in place."""
     n = len(values)
-    # These sum in float64, and need no array for it.
+    # These OpenCV functions sum in float64 without a copy of the array.
     mean = cv2.sumElems(values)[0] / n
     magnitude = cv2.norm(values, cv2.NORM_L1) / n
     square = cv2.norm(values, cv2.NORM_L2SQR) / n
@@ -262,13 +263,13 @@ def _moments(values: NDArray[np.float32]) -> tuple[float, float, float, float]:
     shapes, ratios = _shape_table()
     shape = float(np.interp(magnitude * magnitude / square, ratios, shapes))
     scale = float(np.sqrt(square * np.exp(gammaln(1 / shape) - gammaln(3 / shape))))
-    kurtosis = max(fourth / variance**2, 1.0)  # nothing has less, but for rounding
+    kurtosis = max(fourth / variance**2, 1.0)  # the smallest possible kurtosis, but for rounding
     return float(np.sqrt(variance)), float(np.log(kurtosis)), shape, scale
 
 
 @lru_cache(maxsize=1)
 def _shape_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Give shapes, and for each the squared mean magnitude over the mean square."""
+    """Tabulate shapes and, for each, the squared mean magnitude over the mean square."""
     shapes = np.arange(200, 10001) / 1000
     ratios = np.exp(2 * gammaln(2 / shapes) - gammaln(1 / shapes) - gammaln(3 / shapes))
     return shapes, ratios
@@ -277,10 +278,10 @@ def _shape_table() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 class SmoothnessTransformer(NativeTransformer):
     """Describe images by how smooth their texture is.
 
-    Generated skin is often said to be too smooth. These statistics measure it: local variances,
-    the total variation, the distribution of the normalised coefficients that judges of image
-    quality use, and grey-level co-occurrences. Focus, noise reduction, compression and resizing
-    change them as well, so give all images the same treatment first.
+    Generated skin is often said to be too smooth. These statistics measure smoothness: local
+    variances, the total variation, the distribution of the normalised coefficients that measures of
+    image quality use, and grey-level co-occurrences. Focus, noise reduction, compression and
+    resizing change them as well, so give all images the same treatment first.
 
     Read more in the :ref:`User Guide <smoothness>`.
 
@@ -291,21 +292,21 @@ class SmoothnessTransformer(NativeTransformer):
     window_sizes : tuple of int, default=(3, 5, 9)
         Sides of the square windows of the local variance, in pixels; odd, from 3 to 31.
     glcm_distances : tuple of int, default=(1,)
-        Distances of the pixels of a pair, of which levels are counted. An empty tuple leaves
-        co-occurrences out.
+        Distances, in pixels, between the two pixels of a pair whose grey levels are counted. An
+        empty tuple leaves co-occurrences out.
     region : {"image", "skin"}, default="image"
-        The pixels that count: all, or those that have the colour of skin (see `skin_mask`). Where
-        fewer than 64 pixels are skin, in an image or a tile, all count. That is so for
-        every image in shades of grey.
+        Pixels that count: all, or those that have the colour of skin (see `skin_mask`). If fewer
+        than 64 pixels of an image or a tile are skin, all of them count; that is always so for
+        images in shades of grey.
     color_space : {"gray", "rgb", "ycbcr"}, default="gray"
-        The planes that are described one after the other; those of colour differences in "ycbcr"
-        have half the height and width, as in most JPEG files.
+        Colour space of the planes, which are described one after the other. In "ycbcr", the colour
+        differences have half the height and width, as in most JPEG files.
     crop_size : tuple of (int, int), default=None
-        Height and width of the part of the centre that counts; it begins at a multiple of 16
-        pixels. None takes the whole image.
+        Height and width in pixels of the central crop that is described; it begins at a multiple
+        of 16 pixels. None takes the whole image.
     tile_size : tuple of (int, int), default=None
-        Height and width of tiles that are described one by one; the features are the means over
-        the tiles. None takes the image as one.
+        Height and width in pixels of the tiles that an image is cut into; its features are the
+        means over the tiles. None describes the image as a whole.
     image_size : tuple of (int, int), default=None
         Height and width to which images are resized first, which changes how smooth they are.
         None takes every image at its native resolution.
@@ -319,8 +320,8 @@ class SmoothnessTransformer(NativeTransformer):
     Attributes
     ----------
     n_features_out_ : int
-        Number of features of an image. In each plane 5 for each window, 5 others, and 16 for each
-        distance.
+        Number of features of an image. Each plane has 5 for each window, 5 others, and 16 for
+        each distance.
     n_features_in_ : int
         Number of columns of X; only where X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -330,7 +331,7 @@ class SmoothnessTransformer(NativeTransformer):
     --------
     smoothness_statistics : The first part for one array of grey images, with the formulas.
     glcm_properties : The second part for one array of grey images, with the formulas.
-    skin_mask : Where skin is.
+    skin_mask : Find the pixels that have the colour of skin.
 
     Notes
     -----
@@ -401,7 +402,7 @@ class SmoothnessTransformer(NativeTransformer):
         sizes, distances = settings["window_sizes"], settings["distances"]
         mask = settings.get("mask")
         if mask is not None:
-            # Co-occurrences are of the same pixels as the other statistics, also of all.
+            # Co-occurrences use the same pixels as the other statistics: all, if few are skin.
             mask = _filled(mask.view(bool), _least_side(sizes) // 2)
         parts = [smoothness_statistics(planes, window_sizes=sizes, mask=mask)]
         if len(distances) > 0:
@@ -415,7 +416,7 @@ class SmoothnessTransformer(NativeTransformer):
         skin = skin_mask(self._crop(round_to_levels(batch))).view(np.uint8)
         masks = [skin]
         for planes in split[1:]:
-            step = skin.shape[1] // planes.shape[1]  # 2 where colour has half the height
+            step = skin.shape[1] // planes.shape[1]  # 2 if the plane has half the height
             masks.append(skin[:, ::step, ::step][:, : planes.shape[1], : planes.shape[2]])
         return self._compute_planes(split, batch.shape, masks)
 

@@ -18,12 +18,15 @@ __all__ = ["RadialSpectrumTransformer", "radial_spectrum"]
 
 LEAST_SIZE: Final = (8, 8)
 OFFSET: Final = 0.01
-"""Added before the logarithm. The power of rounding to whole levels is 1/12."""
+"""Number added before the logarithm. The power of rounding to whole levels is 1/12."""
 
 LOWEST_RADIUS: Final = 0.1
-"""In cycles a pixel. Orientation counts above it, where the picture no longer dominates."""
+"""Frequency, in cycles per pixel, above which orientations are measured.
 
-_TIE = 1e-9  # what rounding may take from a frequency that lies on the edge of two bins
+Below it, the picture itself dominates.
+"""
+
+_TIE = 1e-9  # margin for the rounding of frequencies on the edge of two bins
 
 
 def radial_spectrum(
@@ -37,18 +40,18 @@ def radial_spectrum(
         Grey images of one size, of at least 8 x 8 pixels; uint8 from 0 to 255, or floats from 0
         to 1, which are rounded to 8 bits.
     n_rings : int, default=128
-        Number of rings, at least 2. They are equally wide, from 0 to the square root of 1/2
-        cycles a pixel, the highest frequency there is, whatever the size of the image.
+        Number of rings, at least 2. They are equally wide and reach from 0 to the square root of
+        1/2 cycles per pixel, the highest frequency of an image of any size.
     n_angles : int, default=16
-        Number of orientation bins over 180 degrees; 0 leaves them out. The first is centred at 0,
-        which is a change from left to right (upright stripes), and the next ones turn clockwise.
+        Number of orientation bins over 180 degrees; 0 leaves them out. The first is centred at 0
+        degrees, a change from left to right (upright stripes); the next ones turn clockwise.
 
     Returns
     -------
     features : ndarray of shape (n_samples, n_rings + n_angles), dtype float32
         First the natural logarithm of the mean power of each ring, from low to high frequencies,
-        less the mean over all rings. Then the same of the orientations, less the mean over these;
-        only frequencies above 0.1 cycles a pixel count there. A flat image has zeros.
+        minus the mean of these logarithms over all rings. Then the same for the orientation bins,
+        where only frequencies above 0.1 cycles per pixel count. All features of a flat image are 0.
 
     Raises
     ------
@@ -61,22 +64,22 @@ def radial_spectrum(
 
     Notes
     -----
-    A plane less its mean is multiplied by a Hann window, so that the edges of the image, where the
-    left meets the right, do not appear as a bright cross. The power of a frequency is the squared
-    magnitude of the discrete Fourier transform over the number of pixels and over the mean square
-    of the window: white noise has its variance at all frequencies. To it 0.01 is added, in
-    squared grey levels.
+    The mean of a plane is subtracted, and the result is multiplied by a Hann window. Without
+    it, the jump from the right edge to the left one would appear as a bright cross. The power of a
+    frequency is the squared magnitude of the discrete Fourier transform, divided by the number of
+    pixels and by the mean square of the window, so that the power of white noise is its variance at
+    all frequencies. Then 0.01 is added, in squared grey levels.
 
     A frequency belongs to the ring ``floor(n_rings * radius / sqrt(1/2))``, and the very highest
-    to the last. The frequency 0 does not count. A ring or a bin that has no frequency, which
-    happens in small images, is interpolated linearly between its neighbours that have some, and
-    is equal to the last of them beyond it. Frequencies of exactly half a cycle a pixel, across or
-    down, have two orientations that cannot be told apart, so they only count in rings.
+    to the last. The frequency 0 does not count. Small images have rings and bins without any
+    frequency: their values are interpolated linearly between the nearest ones that have some, and
+    beyond the last of these its value is repeated. Frequencies of exactly half a cycle per pixel,
+    across or down, have two orientations that cannot be told apart, so they count in rings only.
 
-    The paper [1]_ divides by the frequency 0, which is the brightness of the image. The mean over
-    the rings is steadier: brightness does not matter, nor does contrast where the power is well
-    above 0.01. The paper has neither window nor rings of a fixed number. Orientations are those
-    of [2]_, there of residuals.
+    The paper [1]_ divides by the power at frequency 0, which is the brightness of the image. The
+    mean over the rings is steadier: it cancels brightness, and contrast too where the power is well
+    above 0.01. The paper uses neither a window nor a fixed number of rings. The orientations are
+    those of [2]_, where they are taken from residuals.
 
     References
     ----------
@@ -114,18 +117,18 @@ def radial_spectrum(
 
 @dataclass(frozen=True)
 class _Bins:
-    """Where each frequency of half a spectrum belongs, as `scipy.fft.rfft2` orders them.
+    """Bin of each frequency of half a spectrum, in the order of `scipy.fft.rfft2`.
 
-    The last column of bins is for what has no orientation.
+    The last column of bins is for the frequencies without an orientation.
     """
 
     index: NDArray[np.intp]  # of all frequencies, flattened: ring * (n_angles + 1) + angle
-    weight: NDArray[np.float32]  # of each column: 2 where its mirror image is left out
-    count: NDArray[np.float64]  # of the whole spectrum; (n_rings, n_angles + 1)
+    weight: NDArray[np.float32]  # of each column: 2 if its mirror image is left out
+    count: NDArray[np.float64]  # frequencies of the whole spectrum; (n_rings, n_angles + 1)
 
 
 def _sum_power(plane: NDArray[np.uint8], bins: _Bins) -> NDArray[np.float64]:
-    """Add up the power of the whole spectrum in each bin."""
+    """Sum the power of the whole spectrum in each bin."""
     centred = plane - np.float32(plane.mean())
     centred *= _hann(plane.shape[0])[:, np.newaxis]
     centred *= _hann(plane.shape[1])
@@ -147,7 +150,7 @@ def _add_up(
 def _log_means(
     sums: NDArray[np.float64], counts: NDArray[np.float64], period: int | None = None
 ) -> NDArray[np.float64]:
-    """Give logarithms of means around their own mean; empty places are interpolated."""
+    """Compute logarithms of means, minus their mean; bins without values are interpolated."""
     filled = np.flatnonzero(counts)
     logs = np.log(sums[filled] / counts[filled] + OFFSET)
     if len(filled) < len(counts):
@@ -157,12 +160,12 @@ def _log_means(
 
 @lru_cache(maxsize=8)
 def _hann(side: int) -> NDArray[np.float32]:
-    """Make a Hann window with a mean square of 1, symmetric about the centre."""
+    """Compute a Hann window with a mean square of 1, symmetric about the centre."""
     window = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
     return (window * np.sqrt(8 / 3)).astype(np.float32)
 
 
-@lru_cache(maxsize=4)  # two sizes in "ycbcr"; more would be much memory where images are large
+@lru_cache(maxsize=4)  # "ycbcr" has two sizes; more entries would take much memory for large images
 def _bins(height: int, width: int, n_rings: int, n_angles: int) -> _Bins:
     by_row = np.fft.fftfreq(height)[:, np.newaxis]
     by_column = np.fft.rfftfreq(width)
@@ -170,8 +173,8 @@ def _bins(height: int, width: int, n_rings: int, n_angles: int) -> _Bins:
     ring = np.minimum(radius * (n_rings / np.sqrt(0.5)) + _TIE, n_rings - 1)
     index = ring.astype(np.intp) * (n_angles + 1) + n_angles
     if n_angles:
-        # From a quarter turn back to a quarter turn on. A half turn more changes no bin, and keeps
-        # the numbers positive, so that a cast rounds them down.
+        # Angles are from minus to plus a quarter turn. Adding a half turn does not change the bin,
+        # and keeps the numbers positive, so that the cast rounds them down.
         turned = np.arctan2(by_row, by_column) * (n_angles / np.pi) + (n_angles + 0.5 + _TIE)
         angle = turned.astype(np.intp) % n_angles
         is_clear = (radius > LOWEST_RADIUS) & (by_row > -0.5) & (by_column < 0.5)
@@ -203,14 +206,14 @@ class RadialSpectrumTransformer(NativeTransformer):
     n_angles : int, default=16
         Number of orientation bins over 180 degrees; 0 leaves them out.
     color_space : {"gray", "rgb", "ycbcr"}, default="gray"
-        The planes that are described one after the other; those of colour differences in "ycbcr"
-        have half the height and width, as in most JPEG files.
+        Colour space of the planes, which are described one after the other. In "ycbcr", the colour
+        differences have half the height and width, as in most JPEG files.
     crop_size : tuple of (int, int), default=None
-        Height and width of the part of the centre that counts; it begins at a multiple of 16
-        pixels. None takes the whole image.
+        Height and width in pixels of the central crop that is described; it begins at a multiple
+        of 16 pixels. None takes the whole image.
     tile_size : tuple of (int, int), default=None
-        Height and width of tiles that are described one by one; the features are the means over
-        the tiles. None takes the image as one.
+        Height and width in pixels of the tiles that an image is cut into; its features are the
+        means over the tiles. None describes the image as a whole.
     image_size : tuple of (int, int), default=None
         Height and width to which images are resized first, which destroys the finest traces.
         None takes every image at its native resolution.
@@ -224,7 +227,7 @@ class RadialSpectrumTransformer(NativeTransformer):
     Attributes
     ----------
     n_features_out_ : int
-        Number of features of an image: ``n_rings + n_angles`` a plane, for images of all sizes.
+        Number of features of an image: ``n_rings + n_angles`` per plane, whatever its size.
     n_features_in_ : int
         Number of columns of X; only where X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -240,13 +243,13 @@ class RadialSpectrumTransformer(NativeTransformer):
     Images, crops and tiles need at least 8 x 8 pixels, 16 x 16 in "ycbcr". Floats are rounded to
     8 bits.
 
-    A ring of a large image averages over many more frequencies than that of a small one, so its
-    features scatter less. With `tile_size`, the frequencies are the same for all sizes, and the
-    mean over tiles is like Welch's estimate of a spectrum [3]_, but for tiles that do not overlap
-    and a mean of logarithms.
+    A ring of a large image averages over many more frequencies than one of a small image, so its
+    features scatter less. With `tile_size`, images of all sizes have the same frequencies. The mean
+    over tiles is then like Welch's estimate of a spectrum [3]_, except that tiles do not overlap
+    and that logarithms are averaged.
 
-    A table for each of the latest four sizes of planes is kept. Making one takes longer than the
-    features of an image, so images are described fastest where their sizes are few, or in tiles.
+    A table for each of the last four sizes of planes is kept. Making one takes longer than
+    computing the features of an image, so images of few different sizes, and tiles, are fastest.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Several families of features side by side, and the record that they are made again from."""
+"""Several families of features side by side, and the record from which they are restored."""
 
 from __future__ import annotations
 
@@ -33,31 +33,31 @@ FAMILIES: Final[dict[str, type[ImageTransformer]]] = {
         SmoothnessTransformer,
     )
 }
-"""The transformer of each family of features, by the name that records call it."""
+"""Transformer of each family of features, by the name of the family in records."""
 
-# Where images come from and how many threads work is nothing that features depend on.
+# The features depend neither on the form of X nor on the number of threads.
 _NOT_RECORDED = ("input_shape", "n_jobs")
 
 
 def _looks_at_planes(transformer: ImageTransformer) -> TypeGuard[NativeTransformer]:
-    """Whether planes are all that it needs of an image."""
+    """Tell whether a transformer needs only the planes of an image."""
     return getattr(type(transformer), "_compute", None) is NativeTransformer._compute  # noqa: SLF001
 
 
 class FeatureStack:
-    """Describes images by several transformers, one after the other.
+    """Features of several transformers, side by side.
 
     Parameters
     ----------
     transformers : sequence of transformers
-        Of this library; only their parameters count, and they need not be fitted.
+        Transformers of this library. Only their parameters matter: they need not be fitted.
 
     Attributes
     ----------
     names : list of str
-        Family of each transformer; from the second of one family on, with a number.
+        Name of the family of each transformer, with a number from the second of a family on.
     color_space : {"gray", "rgb"}
-        How images must be read: grey if all transformers are content with that.
+        Colour space in which images must be read: "gray" if it is enough for all transformers.
     """
 
     def __init__(self, transformers: Sequence[ImageTransformer]) -> None:
@@ -77,19 +77,19 @@ class FeatureStack:
         Parameters
         ----------
         batch : ndarray of shape (n, height, width) or (n, height, width, 3)
-            Grey or RGB, as `color_space` says; floats are rounded to 8 bits.
+            Grey or RGB images, as `color_space` says; floats are rounded to 8 bits.
         n_features : int
-            How many features there must be.
+            Number of features that is expected.
 
         Returns
         -------
         features : ndarray of shape (n, `n_features`), dtype float32
-            Those of all transformers, side by side.
+            Features of all transformers, side by side.
 
         Raises
         ------
         ValueError
-            If there are more or fewer.
+            If the images have more or fewer features than `n_features`.
         """
         features = np.concatenate(self.describe_families(batch), axis=1)
         if features.shape[1] != n_features:
@@ -107,15 +107,15 @@ class FeatureStack:
         Parameters
         ----------
         batch : ndarray of shape (n, height, width) or (n, height, width, 3)
-            As for `describe`.
+            Grey or RGB images, as `color_space` says; floats are rounded to 8 bits.
 
         Returns
         -------
         features : list of ndarray of shape (n, n_features), dtype float32
-            Those of each transformer.
+            Features of each transformer, in the order of `names`.
         """
         levels = round_to_levels(batch)
-        shared: dict[Any, list[NDArray[np.uint8]]] = {}  # planes that several of them look at
+        shared: dict[Any, list[NDArray[np.uint8]]] = {}  # planes that several transformers use
         parts = []
         for transformer, preparation in zip(self.transformers, self._preparations, strict=True):
             images, size = levels, preparation.image_size
@@ -132,12 +132,12 @@ class FeatureStack:
         return parts
 
     def to_record(self) -> list[dict[str, Any]]:
-        """Give what the stack can be made again from.
+        """Return the record from which `from_record` restores the stack.
 
         Returns
         -------
         record : list of dict
-            Name and parameters of each family, for JSON.
+            Name and parameters of each family, in a form that JSON can hold.
         """
         return [
             {"name": t._family}  # noqa: SLF001 - see FAMILIES
@@ -147,17 +147,17 @@ class FeatureStack:
 
     @classmethod
     def from_record(cls, record: Sequence[dict[str, Any]]) -> FeatureStack:
-        """Make the stack that a model was trained with.
+        """Restore the stack with which a model was trained.
 
         Parameters
         ----------
         record : sequence of dict
-            What `to_record` gave.
+            Names and parameters, as `to_record` returned them.
 
         Returns
         -------
         stack : FeatureStack
-            The stack.
+            Stack with the same transformers and parameters.
 
         Raises
         ------
@@ -175,6 +175,7 @@ class FeatureStack:
                 transformers.append(FAMILIES[entry["name"]](**parameters))
             except (KeyError, TypeError) as error:
                 raise ModelFileError(
-                    f"The model's record has features that this version does not know: {entry!r}."
+                    f"The model's record has features that this version does not know: {entry!r}. "
+                    "Install the version of detectorkit that wrote the model, or train it again."
                 ) from error
         return cls(transformers)

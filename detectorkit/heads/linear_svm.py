@@ -1,8 +1,8 @@
-"""Linear support vector machines on many features, by whichever way fits into memory.
+"""Linear support vector machines on many features: an exact solver and one that saves memory.
 
 Both solvers minimise ``0.5 * ||w||^2 + sum(C_i * hinge_i)`` with a free intercept, as
-``SVC(kernel="linear")`` does. `solve_gram` is exact and needs 12 bytes for each pair of images;
-`solve_stream` reads features from disk in passes and needs next to nothing.
+``SVC(kernel="linear")`` does. `solve_gram` is exact and needs 12 bytes of memory for each pair of
+images; `solve_stream` reads the features from disk in passes and needs very little memory.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 Folds = Sequence[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 GRAM_LIMIT = 10_000
-"""Up to so many images the Gram matrix (1.2 GB with libsvm's copy) is worth its memory."""
+"""Largest number of images for which a Gram matrix is made (1.2 GB with libsvm's copy)."""
 
 _N_FOLDS = 5
 _TOL = 1e-4  # decision values then agree with SVC(kernel="linear") to about 1e-4
@@ -42,18 +42,18 @@ _HELD_OUT_LIMIT = 2000
 
 
 class LinearSolution(NamedTuple):
-    """A fitted linear machine, and scores to calibrate it with.
+    """A fitted linear support vector machine, and held-out scores to calibrate it with.
 
     Attributes
     ----------
     coef : ndarray of shape (n_features,)
-        The weights w.
+        Weights of the features in the score.
     intercept : float
-        The score is ``features @ coef + intercept``.
+        Number added to the weighted sum: the score is ``features @ coef + intercept``.
     held_out : ndarray of shape (n_held_out,)
-        Indices of samples that were scored by a machine not trained on them.
+        Indices of the samples that were scored by a classifier that was not trained on them.
     held_out_scores : ndarray of shape (n_held_out,)
-        Those scores.
+        Scores of these samples, to calibrate with.
     """
 
     coef: NDArray[np.float64]
@@ -71,34 +71,35 @@ def solve_gram(
     groups: NDArray[Any] | None,
     random_state: np.random.RandomState,
 ) -> LinearSolution:
-    """Solve exactly by the dual, from one Gram matrix.
+    """Solve the dual problem exactly, from one Gram matrix.
 
     Parameters
     ----------
     features : ndarray of shape (n_samples, n_features), dtype float32
-        The features; the mean is taken off them in place.
+        Features of the samples; their mean is subtracted in place.
     y : ndarray of shape (n_samples,)
-        0 or 1.
+        Labels: 0 for real photographs, 1 for generated images.
     C : float
         Inverse strength of the regularisation.
     sample_weight : ndarray of shape (n_samples,) or None
-        Factors of C for each sample.
+        Factor by which C is multiplied for each sample; None means 1 for all.
     groups : ndarray of shape (n_samples,) or None
-        Samples of one group are held out together.
+        Group of each sample; samples of one group are held out together. None means that each
+        sample is a group of its own.
     random_state : RandomState
         Draws the folds of the held-out scores.
 
     Returns
     -------
     solution : LinearSolution
-        All samples of positive weight have held-out scores, from five folds that share the
-        Gram matrix.
+        Fitted classifier. All samples of positive weight have held-out scores, from five folds that
+        share the Gram matrix.
     """
     used = np.arange(len(y)) if sample_weight is None else np.flatnonzero(sample_weight > 0)
     if len(used) < len(y) and sample_weight is not None:
         features, y, sample_weight = features[used], y[used], sample_weight[used]
         groups = _take(groups, used)
-    # The machine does not depend on where the origin is; near the mean, float32 is exact enough.
+    # The solution does not depend on the origin; near the mean, float32 is exact enough.
     mean = features.mean(axis=0)
     features -= mean
     gram = features @ features.T
@@ -119,7 +120,7 @@ def _solve_dual(
     C: float,
     sample_weight: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.intp], NDArray[np.float64], float]:
-    """Give indices and coefficients of the support vectors, and the intercept."""
+    """Return the indices and coefficients of the support vectors, and the intercept."""
     weight = _take(sample_weight, train)
     part = gram if len(train) == len(gram) else gram[np.ix_(train, train)]
     clf = SVC(kernel="precomputed", C=C, tol=_TOL).fit(part, y[train], weight)
@@ -129,27 +130,28 @@ def _solve_dual(
 def make_folds(
     y: NDArray[np.int64], groups: NDArray[Any] | None, random_state: np.random.RandomState
 ) -> Folds:
-    """Cut samples into folds for held-out scores.
+    """Split samples into at most five folds for held-out scores.
 
     Parameters
     ----------
     y : ndarray of shape (n_samples,)
-        0 or 1.
+        Labels: 0 for real photographs, 1 for generated images.
     groups : ndarray of shape (n_samples,) or None
-        Samples of one group are held out together.
+        Group of each sample; samples of one group are held out together. None means that each
+        sample is a group of its own.
     random_state : RandomState
         Shuffles.
 
     Returns
     -------
     folds : list of tuple of (ndarray, ndarray)
-        Indices to train on and to score, of at most five folds.
+        Indices of the samples to train on and of those to score, for each fold.
     """
     everything = np.arange(len(y))
     names = everything if groups is None else groups
     n_folds = min(_N_FOLDS, *(len(np.unique(names[y == label])) for label in (0, 1)))
     if n_folds == 1:
-        # A class of one image or group cannot be held out; its own scores are all there is.
+        # A class of one image or group cannot be held out; only scores on itself are possible.
         return [(everything, everything)]
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     folds = kind(n_folds, shuffle=True, random_state=random_state)
@@ -169,18 +171,18 @@ def solve_stream(
     random_state: np.random.RandomState,
     verbose: bool = False,
 ) -> LinearSolution:
-    """Solve by averaged stochastic gradients over features that are kept on disk.
+    """Solve by averaged stochastic gradient descent over features that are kept on disk.
 
     Parameters
     ----------
     batches : iterable of ndarray of shape (n, n_features), dtype float32
-        The features of consecutive samples; read once.
+        Features of consecutive samples; they are read once.
     y : ndarray of shape (n_samples,)
-        0 or 1.
+        Labels: 0 for real photographs, 1 for generated images.
     C : float
         Inverse strength of the regularisation.
     sample_weight : ndarray of shape (n_samples,) or None
-        Factors of C for each sample.
+        Factor by which C is multiplied for each sample; None means 1 for all.
     random_state : RandomState
         Draws the order of the samples and those held out.
     verbose : bool, default=False
@@ -189,12 +191,12 @@ def solve_stream(
     Returns
     -------
     solution : LinearSolution
-        A tenth of each class, at most 2000 samples, is held out for the calibration only; of very
-        few samples none is.
+        Fitted classifier. A tenth of each class, at most 2000 samples, is held out for the
+        calibration only; if there are very few samples, none is held out.
 
     Notes
     -----
-    Features are stored as float16 (16 kB an image for 8100 features) in a temporary file.
+    Features are stored as float16 (16 kB per image for 8100 features) in a temporary file.
     Stochastic gradients find the direction of w well before they find the intercept, so the
     intercept is then set to its optimum for this w.
     """
@@ -213,14 +215,14 @@ def solve_stream(
         projected = np.concatenate([chunk @ coef for chunk in chunks])
     intercept = _best_intercept(projected[:n_train], y[train], _take(sample_weight, train))
     if len(held_out) == 0:
-        held_out, n_train = order, 0  # their own scores are all there is
+        held_out, n_train = order, 0  # only scores on the training samples are possible
     return LinearSolution(coef, intercept, held_out, projected[n_train:] + intercept)
 
 
 def _hold_out(
     y: NDArray[np.int64], share: float, random_state: np.random.RandomState
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Shuffle and take a share of each class off; nothing where a class has too few."""
+    """Shuffle and hold out a proportion of each class; nothing if a class has too few samples."""
     order = random_state.permutation(len(y))
     members = [order[y[order] == label] for label in (0, 1)]
     counts = [round(share * len(member)) for member in members]
@@ -231,7 +233,7 @@ def _hold_out(
 
 
 class _FeatureFile:
-    """Rows of float16 on disk. Not a memory map, whose pages would count as this process's."""
+    """Rows of float16 on disk; the pages of a memory map would count as memory of the process."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -257,7 +259,7 @@ def _descend(
     random_state: np.random.RandomState,
     verbose: bool,  # noqa: FBT001 - private
 ) -> NDArray[np.float64]:
-    """Give the weights after some passes over the first rows, the mean of the last half."""
+    """Fit the weights in passes over the first rows; return their mean over the last half."""
     n_passes = math.ceil(_STREAM_UPDATES / len(y))
     clf = SGDClassifier(
         loss="hinge",
@@ -285,9 +287,9 @@ def _best_intercept(
 ) -> float:
     """Minimise the sum of hinge losses over the intercept alone.
 
-    The sum is convex and piecewise linear with a bend where a sample reaches its margin, so its
-    minimum is at the bend where the slope changes sign. With as many samples of each class within
-    the margin it is flat there, and the middle is taken, as libsvm does.
+    The sum is convex and piecewise linear, with a bend where a sample reaches its margin, so its
+    minimum is at the bend where the slope changes sign. If both classes have equally many samples
+    within the margin, the minimum is a flat piece, and its middle is taken, as libsvm does.
     """
     sign = 2 * y - 1
     bends = sign - projected

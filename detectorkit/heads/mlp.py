@@ -1,4 +1,4 @@
-"""A small head on fixed features: standardised, one bottleneck, stopped early. No torch."""
+"""A small network on fixed features, with a bottleneck and early stopping, without torch."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from detectorkit.utils.progress import report_epoch
 __all__ = ["DenseLayer", "HeadSettings", "TrainedHead", "fit_network_head"]
 
 DenseLayer = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Weights of shape (n_inputs, n_outputs) and offsets."""
+"""Weights of shape (n_inputs, n_outputs) and offsets of shape (n_outputs,) of a layer."""
 
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """How a head learns.
+    """Settings of the training of a head.
 
     Attributes
     ----------
     bottleneck : int or None
-        Units of the layer between; None gives a linear head.
+        Number of units of the hidden layer; None means a linear head.
     learning_rate : float
-        Of Adam.
+        Learning rate of Adam.
     alpha : float
-        Strength of the L2 penalty.
+        Strength of the L2 penalty on the weights.
     batch_size : int
-        Images in a step.
+        Number of images in a training step.
     max_epochs : int
-        Passes over the features, at most.
+        Maximum number of passes over the features.
     patience : int
-        Epochs without a smaller validation loss after which training stops.
+        Number of epochs without a smaller validation loss after which training stops.
     seed : int
-        Draws the weights and the order.
+        Seed of the first weights and of the order of the images.
     verbose : bool
         Whether to show losses on standard error.
     """
@@ -52,31 +52,32 @@ class HeadSettings:
 
 @dataclass(frozen=True)
 class TrainedHead:
-    """A head and how it came about.
+    """A trained head and the history of its training.
 
     Attributes
     ----------
     layers : list of (ndarray, ndarray)
-        Weights and offsets, with ReLU between; for features as they come.
+        Weights and offsets of each layer, with ReLU between layers; for features that are not
+        scaled.
     history : list of dict
-        "val_loss" and "val_accuracy" of each epoch.
+        "loss" of each epoch and, if there were validation images, "val_loss" and "val_accuracy".
     """
 
     layers: list[DenseLayer]
     history: list[dict[str, float]]
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Score features.
+        """Score rows of features.
 
         Parameters
         ----------
         features : ndarray of shape (n_samples, n_features)
-            The features.
+            Features of the images to score.
 
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Higher means "generated".
+            Scores of the images; higher means "generated".
         """
         out: NDArray[Any] = features
         for number, (weights, offsets) in enumerate(self.layers, 1):
@@ -94,26 +95,27 @@ def fit_network_head(
     val: NDArray[np.intp],
     settings: HeadSettings,
 ) -> TrainedHead:
-    """Train a head with scikit-learn's `MLPClassifier`, epoch by epoch.
+    """Train a head with scikit-learn's `MLPClassifier`, one epoch at a time.
 
     Parameters
     ----------
     features : ndarray of shape (n_samples, n_features), dtype float32
-        Of all images.
+        Features of all images, not scaled.
     codes : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     weight : ndarray of shape (n_samples,)
-        Factors of the loss.
+        Factor of each image in the loss.
     train, val : ndarray of int
-        Images to learn from, and those that say when to stop. Without the second, training takes
-        `max_epochs`.
+        Indices of the images to learn from, and of the validation images that decide when to stop.
+        If `val` is empty, training takes `max_epochs` epochs.
     settings : HeadSettings
-        How it learns.
+        Settings of the training, such as learning rate and number of epochs.
 
     Returns
     -------
     head : TrainedHead
-        Of the best epoch.
+        Head of the epoch with the smallest validation loss, or of the last epoch without
+        validation images.
     """
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits
@@ -133,7 +135,7 @@ def fit_network_head(
     history: list[dict[str, float]] = []
     shown = weight[train] / weight[train].mean()
     for epoch in range(1, settings.max_epochs + 1):
-        with threadpool_limits(1):  # a product of a few rows is too small to be shared
+        with threadpool_limits(1):  # a product of a few rows is too small for several threads
             clf.partial_fit(scaled[train], codes[train], classes=[0, 1], sample_weight=shown)
         entry = {"loss": float(clf.loss_)}
         if len(val):

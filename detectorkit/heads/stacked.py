@@ -1,7 +1,7 @@
-"""What turns a row of features into a score: a linear machine, or boosted trees.
+"""Heads that turn a row of features into a score: a linear classifier, or boosted trees.
 
-Both are fitted on features that were scaled so that each family as a whole has the same variance,
-whatever the number of its features; else the largest family would drown the others.
+The features are scaled so that each family as a whole has the same variance, whatever the number
+of its features; otherwise the largest family would drown the others.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ __all__ = ["BoostingHead", "Fitted", "LinearHead", "fit_head"]
 
 _TOL = 1e-4
 _MAX_ITER = 2000
-_JITTER = 1e-5  # of the mean of the diagonal; float32 products are no more exact than that
-_STILL = 1e-4  # of the largest deviation in a family: below, a feature is taken for constant
+_JITTER = 1e-5  # times the mean of the diagonal; products of float32 are not more exact than that
+_STILL = 1e-4  # times the largest standard deviation in a family; below, a feature is constant
 
 
 class LinearHead(NamedTuple):
-    """A linear machine on the features as they come.
+    """A linear classifier of features that are not scaled.
 
     Attributes
     ----------
     coef : ndarray of shape (n_features,)
-        The weights.
+        Weights of the features in the score.
     intercept : float
-        Added to the weighted sum.
+        Number added to the weighted sum.
     centre : ndarray of shape (n_features,)
-        Taken off the features first: their mean, about which float32 is exact enough.
+        Mean of the features, which is subtracted first: near it, float32 is exact enough.
     """
 
     coef: NDArray[np.float64]
@@ -50,12 +50,12 @@ class LinearHead(NamedTuple):
         Parameters
         ----------
         features : ndarray of shape (n, n_features)
-            The rows.
+            Features of the images to score.
 
         Returns
         -------
         scores : ndarray of shape (n,), dtype float32
-            Higher means "generated".
+            Scores of the images; higher means "generated".
         """
         apart = features - self.centre.astype(np.float32)
         scores: NDArray[np.float32] = apart @ self.coef.astype(np.float32)
@@ -63,16 +63,16 @@ class LinearHead(NamedTuple):
 
 
 class BoostingHead(NamedTuple):
-    """Boosted trees, on the features as they come or on principal components of them.
+    """Boosted trees on features that are not scaled, or on their principal components.
 
     Attributes
     ----------
     clf : HistGradientBoostingClassifier
-        The trees.
+        Fitted classifier of features or components.
     components : ndarray of shape (n_features, n_components) or None
-        From features to what the trees see.
+        Matrix that turns features into principal components; None takes the features themselves.
     offset : ndarray of shape (n_components,) or None
-        Added to that.
+        Numbers added to the components.
     """
 
     clf: Any
@@ -85,12 +85,12 @@ class BoostingHead(NamedTuple):
         Parameters
         ----------
         features : ndarray of shape (n, n_features)
-            The rows.
+            Features of the images to score.
 
         Returns
         -------
         scores : ndarray of shape (n,), dtype float32
-            Higher means "generated".
+            Scores of the images; higher means "generated".
         """
         if self.components is not None and self.offset is not None:
             features = features @ self.components + self.offset
@@ -99,16 +99,16 @@ class BoostingHead(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A fitted head, and scores to calibrate it with.
+    """A fitted head, and held-out scores to calibrate it with.
 
     Attributes
     ----------
     head : LinearHead or BoostingHead
-        Fitted on all samples.
+        Head that was fitted on all samples.
     held_out : ndarray of shape (n_held_out,)
-        Indices of the samples that were scored by a head not trained on them.
+        Indices of the samples that were scored by a head that was not trained on them.
     held_out_scores : ndarray of shape (n_held_out,)
-        Those scores.
+        Scores of these samples, to calibrate with.
     """
 
     head: LinearHead | BoostingHead
@@ -128,37 +128,39 @@ def fit_head(
     groups: NDArray[Any] | None,
     random_state: np.random.RandomState,
 ) -> Fitted:
-    """Scale features, reduce them if that is wanted, and fit a head.
+    """Scale features, reduce them to components if asked to, and fit a head.
 
     Parameters
     ----------
     features : ndarray of shape (n_samples, n_features), dtype float32
-        The features; they are scaled in place.
+        Features of the samples; they are scaled in place.
     y : ndarray of shape (n_samples,)
-        0 or 1.
+        Labels: 0 for real photographs, 1 for generated images.
     families : sequence of slice
-        The columns of each family.
+        Columns of each family of features.
     classifier : {"svm", "logistic", "boosting"}
-        Which head.
+        Kind of the head: a linear support vector machine, logistic regression or boosted trees.
     C : float
-        Inverse strength of the regularisation of the linear ones.
+        Inverse strength of the regularisation of "svm" and "logistic".
     n_components : int or None
         Number of principal components; None takes the features themselves.
     sample_weight : ndarray of shape (n_samples,) or None
-        Weights of the samples.
+        Weight of each sample; None weighs all samples equally.
     groups : ndarray of shape (n_samples,) or None
-        Samples of one group are held out together.
+        Group of each sample; samples of one group are held out together. None means that each
+        sample is a group of its own.
     random_state : RandomState
         Draws the folds.
 
     Returns
     -------
     fitted : Fitted
-        The head for features as they were before scaling.
+        Fitted head, for features that are not scaled, and its held-out scores.
 
     Notes
     -----
-    Scaling and components are those of all samples, also for the folds: they know no labels.
+    Scaling and components are computed from all samples, also for the folds: they do not depend on
+    the labels.
     """
     used = np.arange(len(y)) if sample_weight is None else np.flatnonzero(sample_weight > 0)
     if len(used) < len(y) and sample_weight is not None:
@@ -204,7 +206,7 @@ def _scale(
     families: Sequence[slice],
     weight: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Take off the mean and give every family the same variance in all, in place."""
+    """Subtract the mean and scale each family to the same total variance, in place."""
     share = np.ones(len(features)) if weight is None else weight
     share = (share / share.sum()).astype(np.float32)
     mean = (share @ features).astype(np.float64)
@@ -227,12 +229,12 @@ def _fit_logistic(
     weight: NDArray[np.float64] | None,
     folds: Folds,
 ) -> tuple[NDArray[np.float64], float, NDArray[np.float64]]:
-    """Give weights, intercept and held-out scores.
+    """Fit a logistic regression; return its weights, intercept and held-out scores.
 
-    With more features than samples, the weights are a combination of the samples. So it is enough
-    to know the samples by their coordinates in the space that they span: with G their inner
-    products and G = L L', these are the rows of L. Regularised by the length of the weights, the
-    problem is the same there, and smaller.
+    If there are more features than samples, the weights are a combination of the samples. So the
+    problem is solved in the coordinates of the samples in the space that they span: with G the
+    matrix of their inner products and G = L L', these are the rows of L. The penalty on the length
+    of the weights is the same in these coordinates, so the problem is the same, and smaller.
     """
     spans = rows.shape[1] > len(rows)
     coordinates = _coordinates(rows) if spans else rows
@@ -267,7 +269,7 @@ def _fit_boosting(
     folds: Folds,
     random_state: np.random.RandomState,
 ) -> tuple[Any, NDArray[np.float64]]:
-    """Give the trees and held-out scores."""
+    """Fit boosted trees; return them and their held-out scores."""
     clf = HistGradientBoostingClassifier(random_state=random_state.randint(2**31 - 1))
     scores = np.empty(len(y))
     for train, test in folds:

@@ -1,4 +1,4 @@
-"""Training networks with torch (extra "train"); the result is ONNX, which needs no torch."""
+"""Train networks with torch (extra "train"); the trained ONNX models work without torch."""
 
 from __future__ import annotations
 

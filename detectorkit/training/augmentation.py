@@ -1,4 +1,4 @@
-"""Random changes of training images, drawn alike for both classes."""
+"""Random changes of training images, with the same probabilities for both classes."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ __all__ = ["Augmentation"]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How training images are changed at random, whatever their label.
+    """Random changes of training images, whatever their label.
 
-    What an image on the web goes through must not tell the classes apart: so both are encoded,
-    blurred and resampled with the same probabilities.
+    The processing that images on the web go through must not tell the classes apart. So images of
+    both classes are encoded, blurred and resampled with the same probabilities.
 
     Attributes
     ----------
     flip : float, default=0.5
         Probability of a mirror image.
     geometric : float, default=0.3
-        Probability of a rotation and a scaling. It is interpolated, which weakens fine traces.
+        Probability of a rotation and scaling. It is interpolated, which weakens fine traces.
     rotation : float, default=10.0
-        The largest angle, in degrees.
+        Largest angle of the rotation, in degrees.
     scale : tuple of (float, float), default=(0.8, 1.25)
-        Smallest and largest factor of the size.
+        Smallest and largest factor of the scaling.
     resample : float, default=0.3
         Probability of making the image smaller and enlarging it again.
     smallest : float, default=0.5
-        The smallest factor of that.
+        Smallest factor by which an image is made smaller for that.
     blur : float, default=0.15
         Probability of a Gaussian blur.
     sigma : tuple of (float, float), default=(0.3, 1.2)
-        Its standard deviation, in pixels.
+        Smallest and largest standard deviation of the blur, in pixels.
     noise : float, default=0.15
-        Probability of Gaussian noise.
+        Probability that Gaussian noise is added.
     noise_std : float, default=4.0
-        The largest standard deviation of the noise, in levels of 0 to 255.
+        Largest standard deviation of the noise, in levels from 0 to 255.
     jpeg : float, default=0.5
-        Probability of a JPEG encode.
+        Probability of a compression as JPEG.
     quality : tuple of (int, int), default=(60, 95)
-        Lowest and highest quality of that.
+        Lowest and highest JPEG quality, from 1 to 100.
 
     Examples
     --------
@@ -76,21 +76,21 @@ class Augmentation:
     def apply(
         self, image: NDArray[np.uint8], size: tuple[int, int], random: np.random.Generator
     ) -> NDArray[np.uint8]:
-        """Change an image and cut it to a size.
+        """Change an image at random and cut it to a size.
 
         Parameters
         ----------
         image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-            The image. Where it is larger than `size`, the cut lies anywhere.
+            Image to change. If it is larger than `size`, a random part of it is cut out.
         size : tuple of (int, int)
-            Height and width of the result.
+            Height and width of the result, in pixels.
         random : Generator
-            What is drawn from.
+            Generator of the random numbers.
 
         Returns
         -------
         changed : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-            The changed image, of that size.
+            Changed image of the given size.
         """
         changed = self._cut(enlarge_to_cover(image, size), size, random)
         if random.random() < self.flip:
@@ -112,7 +112,7 @@ class Augmentation:
     def _cut(
         self, image: NDArray[Any], size: tuple[int, int], random: np.random.Generator
     ) -> NDArray[Any]:
-        """Cut a window of the size from anywhere, or from a turned and scaled image."""
+        """Cut a window at a random place, from the image or from a rotated and scaled one."""
         height, width = size
         spare = (image.shape[0] - height, image.shape[1] - width)
         top, left = (random.integers(n, endpoint=True) for n in spare)
@@ -126,7 +126,7 @@ class Augmentation:
         return cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
 
     def _resampled(self, image: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-        """Make an image smaller and enlarge it again, in ways that are drawn."""
+        """Make an image smaller and enlarge it again, by random factor and interpolation."""
         height, width = image.shape[:2]
         factor = random.uniform(self.smallest, 1)
         small = (max(round(width * factor), 1), max(round(height * factor), 1))

@@ -1,4 +1,4 @@
-"""From torch to ONNX, and the proof that both say the same."""
+"""Export networks from torch to ONNX, and check that both compute the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from detectorkit.graph.runner import make_session
 __all__ = ["MAX_DIFFERENCE", "export_network", "largest_difference"]
 
 MAX_DIFFERENCE = 1e-4
-"""How far an export may be from torch, as a share of the largest output or in absolute terms."""
+"""Largest difference between an export and torch.
+
+It is relative to the largest output, or absolute if all outputs are below 1.
+"""
 
 _OPSET = 18
 
@@ -27,23 +30,23 @@ def export_network(network: nn.Module, shape: tuple[int, int, int]) -> onnx.Mode
     Parameters
     ----------
     network : Module
-        From images to one tensor.
+        Network that computes one tensor from images.
     shape : tuple of (int, int, int)
-        Channels, height and width of an image.
+        Number of channels, height and width of an image.
 
     Returns
     -------
     model : onnx.ModelProto
-        From "images", of shape (n, *shape), to "output".
+        ONNX model that computes "output" from "images", an array of shape (n, *shape).
     """
     network = network.eval().to("cpu", memory_format=torch.contiguous_format)
     probe = (torch.zeros(2, *shape),)
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
     before = logger.level
-    logger.setLevel(logging.ERROR)  # it misses torchvision, which nothing here needs
+    logger.setLevel(logging.ERROR)  # it warns that torchvision is missing, which is not needed here
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch about itself
+            warnings.simplefilter("ignore")  # torch warns about its own code
             exported = torch.onnx.export(
                 network,
                 probe,
@@ -60,7 +63,7 @@ def export_network(network: nn.Module, shape: tuple[int, int, int]) -> onnx.Mode
 
 
 def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Leave out what torch notes of each node: lines of code, and paths of this machine."""
+    """Remove the notes of torch on each node: lines of code, and paths of this machine."""
     graph = model.graph
     for part in (model, graph, *graph.node, *graph.value_info, *graph.input, *graph.output):
         part.doc_string = ""
@@ -71,26 +74,27 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 def largest_difference(
     network: nn.Module, model: onnx.ModelProto, scaled: NDArray[np.float32]
 ) -> float:
-    """Compare an export with its origin.
+    """Compare the outputs of an exported network with those of torch.
 
     Parameters
     ----------
     network : Module
-        What was exported.
+        Network of torch that was exported.
     model : onnx.ModelProto
-        What `export_network` gave.
+        ONNX model that `export_network` returned.
     scaled : ndarray of shape (n, n_channels, height, width), dtype float32
-        Images as the network takes them.
+        Images to compare the outputs on, scaled as the network takes them.
 
     Returns
     -------
     difference : float
-        The largest between the outputs, divided by the largest output or by 1.
+        Largest difference between the outputs, divided by the largest output, or by 1 if all
+        outputs are smaller.
 
     Raises
     ------
     RuntimeError
-        If it is above `MAX_DIFFERENCE`.
+        If the difference is above `MAX_DIFFERENCE`.
     """
     session = make_session(model.SerializeToString(), "The exported network")
     with torch.inference_mode():

@@ -1,7 +1,7 @@
 """The training loop of all networks: Adam on the binary cross-entropy, with early stopping.
 
-A run can be stopped and goes on from its checkpoint, to the same result: whatever is random in an
-epoch is drawn from the seed and the number of the epoch.
+A training that was stopped goes on from its checkpoint, to the same result: all random numbers of
+an epoch are drawn from the seed and the number of the epoch.
 """
 
 from __future__ import annotations
@@ -37,31 +37,32 @@ from detectorkit.utils.progress import progress_bar, report_epoch
 __all__ = ["Schedule", "TrainingSet", "fit_network", "score_images"]
 
 _HEAD_RATE = 1e-3
-_N_PROBES = 16  # images by which a checkpoint knows its training again
+_N_PROBES = 16  # images by which a checkpoint recognises its training
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a network learns.
+    """Settings of the training of a network.
 
     Attributes
     ----------
     learning_rate : float
-        Of Adam.
+        Learning rate of Adam.
     batch_size : int
-        Images in a step.
+        Number of images in a training step.
     max_epochs : int
-        Passes over as many images as there are, at most.
+        Maximum number of epochs. In each, as many images are drawn as there are for training.
     patience : int
-        Epochs without a smaller validation loss after which training stops.
+        Number of epochs without a smaller validation loss after which training stops.
     device : str
-        "cpu", "cuda" or another device of torch.
+        Device of torch to train on, such as "cpu" or "cuda".
     n_threads : int
-        Threads that read and change images while the network learns.
+        Number of threads that read and change images while the network learns.
     seed : int
-        Everything is drawn from it.
+        Seed of all random numbers of the training.
     head_epochs : int, default=0
-        Epochs that the head of a `HeadedNetwork` learns alone, before all of it does.
+        Number of epochs in which the head of a `HeadedNetwork` is trained alone, before the whole
+        network is.
     """
 
     learning_rate: float
@@ -76,24 +77,24 @@ class Schedule:
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The images of a training, and what is known of each.
+    """Images to train on, with their labels and weights.
 
     Attributes
     ----------
     images : ImageSequence
-        The images, not yet read.
+        Training and validation images, which are read when they are needed.
     codes : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     weight : ndarray of shape (n_samples,)
-        Factors of the loss.
+        Factor of each image in the loss.
     train, val : ndarray of int
-        Indices of the images to learn from, and of those that say when to stop.
+        Indices of the images to learn from, and of the validation images that decide when to stop.
     chances : ndarray of shape (n_train,) or None
-        How likely each training image is drawn. None takes each once in every epoch.
+        Probability with which each training image is drawn. None takes each once in every epoch.
     network_input : NetworkInput
-        How images are prepared.
+        Preparation of images for the network.
     augmentation : Augmentation or None
-        How training images are changed.
+        Random changes of training images; None leaves them unchanged.
     """
 
     images: ImageSequence
@@ -111,14 +112,14 @@ class TrainingSet:
         Parameters
         ----------
         schedule : Schedule
-            Says how large they are.
+            Settings of the training, with the size of the batches.
         epoch : int
-            The number of the epoch.
+            Number of the epoch, from 0.
 
         Returns
         -------
         batches : list of ndarray of int
-            Indices of images; two at least, as batch normalisation needs.
+            Indices of the images of each batch: at least two, as batch normalisation needs.
         """
         random = np.random.default_rng([schedule.seed, epoch])
         if self.chances is None:
@@ -129,36 +130,36 @@ class TrainingSet:
         return np.split(order, cuts)
 
     def read(self, index: int, random: np.random.Generator) -> NDArray[Any]:
-        """Read a training image, changed at random.
+        """Read a training image and change it at random.
 
         Parameters
         ----------
         index : int
-            Which one.
+            Index of the image in `images`.
         random : Generator
-            What is drawn from.
+            Generator of the random numbers.
 
         Returns
         -------
         image : ndarray of shape (height, width) or (height, width, 3)
-            Levels from 0 to 255, of the size that the network takes.
+            Changed image of the size that the network takes, with levels from 0 to 255.
         """
         wanted = self.network_input.preprocessing
         if self.augmentation is not None:
             size = None if wanted.n_crops is not None else wanted.image_size
             image: Any = self.images.read(index, Preprocessing(size, wanted.color_space))
-            if image.dtype == np.uint8:  # rows of other numbers are left as they are
+            if image.dtype == np.uint8:  # images of floats are not changed
                 return self.augmentation.apply(image, self.network_input.image_size, random)
         image = to_levels(self.images.read(index, wanted))
         return image if wanted.n_crops is None else image[random.integers(len(image))]
 
     def fingerprint(self) -> str:
-        """Give a number that other images, labels or settings would not have.
+        """Compute a hash that differs for other images, labels or settings.
 
         Returns
         -------
         fingerprint : str
-            A hash; of the images it sees a few.
+            Hash of the settings, the labels and weights, and a few of the images.
         """
         known = hashlib.sha256(repr((self.network_input, self.augmentation)).encode())
         for index in np.linspace(0, len(self.images) - 1, _N_PROBES).astype(int):
@@ -170,7 +171,7 @@ class TrainingSet:
 
 @dataclass
 class _State:
-    """Where a training is."""
+    """State of a training after an epoch."""
 
     epoch: int = 0
     best_loss: float = float("inf")
@@ -187,25 +188,27 @@ def fit_network(
     checkpoint: Path | None = None,
     verbose: bool = False,
 ) -> list[dict[str, float]]:
-    """Train a network of two logits; it ends with the weights of its best epoch.
+    """Train a network with two logits, and set it to the weights of its best epoch.
 
     Parameters
     ----------
     network : Module
-        From scaled images to logits of shape (n, 2); changed in place.
+        Network that computes logits of shape (n, 2) from scaled images; it is changed in place.
     data : TrainingSet
-        What it learns from.
+        Images to train on, with their labels and weights.
     schedule : Schedule
-        How it learns.
+        Settings of the training, such as learning rate and number of epochs.
     checkpoint : Path, default=None
-        File that holds the state after each epoch. If it exists, training goes on from there.
+        File in which the state is saved after each epoch. If it exists, training goes on from it.
+        None saves nothing.
     verbose : bool, default=False
         Whether to show progress and losses on standard error.
 
     Returns
     -------
     history : list of dict
-        Of each epoch "loss", "val_loss", "val_accuracy" and "seconds".
+        "loss", "val_loss", "val_accuracy" and "seconds" of each epoch, without the second and the
+        third if there are no validation images.
 
     Raises
     ------
@@ -224,7 +227,7 @@ def fit_network(
             sys.stderr.write(f"Going on after epoch {state.epoch} from {checkpoint}.\n")
     elif isinstance(network, HeadedNetwork) and schedule.head_epochs:
         loss = _fit_head(network, data, schedule, verbose=verbose)
-        if len(data.val):  # the head alone is what the whole network has to beat
+        if len(data.val):  # the whole network has to improve on the head alone
             state = _State(best_loss=loss, best=_copy(network))
     while state.epoch < schedule.max_epochs and not _is_over(state, schedule, data):
         _run_epoch(network, optimizer, data, schedule, state, verbose=verbose)
@@ -236,7 +239,7 @@ def fit_network(
 
 
 def _identify(network: nn.Module, data: TrainingSet, schedule: Schedule) -> str:
-    """Give a text that another training would not have; it may be longer or more patient."""
+    """Return a text that identifies a training, whatever its number of epochs and patience."""
     rates = (schedule.learning_rate, schedule.batch_size, schedule.head_epochs)
     settings = (*rates, schedule.seed, network)
     return f"{data.fingerprint()}, {hashlib.sha256(repr(settings).encode()).hexdigest()}"
@@ -249,7 +252,7 @@ def _is_over(state: _State, schedule: Schedule, data: TrainingSet) -> bool:
 def _fit_head(
     network: HeadedNetwork, data: TrainingSet, schedule: Schedule, *, verbose: bool
 ) -> float:
-    """Train the layers behind the backbone, on features that are computed once; give its loss."""
+    """Train the head on features that are computed once; return its loss."""
     backbone, head = network[0], network[1:]
     used = np.concatenate([data.train, data.val])
     row = np.zeros(len(data.images), np.intp)
@@ -289,10 +292,10 @@ def _run_epoch(
     *,
     verbose: bool,
 ) -> None:
-    """Learn from each batch once, measure on the validation part, keep the best."""
+    """Train on each batch once, measure on the validation images, and keep the best weights."""
     start = time.perf_counter()
     epoch = state.epoch
-    torch.manual_seed(schedule.seed * 10007 + epoch)  # of dropout
+    torch.manual_seed(schedule.seed * 10007 + epoch)  # seeds dropout
     network.train()
     batches = data.draw(schedule, epoch)
     losses = []
@@ -314,7 +317,7 @@ def _run_epoch(
     entry["seconds"] = time.perf_counter() - start
     state.epoch += 1
     state.history.append(entry)
-    reached = entry.get("val_loss", -float(state.epoch))  # without validation, the last is kept
+    reached = entry.get("val_loss", -float(state.epoch))  # without validation, keep the last
     if reached < state.best_loss or not state.best:
         state.best_loss, state.best_epoch = reached, state.epoch
         state.best = _copy(network)
@@ -323,12 +326,12 @@ def _run_epoch(
 
 
 def _copy(network: nn.Module) -> dict[str, Tensor]:
-    """Copy the weights and statistics of a network."""
+    """Return a copy of the weights and statistics of a network."""
     return {key: value.detach().cpu().clone() for key, value in network.state_dict().items()}
 
 
 def _loss(logits: Tensor, data: TrainingSet, index: NDArray[np.intp]) -> Tensor:
-    """Binary cross-entropy, weighted; of two logits, or of their difference."""
+    """Compute the weighted binary cross-entropy of two logits, or of their difference."""
     score = logits[:, 1] - logits[:, 0] if logits.ndim == 2 else logits
     target = torch.from_numpy(data.codes[index]).to(score)
     weight = torch.from_numpy(data.weight[index]).to(score)
@@ -339,7 +342,7 @@ def _loss(logits: Tensor, data: TrainingSet, index: NDArray[np.intp]) -> Tensor:
 def _read_ahead(
     data: TrainingSet, batches: list[NDArray[np.intp]], schedule: Schedule, epoch: int
 ) -> Iterator[tuple[NDArray[np.intp], NDArray[Any]]]:
-    """Give batches of images, while threads prepare the next one."""
+    """Yield batches of images, while threads prepare the next one."""
 
     def read(job: tuple[int, np.intp]) -> NDArray[Any]:
         position, index = job
@@ -355,23 +358,23 @@ def _read_ahead(
 def score_images(
     network: nn.Module, data: TrainingSet, index: NDArray[np.intp], schedule: Schedule
 ) -> NDArray[np.float32]:
-    """Score images as they are read for a prediction.
+    """Score images that are prepared as for a prediction.
 
     Parameters
     ----------
     network : Module
-        From scaled images to logits of shape (n, 2).
+        Network that computes logits of shape (n, 2) from scaled images.
     data : TrainingSet
-        The images.
+        Images from which those to score are taken.
     index : ndarray of int
-        Which of them.
+        Indices of the images to score.
     schedule : Schedule
-        Says on which device, and how many at a time.
+        Settings of the training, with the device and the size of the batches.
 
     Returns
     -------
     scores : ndarray of shape (n,), dtype float32
-        The logit of "generated" minus that of "real"; with crops, their mean.
+        Logit of "generated" minus that of "real", averaged over the crops of an image.
     """
     batches = _outputs(network, data, index, schedule)
     scores = [(logits[:, 1] - logits[:, 0]).cpu().numpy() for logits in batches]
@@ -386,7 +389,7 @@ def _outputs(
     *,
     show: bool = False,
 ) -> Iterator[Tensor]:
-    """Run a network on images as they are read for a prediction; with crops, give their mean."""
+    """Run a network on images prepared as for a prediction; yield means over their crops."""
     network.eval()
     preprocessing = data.network_input.preprocessing
 
@@ -405,7 +408,7 @@ def _outputs(
                 found = network(
                     scaled.to(schedule.device).contiguous(memory_format=torch.channels_last)
                 )
-            # A small image has fewer crops than others.
+            # Small images have fewer crops than others.
             yield torch.stack([rows.mean(dim=0) for rows in found.split([*map(len, images)])])
             advance(len(index[part]))
 
@@ -437,7 +440,7 @@ def _resume(
     if content["identity"] != identity:
         raise ValueError(
             f"checkpoint={str(path)!r} belongs to a training with other images or settings. "
-            "Name another file, or delete this one."
+            "Pass another file, or delete this one."
         )
     network.load_state_dict(content["network"])
     optimizer.load_state_dict(content["optimizer"])

@@ -1,6 +1,6 @@
-"""The networks that are trained here: torch modules from scaled pixels to logits or features.
+"""Networks to train: torch modules that compute logits or features from scaled pixels.
 
-All take float32 tensors of shape (n, 3, height, width) and are made of layers that ONNX has.
+All take float32 tensors of shape (n, 3, height, width) and consist of layers that ONNX has.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 CNN_FILTERS: Final = ((32, 2), (64, 3), (128, 4), (256, 5), (512, 6))
-"""Number and width of the filters of each convolution of the modified CNN."""
+"""Number and side of the filters of each convolution of the modified CNN."""
 
 CNN_DENSE: Final = (256, 128, 64)
 
@@ -37,11 +37,11 @@ class ModifiedCNN(nn.Module):
     Parameters
     ----------
     image_size : tuple of (int, int)
-        Height and width of the images.
+        Height and width of the images, in pixels.
     n_conv : int, default=5
         Number of convolutions, from 1 to 5.
     dropout : float, default=0.3
-        Share of the activations that is dropped after each dense layer in training.
+        Proportion of the activations that is dropped after each dense layer in training.
     batch_norm : bool, default=True
         Whether each convolution is followed by batch normalisation.
     """
@@ -58,7 +58,7 @@ class ModifiedCNN(nn.Module):
         layers: list[nn.Module] = []
         height, width, channels = *image_size, 3
         for filters, size in CNN_FILTERS[:n_conv]:
-            # Width kept as in Keras's "same": even filters see one pixel more below and right.
+            # Padded as Keras's "same": even filters see one pixel more below and on the right.
             before, after = (size - 1) // 2, size // 2
             layers += [
                 nn.ZeroPad2d((before, after, before, after)),
@@ -76,31 +76,32 @@ class ModifiedCNN(nn.Module):
             length = units
         self.head = nn.Sequential(*dense, nn.Linear(length, 2))
         for module in self.modules():
-            # Keras's start: torch's own lets the signal fade from layer to layer, and learning
-            # with it; He's makes the first scores so large that the first steps only undo them.
+            # Initialised as in Keras. With torch's own weights, the signal fades from layer to
+            # layer, and so does learning; with He's, the first scores are so large that the first
+            # steps only undo them.
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the logits of both classes.
+        """Compute the logits of both classes.
 
         Parameters
         ----------
         images : Tensor of shape (n, 3, height, width)
-            Scaled pixels.
+            Images to compute on, as scaled pixels.
 
         Returns
         -------
         logits : Tensor of shape (n, 2)
-            Of "real" and "generated".
+            Logits of "real" and "generated".
         """
         logits: Tensor = self.head(self.features(images))
         return logits
 
 
 class _BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut."""
+    """Two 3 x 3 convolutions with a shortcut."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -122,7 +123,7 @@ class _BasicBlock(nn.Module):
 class ResNet18(nn.Module):
     """The residual network of 18 layers, without its classification layer.
 
-    The names of its parameters are torchvision's, so that such a state dictionary loads.
+    Its parameters have the names of torchvision, so that torchvision's state dictionaries load.
     """
 
     n_features = 512
@@ -142,17 +143,17 @@ class ResNet18(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the features.
+        """Compute the features.
 
         Parameters
         ----------
         images : Tensor of shape (n, 3, height, width)
-            Scaled pixels.
+            Images to compute on, as scaled pixels.
 
         Returns
         -------
         features : Tensor of shape (n, 512)
-            Means over the last map.
+            Features: means over the last map.
         """
         x = self.maxpool(functional.relu(self.bn1(self.conv1(images))))
         for number in range(1, 5):
@@ -170,12 +171,12 @@ _LITE0_STAGES: Final = (
     (6, 5, 2, 192, 4),
     (6, 3, 1, 320, 1),
 )
-_SPREAD_EPS: Final = 1e-6  # keeps the gradient of a root finite
-_LITE0_EPS: Final = 1e-3  # of its batch normalisation, as in TensorFlow
+_SPREAD_EPS: Final = 1e-6  # keeps the gradient of a square root finite
+_LITE0_EPS: Final = 1e-3  # epsilon of its batch normalisation, as in TensorFlow
 
 
 class _SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's "SAME", for images whose size is even at each step."""
+    """A convolution with TensorFlow's padding "SAME", for images of even size at each step."""
 
     def forward(self, x: Tensor) -> Tensor:
         size, stride = self.kernel_size[0], self.stride[0]
@@ -186,7 +187,7 @@ class _SameConv2d(nn.Conv2d):
 
 
 class _InvertedBottleneck(nn.Module):
-    """Expand, filter each channel, project; with a shortcut where the shape is kept."""
+    """Convolutions that expand, filter each channel and project, with a shortcut if possible."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, size: int, stride: int) -> None:
         super().__init__()
@@ -209,14 +210,14 @@ class _InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 as features of all its levels, without its classification layer.
+    """EfficientNet-Lite0 without its classification layer, with features of all its levels.
 
     The names of its parameters are those of the published checkpoint.
 
     Notes
     -----
-    The features before the classification layer say what is in a picture. How it was made shows on
-    the levels below, so the means and standard deviations of these are taken too.
+    The features before the classification layer tell what is in a picture. The levels below tell
+    more about how it was made, so their means and standard deviations are features too.
     """
 
     n_features = 1280 + 2 * sum(width for *_, width, _ in _LITE0_STAGES[:-1])
@@ -238,18 +239,18 @@ class EfficientNetLite0(nn.Module):
         self._ends = {int(end) - 1 for end in np.cumsum(repeats_of_stages[:-1])}
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the features.
+        """Compute the features.
 
         Parameters
         ----------
         images : Tensor of shape (n, 3, height, width)
-            Scaled pixels.
+            Images to compute on, as scaled pixels.
 
         Returns
         -------
         features : Tensor of shape (n, 2208)
-            Means and standard deviations at the end of each stage but the last, then the 1280
-            means over the last map.
+            Features: means and standard deviations at the end of each stage but the last, then
+            the 1280 means over the last map.
         """
         x = functional.relu6(self._bn0(self._conv_stem(images)))
         levels: list[Tensor] = []
@@ -264,17 +265,17 @@ class EfficientNetLite0(nn.Module):
 
 
 class HeadedNetwork(nn.Sequential):
-    """A network of features with the layers of a head behind it.
+    """A network that computes features, followed by the layers of a head.
 
     Parameters
     ----------
     backbone : Module
-        From images to features.
+        Network that computes features from images.
     *layers : Module
-        From features to logits.
+        Layers of the head, which compute logits from features.
     keeps_statistics : bool, default=False
-        Whether the batch normalisation of the backbone goes on by what it has learned, in training
-        too: batches of a few images are a poor measure.
+        Whether the batch normalisation of the backbone keeps its learned statistics in training
+        too, because those of batches of a few images are inaccurate.
     """
 
     def __init__(
@@ -289,12 +290,12 @@ class HeadedNetwork(nn.Sequential):
         Parameters
         ----------
         mode : bool, default=True
-            Whether it is training.
+            Whether to switch to training; False switches to prediction.
 
         Returns
         -------
         self : HeadedNetwork
-            The same.
+            This network, after the switch.
         """
         super().train(mode)
         if self.keeps_statistics:
@@ -312,27 +313,27 @@ def attach_head(
     *,
     keeps_statistics: bool = False,
 ) -> HeadedNetwork:
-    """Put a bottleneck and a layer of two logits behind a network of features.
+    """Attach a bottleneck and a layer of two logits to a network that computes features.
 
     Parameters
     ----------
     backbone : Module
-        From images to features.
+        Network that computes features from images.
     n_features : int
-        Number of its features.
+        Number of features that the backbone computes.
     bottleneck : sequence of int
-        Units of the dense layers between; none gives a linear classifier.
+        Numbers of units of the hidden layers; an empty one means a linear classifier.
     dropout : float
-        Share of the activations that is dropped before each of the layers in training.
+        Proportion of the activations that is dropped before each layer in training.
     keeps_statistics : bool, default=False
-        As of `HeadedNetwork`.
+        Whether the batch normalisation of the backbone keeps its learned statistics in training.
 
     Returns
     -------
     network : HeadedNetwork
-        From images to logits.
+        Network that computes the logits of both classes from images.
     """
-    layers: list[nn.Module] = [nn.BatchNorm1d(n_features)]  # features of all scales alike
+    layers: list[nn.Module] = [nn.BatchNorm1d(n_features)]  # features may have any scale
     for units in bottleneck:
         layers += [nn.Dropout(dropout), nn.Linear(n_features, units), nn.ReLU()]
         n_features = units
@@ -341,12 +342,12 @@ def attach_head(
 
 
 class TransformersBackbone(nn.Module):
-    """A vision model of transformers, without its classification layer.
+    """A vision model of the library transformers, without its classification layer.
 
     Parameters
     ----------
     model : PreTrainedModel
-        What ``AutoModel`` loads.
+        Vision model, as ``AutoModel`` of transformers loads it.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -359,17 +360,18 @@ class TransformersBackbone(nn.Module):
         self.n_features = config.hidden_size if self.has_token else config.hidden_sizes[-1]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the features.
+        """Compute the features.
 
         Parameters
         ----------
         images : Tensor of shape (n, 3, height, width)
-            Scaled pixels.
+            Images to compute on, as scaled pixels.
 
         Returns
         -------
         features : Tensor of shape (n, n_features)
-            The class token of a transformer, or means over the last map of another network.
+            Features: the class token of a transformer, or means over the last map of other
+            networks.
         """
         found = self.model(pixel_values=images)
         if self.has_token:
@@ -380,23 +382,23 @@ class TransformersBackbone(nn.Module):
 
 
 def load_weights(network: nn.Module, path: Path, *, ignored: tuple[str, ...] = ()) -> None:
-    """Load a state dictionary from a file; nothing is unpickled but tensors.
+    """Load a state dictionary from a file; only tensors are unpickled.
 
     Parameters
     ----------
     network : Module
-        Where to; changed in place.
+        Network to load the weights into; it is changed in place.
     path : Path
-        A file that torch or safetensors saved.
+        File that torch or safetensors saved.
     ignored : tuple of str, default=()
-        What names begin with that may be in the file and are not wanted.
+        Prefixes of the names of tensors that are left out if the file has them.
 
     Raises
     ------
     ValueError
-        If the file holds other tensors.
+        If the file does not hold the tensors of this network.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file

@@ -1,6 +1,7 @@
 """Pairs of a photograph and its own reconstruction by a learned decoder.
 
-Both show the same picture, so a detector that learns from pairs cannot learn the collection.
+Both show the same picture, so a detector that learns from pairs cannot learn which collection an
+image comes from.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ __all__ = ["Pairs", "TinyAutoencoder", "make_pairs"]
 
 _WIDTH = 64
 _LATENT = 32
-_STRIDE = 8  # pixels of an image to one of its code
+_STRIDE = 8  # side of the square of pixels that one element of the code stands for
 
 
 class _Block(nn.Module):
-    """Three convolutions around a shortcut; at the lowest resolution with a view of the whole."""
+    """Three convolutions with a shortcut and, with `pools`, statistics of the whole image."""
 
     def __init__(self, *, pools: bool = False) -> None:
         super().__init__()
@@ -55,7 +56,7 @@ class _Block(nn.Module):
 
 
 class _SoftLimit(nn.Module):
-    """Keep codes within -3 and 3."""
+    """Squash codes into the range from -3 to 3."""
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.tanh(x / 3) * 3
@@ -81,19 +82,19 @@ def _make_decoder() -> nn.Module:
 
 
 class TinyAutoencoder:
-    """The autoencoder TAEF2, a small stand-in for that of a current latent-diffusion model.
+    """The autoencoder TAEF2, a small substitute for that of a current latent-diffusion model.
 
     Parameters
     ----------
     folder : str or Path
-        Where its weights are: ``taef2_encoder.safetensors`` and ``taef2_decoder.safetensors``.
+        Folder with the weights: ``taef2_encoder.safetensors`` and ``taef2_decoder.safetensors``.
     device : str, default="cpu"
-        The device of torch that it runs on.
+        Device of torch to run on, such as "cpu" or "cuda".
 
     Raises
     ------
     FileNotFoundError
-        If the weights are not there.
+        If a file of weights is missing.
 
     Notes
     -----
@@ -117,21 +118,22 @@ class TinyAutoencoder:
         noise: float = 0.0,
         random_state: int | np.random.RandomState | None = None,
     ) -> NDArray[np.uint8]:
-        """Send an image through encoder and decoder.
+        """Encode an image and decode it again.
 
         Parameters
         ----------
         image : ndarray of shape (height, width, 3), dtype uint8
-            RGB, of any size.
+            RGB image of any size.
         noise : float, default=0.0
-            Standard deviation of Gaussian noise that is added to the code, whose own is about 1.
+            Standard deviation of Gaussian noise that is added to the code. That of the code itself
+            is about 1.
         random_state : int, RandomState instance or None, default=None
             Draws the noise.
 
         Returns
         -------
         image : ndarray of shape (height, width, 3), dtype uint8
-            The same picture with the traces of the decoder.
+            Reconstruction: the same picture with the traces of the decoder.
         """
         height, width = image.shape[:2]
         below, right = -height % _STRIDE, -width % _STRIDE
@@ -155,11 +157,11 @@ class Pairs(NamedTuple):
     Attributes
     ----------
     X : list of ndarray
-        The images.
+        Photographs, their reconstructions and, if asked for, resampled photographs.
     y : ndarray of shape (n_samples,)
-        0 for photographs and resampled ones, 1 for reconstructions.
+        Labels: 0 for photographs, resampled or not, 1 for reconstructions.
     groups : ndarray of shape (n_samples,)
-        The number of the photograph that each was made of.
+        Number of the photograph from which each image was made.
     """
 
     X: list[NDArray[np.uint8]]
@@ -176,7 +178,7 @@ def make_pairs(
     random_state: int | np.random.RandomState | None = None,
     verbose: bool = False,
 ) -> Pairs:
-    """Make generated twins of photographs.
+    """Make pairs of photographs and their reconstructions.
 
     Parameters
     ----------
@@ -184,12 +186,12 @@ def make_pairs(
             (n_samples, height, width, n_channels), or sequence
         The photographs: one array, or a sequence of arrays (of any sizes) or of paths.
     autoencoder : TinyAutoencoder
-        What they are sent through.
+        Autoencoder that makes the reconstructions.
     resampled : bool, default=True
-        Whether each photograph is also made smaller and enlarged again, as a further *real* image:
-        else plain resampling would tell the classes apart.
+        Whether a copy of each photograph that was made smaller and enlarged again is added, as a
+        further *real* image. Without it, plain resampling could tell the classes apart.
     noise : float, default=0.0
-        The largest standard deviation of noise in the code.
+        Largest standard deviation of the noise that is added to the code.
     random_state : int, RandomState instance or None, default=None
         Draws the noise and the factors of size.
     verbose : bool, default=False
@@ -198,7 +200,7 @@ def make_pairs(
     Returns
     -------
     pairs : Pairs
-        Two or three images for each photograph. Pass its groups to `fit`.
+        Two or three images for each photograph. Pass their `groups` to `fit` too.
 
     Raises
     ------

@@ -49,7 +49,7 @@ def test_manifest_gives_every_column_as_text(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na.png,1\n", "needs path and label"),
+        ("file,label\na.png,1\n", "needs the columns path and label"),
         ("path,label\na.png,1\nb.png,fake\n", "line 3.*'fake'"),
         ("path,label\n,1\n", "line 2"),
         ("path,label\n", "has no rows"),
@@ -68,7 +68,7 @@ def test_photographs_alone_are_fine(tmp_path):
 def test_unusable_folders_are_errors(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder or CSV file"):
         load_images(tmp_path / "none")
-    with pytest.raises(ValueError, match="Arrange them so"):
+    with pytest.raises(ValueError, match="Sort the images into these folders"):
         load_images(tmp_path)
 
 

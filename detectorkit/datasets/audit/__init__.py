@@ -1,4 +1,4 @@
-"""Whether the files of a data set, and not what they show, tell photographs from the others."""
+"""Test whether the files of a data set, without their pictures, give the labels away."""
 
 from detectorkit.datasets.audit.audit import MAX_AUC, Audit, audit, judge_files
 from detectorkit.datasets.audit.file_facts import FileFacts, read_file_facts

@@ -1,4 +1,4 @@
-"""Find out whether format, size or compression alone would give the answer away."""
+"""Audit whether format, size or compression alone tell photographs from generated images."""
 
 from __future__ import annotations
 
@@ -26,29 +26,30 @@ from detectorkit.utils.labels import check_labels
 __all__ = ["MAX_AUC", "Audit", "audit", "judge_files"]
 
 MAX_AUC = 0.6
-"""What a classifier that sees no pixel may reach before the data fail the audit."""
+"""Largest AUC that a classifier without pixels may reach before the data fail the audit."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What the files of a data set say apart from their pictures, and a verdict.
+    """Result of an audit: what the files tell apart from their pictures, and a verdict.
 
     Attributes
     ----------
     by_class, by_generator, by_source : tuple of FileGroup
-        What the files are like; empty without that column.
+        Descriptions of the files of each class, generator and source; empty if that column was
+        not passed.
     copies : dict of str to Copies
-        Pictures of which there are several files: "within_class", "across_classes" and, where
-        a split was given, "across_splits".
+        Pictures that are in several files: "within_class", "across_classes" and, if a split was
+        passed, "across_splits".
     sharpness : Estimate
-        Area under the ROC curve of the sharpness after alignment; above 0.5 where generated
+        Area under the ROC curve of the sharpness after alignment; it is above 0.5 if generated
         images are sharper.
     metadata : MetadataAuc
-        Areas of classifiers that see only facts of the files.
+        Areas under the ROC curve of classifiers that see only facts of the files.
     max_auc : float
-        What was tolerated.
+        Largest area that was tolerated.
     findings : tuple of Finding
-        The results with a grade, the gravest first.
+        Findings with a grade, the gravest first.
     """
 
     by_class: tuple[FileGroup, ...]
@@ -62,31 +63,31 @@ class Audit:
 
     @property
     def verdict(self) -> Severity:
-        """The gravest severity among the findings."""
+        """Gravest severity among the findings."""
         return self.findings[0].severity
 
     @property
     def passed(self) -> bool:
-        """Whether no finding is a "fail"; too few images to judge are none."""
+        """Whether none of the findings is a "fail"; too few images to judge are a "warn"."""
         return self.verdict != "fail"
 
     def to_text(self) -> str:
-        """Give tables and verdict as plain text.
+        """Format tables, verdict and findings as plain text.
 
         Returns
         -------
         text : str
-            Several lines, without an end of line at the end.
+            Several lines, without a newline at the end.
         """
         return audit_to_text(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it in a form that JSON can hold.
+        """Convert the result to a form that JSON can hold.
 
         Returns
         -------
         content : dict
-            All attributes under their names, and "passed" and "verdict"; None for nan.
+            All attributes by name, and "passed" and "verdict"; None stands for nan.
         """
         content: dict[str, Any] = {"passed": self.passed, "verdict": self.verdict}
         return content | to_plain(self)
@@ -105,26 +106,27 @@ def audit(
     random_state: int | np.random.RandomState | None = 0,
     verbose: bool = False,
 ) -> Audit:
-    """Look for what would let a detector tell the classes apart without looking at traces.
+    """Look for facts of the files by which a detector could tell the classes apart.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        The files; they themselves are audited, so arrays will not do.
+        Paths of the image files. The files themselves are audited, so arrays cannot be passed.
     y : array-like of shape (n_samples,)
         0 for real, 1 for generated.
     generator, source : array-like of shape (n_samples,), default=None
-        Where each image comes from, for the tables.
+        Generator and source of each image, for the tables.
     split : array-like of shape (n_samples,), default=None
-        The part of each image, such as "train" and "test"; "" where it is in none. The same
+        Part of the split of each image, such as "train" or "test"; "" if it is in none. The same
         picture in two parts fails the audit.
     max_auc : float, default=0.6
-        The data fail where the AUC of a classifier that sees only format, size and compression
-        is above this, with the lower end of its interval; 0.5 or more and below 1.
+        Limit, from 0.5 to below 1. The data fail if the area under the ROC curve of a classifier
+        that sees only format, size and compression is above it, and the lower end of its interval
+        is above it too.
     allow_pairs : bool, default=False
-        Whether photographs and generated images that were made from them, such as their own
-        reconstructions, are meant to be there. Then the same picture in both classes is a
-        warning; identical files still fail.
+        Whether photographs and generated images that were made from them, such as their
+        reconstructions, are intended. Then the same picture in both classes is only a warning;
+        identical files still fail.
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The result does not depend on it.
     random_state : int, RandomState instance or None, default=0
@@ -135,30 +137,30 @@ def audit(
     Returns
     -------
     audit : Audit
-        Tables, figures and a verdict; ``print(audit.to_text())`` shows them.
+        Tables, measurements and a verdict; ``print(audit.to_text())`` shows them.
 
     Raises
     ------
     ImageReadError
         If a file cannot be decoded; it names the path and its index.
     ValueError
-        If there are no images of one class, the lengths differ, or `max_auc` has no sense.
+        If a class has no images, the lengths differ, or `max_auc` is out of range.
 
     See Also
     --------
-    align : Gives all files the same format, size and compression.
+    align : Write copies with the same format, size and compression.
     read_audit_files, judge_files : The two halves, for data with broken files.
 
     Notes
     -----
     Photographs and generated images that were collected in different ways can often be told
-    apart by the files alone, and then most of what a detector seems to know is that [1]_. The
-    audit measures how far that goes: by the cross-validated AUC of a classifier that sees only
-    facts of the files, and copies of one picture stay in one fold. Bytes per pixel are kept
-    apart, for they depend on the picture too, and so does sharpness: neither can fail the audit.
+    apart by the files alone, and then a detector may have learned little else [1]_. The audit
+    measures this by the cross-validated area under the ROC curve of a classifier that sees only
+    facts of the files; copies of one picture stay in one fold. Bytes per pixel and sharpness are
+    judged separately, because they depend on the picture too: they cannot fail the audit.
 
-    The audit does not see what is in the pictures. Photographs of one place against faces on
-    plain backgrounds pass it.
+    The audit does not look at what the pictures show. Photographs of one place and generated faces
+    on plain backgrounds pass it.
 
     References
     ----------
@@ -214,24 +216,24 @@ def judge_files(
     random_state: int | np.random.RandomState | None = 0,
     verbose: bool = False,
 ) -> Audit:
-    """Judge files that have been read; the second half of `audit`.
+    """Judge files that have been read; this is the second half of `audit`.
 
     Parameters
     ----------
     files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        As `read_audit_files` gives them.
+        Facts of each file, as `read_audit_files` returns them.
     paths : sequence of str or Path
-        Their paths, for the examples.
+        Paths of these files, for the examples.
     y : array-like of shape (n_samples,)
-        As in `audit`.
+        Labels of the files, as in `audit`.
     generator, source, split : array-like of shape (n_samples,), default=None
-        As in `audit`.
+        Generator, source and part of the split of each image, as in `audit`.
     max_auc : float, default=0.6
-        As in `audit`.
+        Area under the ROC curve above which the data fail, as in `audit`.
     allow_pairs : bool, default=False
-        As in `audit`.
+        Whether photographs and images made from them are intended, as in `audit`.
     n_jobs : int, default=None
-        As in `audit`.
+        Number of threads; -1 means all processors. The result does not depend on it.
     random_state : int, RandomState instance or None, default=0
         As in `audit`.
     verbose : bool, default=False
@@ -240,12 +242,12 @@ def judge_files(
     Returns
     -------
     audit : Audit
-        Tables, figures and a verdict.
+        Tables, measurements and a verdict.
 
     Raises
     ------
     ValueError
-        If there are no images of one class, the lengths differ, or `max_auc` has no sense.
+        If a class has no images, the lengths differ, or `max_auc` is out of range.
     """
     check_consistent_length(files, *(c for c in (generator, source, split) if c is not None))
     labels = _check(paths, y, max_auc)
@@ -277,7 +279,7 @@ def judge_files(
 
 
 def _check(paths: Sequence[str | os.PathLike[str]], y: Any, max_auc: float) -> NDArray[np.int64]:
-    """Check what can be checked before a file is read; give the labels."""
+    """Check the parameters before a file is read; return the labels."""
     if isinstance(paths, str | os.PathLike):
         raise TypeError(f"audit: paths is the single path {os.fspath(paths)!r}. Pass a list.")
     if not 0.5 <= max_auc < 1:

@@ -1,8 +1,8 @@
-"""What an image file says of itself apart from its picture: format, size, how it was compressed.
+"""Facts of an image file apart from its picture: its format, size and compression.
 
 Photographs and generated images that were collected in different ways often differ in these
 facts, and then a detector can learn them in place of the traces of generation. They are read from
-the bytes of the file; nothing is decoded.
+the bytes of the file, without decoding it.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ _SUBSAMPLINGS: Final[dict[tuple[float, float], str]] = {
 
 
 class FileFacts(NamedTuple):
-    """What an image file says of itself.
+    """Format, size and compression of an image file.
 
     Attributes
     ----------
     format : str
-        "AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF" or "WebP".
+        Format of the file: "AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF" or "WebP".
     height, width : int
-        The size in pixels as stored, before any EXIF orientation is applied.
+        Size in pixels as stored, before any EXIF orientation is applied.
     n_bytes : int
-        Length of the file.
+        Length of the file in bytes.
     jpeg_quality : float
         Quality of a JPEG from 1 to 100, in the scale of libjpeg; nan for other formats.
     standard_tables : bool
-        Whether the luma of a JPEG was quantised exactly as libjpeg does at that quality. Where
-        it was not, as in files of Photoshop and of many cameras, the quality is the nearest.
+        Whether the luma of a JPEG was quantised exactly as libjpeg does at that quality. If it
+        was not, as in files of Photoshop and of many cameras, `jpeg_quality` is the nearest one.
     subsampling : str
-        How finely a JPEG stores colour, such as "4:2:0"; "4:0:0" without colour; empty for
+        Chroma subsampling of a JPEG, such as "4:2:0"; "4:0:0" if it has no colour; empty for
         other formats.
     progressive : bool
-        Whether a JPEG is progressive.
+        Whether the file is a progressive JPEG.
     has_profile : bool
         Whether a JPEG, PNG or WebP file has a colour profile (ICC).
     has_exif : bool
@@ -89,22 +89,22 @@ class FileFacts(NamedTuple):
 
 
 def read_file_facts(path: str | os.PathLike[str]) -> FileFacts:
-    """Read what an image file says of itself.
+    """Read the format, size and compression of an image file.
 
     Parameters
     ----------
     path : str or Path
-        The file.
+        Path of the image file.
 
     Returns
     -------
     facts : FileFacts
-        Format, size, and how it was compressed.
+        Format, size and compression of the file.
 
     Raises
     ------
     ImageReadError
-        If the file is missing, empty, no image, or ends before its picture begins.
+        If the file is missing, empty, not an image, or ends before its picture begins.
 
     Examples
     --------
@@ -130,26 +130,26 @@ def read_file_facts(path: str | os.PathLike[str]) -> FileFacts:
 def parse_file_facts(
     data: bytes, *, path: str | os.PathLike[str] = "(bytes)", index: int | None = None
 ) -> FileFacts:
-    """Find what the content of an image file says of itself.
+    """Find the format, size and compression in the content of an image file.
 
     Parameters
     ----------
     data : bytes
-        What the file holds.
+        Content of the image file.
     path : str or Path, default="(bytes)"
-        What error messages call it.
+        Name of the file in error messages.
     index : int, default=None
-        The position in the user's input, for the error message.
+        Position of the file in the user's input, for error messages.
 
     Returns
     -------
     facts : FileFacts
-        Format, size, and how it was compressed.
+        Format, size and compression of the file.
 
     Raises
     ------
     ImageReadError
-        If the data are empty, no image, or end before the picture begins.
+        If the data are empty, not an image, or end before the picture begins.
     """
     if not data:
         raise ImageReadError(path, "the file is empty.", index)
@@ -183,7 +183,7 @@ def parse_file_facts(
 
 
 class _Jpeg(NamedTuple):
-    """What only a JPEG says; the defaults stand for all other formats."""
+    """Facts that only a JPEG has; the defaults stand for all other formats."""
 
     quality: float = float("nan")
     standard_tables: bool = False
@@ -215,7 +215,7 @@ def _read_jpeg(data: bytes) -> _Jpeg:
 
 
 def _read_tables(content: bytes) -> dict[int, NDArray[np.int64]]:
-    """Give the quantisation tables of a segment by their number, in the order of the file."""
+    """Return the quantisation tables of a segment by their number, in zigzag order."""
     tables = {}
     position = 0
     while position < len(content):
@@ -227,7 +227,7 @@ def _read_tables(content: bytes) -> dict[int, NDArray[np.int64]]:
 
 
 def _read_components(content: bytes) -> list[tuple[int, int, int]]:
-    """Give horizontal and vertical sampling and number of the table of luma, Cb, Cr."""
+    """Return horizontal and vertical sampling and table number of each component."""
     return [
         (content[start + 1] >> 4, content[start + 1] & 15, content[start + 2])
         for start in range(6, 6 + 3 * content[5], 3)
@@ -261,7 +261,7 @@ _LUMA = np.array(
 
 
 def _zigzag() -> NDArray[np.int64]:
-    """Give the positions of an 8 x 8 block in the order in which a JPEG stores them."""
+    """List the positions in an 8 x 8 block in the order in which a JPEG stores them."""
     places = [(row, col) for row in range(8) for col in range(8)]
     # Along the diagonals, downwards on the odd ones and upwards on the even ones.
     places.sort(key=lambda place: (sum(place), place[sum(place) % 2 == 0]))
@@ -269,7 +269,7 @@ def _zigzag() -> NDArray[np.int64]:
 
 
 def _standard_tables() -> NDArray[np.int64]:
-    """Give the luma tables of libjpeg for the qualities 1 to 100."""
+    """Compute the luma tables of libjpeg for the qualities 1 to 100."""
     quality = np.arange(1, 101)[:, np.newaxis]
     scale = np.where(quality < 50, 5000 // quality, 200 - 2 * quality)
     return np.clip((_LUMA.ravel()[_zigzag()] * scale + 50) // 100, 1, 255)
@@ -279,15 +279,15 @@ _STANDARD_TABLES: Final = _standard_tables()
 
 
 def _estimate_quality(table: NDArray[np.int64]) -> tuple[float, bool]:
-    """Give the nearest quality, and whether the table is exactly that of libjpeg."""
-    # Of steps that differ by the same factor, large and small ones are equally far off.
+    """Find the nearest quality, and tell whether the table is exactly that of libjpeg."""
+    # With logarithms, large and small steps that differ by the same factor count alike.
     distance = np.abs(np.log(np.maximum(table, 1) / _STANDARD_TABLES)).mean(axis=1)
     nearest = int(distance.argmin())
     return float(nearest + 1), bool((table == _STANDARD_TABLES[nearest]).all())
 
 
 def _png_chunks(data: bytes) -> Iterator[bytes]:
-    """Yield the names of the chunks; a file that is cut off just has fewer."""
+    """Yield the names of the chunks; a truncated file has fewer."""
     position = 8
     while position + 8 <= len(data):
         yield data[position + 4 : position + 8]
@@ -299,7 +299,7 @@ def _webp_chunks(data: bytes) -> Iterator[bytes]:
     while position + 8 <= len(data):
         yield data[position : position + 4]
         length = int.from_bytes(data[position + 4 : position + 8], "little")
-        position += 8 + length + length % 2  # chunks begin at even places
+        position += 8 + length + length % 2  # chunks begin at even positions
 
 
 _CHUNKS: Final = {"PNG": _png_chunks, "WebP": _webp_chunks}

@@ -1,4 +1,4 @@
-"""What the audit found, in plain words and with a grade."""
+"""Findings of the audit, in plain words and with a grade."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["Finding", "Severity", "judge_auc", "judge_copies"]
 Severity = Literal["fail", "warn", "ok"]
 
 _SIZE: Final = ("height", "width", "aspect")
-_COMMON = 0.1  # a difference between shares below this says less than the medians do
-_TOLD = 4  # facts that the verdict names at most
+_COMMON = 0.1  # if proportions differ by less than this, medians say more
+_TOLD = 4  # maximum number of facts that a finding names
 
 
 class Finding(NamedTuple):
@@ -26,13 +26,13 @@ class Finding(NamedTuple):
     Attributes
     ----------
     severity : {"fail", "warn", "ok"}
-        "fail" means that a detector trained or measured on these files cannot be trusted,
-        "warn" that it must be known when results are read.
+        Grade of the finding. "fail" means that a detector trained or measured on these files
+        cannot be trusted, "warn" that results must be read with this finding in mind.
     topic : str
-        "container", "bytes_per_pixel", "sharpness", "copies_across_classes",
-        "copies_across_splits" or "copies_within_class".
+        Topic of the finding: "container", "bytes_per_pixel", "sharpness",
+        "copies_across_classes", "copies_across_splits" or "copies_within_class".
     text : str
-        What was found, and the cure, in sentences.
+        Finding and cure, in sentences.
     """
 
     severity: Severity
@@ -47,29 +47,29 @@ def judge_auc(
     sharpness: Estimate,
     max_auc: float,
 ) -> list[Finding]:
-    """Judge what the facts of the files, and their sharpness, say of the class.
+    """Judge how well the facts of the files, and the sharpness, tell the classes apart.
 
     Parameters
     ----------
     files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        As `read_audit_files` gives them.
+        Facts of each file, as `read_audit_files` returns them.
     y : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     metadata : MetadataAuc
-        As `metadata_auc` gives it.
+        Areas of the classifiers, as `metadata_auc` returns them.
     sharpness : Estimate
         Area under the ROC curve of the sharpness itself.
     max_auc : float
-        What is tolerated.
+        Largest area under the ROC curve that is tolerated.
 
     Returns
     -------
     findings : list of Finding
-        On the topics container, bytes_per_pixel and sharpness.
+        Findings on the topics container, bytes_per_pixel and sharpness.
     """
     if np.isnan(metadata.container.value):
         text = (
-            "Too few images to judge whether the files give the classes away: each class needs at "
+            "Too few images to judge whether the files tell the classes apart: each class needs at "
             f"least {MIN_PICTURES} different pictures."
         )
         return [Finding("warn", "container", text)]
@@ -87,9 +87,9 @@ def _judge_container(
 ) -> Finding:
     auc = metadata.container
     text = (
-        "A classifier that sees no pixel, only format, size, JPEG settings, colour profile and "
-        f"EXIF, tells the classes apart with AUC {_words(auc)}{_weigh(auc, max_auc)} With the "
-        f"length of the file too it reaches {_words(metadata.everything)}."
+        "A classifier that sees no pixels, only format, size, JPEG settings, colour profile and "
+        f"EXIF data, tells the classes apart with AUC {_words(auc)}{_weigh(auc, max_auc)} If it "
+        f"also sees the length of the file, its AUC is {_words(metadata.everything)}."
     )
     if auc.value <= max_auc:
         return Finding("ok", "container", text)
@@ -97,29 +97,29 @@ def _judge_container(
     told = [fact for fact, area in alone.items() if area.value > max_auc] or [*alone][:1]
     text += " " + _contrasts(files, y, told, alone)
     if auc.low <= max_auc:
-        return Finding("warn", "container", f"{text} Audit more images.")
+        return Finding("warn", "container", f"{text} Audit more images to be certain.")
     end = (
-        "Any detector trained on these files as they are may have learned the files. Run "
-        "`detectorkit align`."
+        "A detector that is trained on these files as they are may learn these facts instead of "
+        "the traces of generation. Make an aligned copy with `detectorkit align`."
     )
     return Finding("fail", "container", f"{text} {end}")
 
 
 def _weigh(auc: Estimate, max_auc: float) -> str:
-    """End a sentence about an area: whether it is more than chance, and than the limit."""
+    """End a sentence about an area: compare it with chance and with the limit."""
     if auc.low > max_auc:
         return "."
     if auc.value > max_auc:
         return f"; that is above the limit of {max_auc:g}, but the interval reaches below it."
     if auc.low <= 0.5:
-        return "; that is no more than chance."
-    return f"; that is not chance, but within the limit of {max_auc:g}."
+        return "; that is not better than chance."
+    return f"; that is better than chance, but within the limit of {max_auc:g}."
 
 
 def _contrasts(
     files: NDArray[np.void], y: NDArray[Any], facts: list[str], alone: dict[str, Estimate]
 ) -> str:
-    """Say how the classes differ in some facts; height, width and aspect are one."""
+    """Describe how the classes differ in some facts; height, width and aspect count as one."""
     sentences: dict[str, str] = {}
     for fact in facts:
         if fact in _SIZE:
@@ -152,7 +152,7 @@ def _contrast_values(files: NDArray[np.void], y: NDArray[Any], fact: str, auc: E
     if fact == "jpeg_quality":
         names = np.array(quality_names(files))
     elif fact == "standard_tables":
-        names = np.where(values, "of libjpeg", "others")
+        names = np.where(values, "those of libjpeg", "other ones")
     names = np.where(names == "", "none", names)
     name = CONTAINER_FACTS[fact][0].upper() + CONTAINER_FACTS[fact][1:]
     return f"{name}: {_most_telling(names, y, values)} (alone: AUC {auc.value:.2f})."
@@ -161,7 +161,7 @@ def _contrast_values(files: NDArray[np.void], y: NDArray[Any], fact: str, auc: E
 def _most_telling(
     names: NDArray[Any], y: NDArray[Any], values: NDArray[Any], median: str = "median"
 ) -> str:
-    """Tell of the value whose share differs most, or of medians where no value is common."""
+    """Describe the value whose proportions differ most, or the medians if none is common."""
     known, number = np.unique(names, return_inverse=True)
     counts = [np.bincount(number[y == label], minlength=len(known)) for label in (0, 1)]
     shares = np.array([count / count.sum() for count in counts])
@@ -184,13 +184,14 @@ def _judge_bytes(
         return Finding("ok", "bytes_per_pixel", text)
     if is_same:
         text += (
-            " With equal compression this is the content or an earlier resize. It cannot be mended "
-            "by encoding again: read results by generator and by source."
+            " The compression is equal, so this comes from the content or from an earlier resize. "
+            "Encoding again cannot remove it: read results by generator and by source."
         )
     else:
         text += (
-            " Part of it may be the compression; what an audit of the aligned copy still finds is "
-            "the content or an earlier resize, and cannot be mended by encoding again."
+            " Part of this may come from the compression. What an audit of the aligned copy still "
+            "finds comes from the content or from an earlier resize; encoding again cannot remove "
+            "it."
         )
     return Finding("warn", "bytes_per_pixel", text)
 
@@ -208,9 +209,9 @@ def _judge_sharpness(
     if auc.value <= max_auc:
         return Finding("ok", "sharpness", text)
     text += (
-        " This is the content or an earlier resize, and cannot be mended by encoding again. A "
-        "detector may learn it: add images of the other kind to both classes, and read results by "
-        "generator and by source."
+        " This comes from the content or from an earlier resize; encoding again cannot remove it. "
+        "A detector may learn it: add sharp and smooth images to both classes, and read results "
+        "by generator and by source."
     )
     return Finding("warn", "sharpness", text)
 
@@ -227,34 +228,36 @@ def judge_copies(
     *,
     allow_pairs: bool = False,
 ) -> list[Finding]:
-    """Judge pictures of which there are several files.
+    """Judge pictures that are in several files.
 
     Parameters
     ----------
     within_class, across_classes : Copies
-        Those within a class, and those in both.
+        Pictures that are several times in one class, and pictures that are in both classes.
     across_splits : Copies, default=None
-        Those in several parts of a split; None where there is none.
+        Pictures that are in several parts of a split; None if there is not a split.
     allow_pairs : bool, default=False
-        Whether only identical files may not be in both classes.
+        Whether photographs and images made from them are intended. Then a picture in both classes
+        is only a warning, unless its files are identical.
 
     Returns
     -------
     findings : list of Finding
-        On the topics copies_across_classes, copies_across_splits and copies_within_class.
+        Findings on the topics copies_across_classes, copies_across_splits and
+        copies_within_class.
     """
     is_meant = allow_pairs and across_classes.exact == 0
     cure = (
-        "Keep each photograph and what was made from it on one side of every split, as "
+        "Keep each photograph and the images made from it on one side of every split, as "
         "`train_val_test_split` does."
         if is_meant
-        else "One label must be wrong, or the generated image was made from the photograph. "
-        "Correct the labels or remove the files; pairs that are meant can be allowed (allow_pairs)."
+        else "Either a label is wrong, or the generated image was made from the photograph. "
+        "Correct the labels or remove the files; if such pairs are intended, set allow_pairs."
     )
     severity: Severity = "warn" if is_meant else "fail"
     findings = [_judge(across_classes, "copies_across_classes", severity, "in both classes", cure)]
     if across_splits is not None:
-        cure = "What is measured on one part was learned on another. Split again, for example by "
+        cure = "A detector would be measured on pictures that it has learned. Split again with "
         findings.append(
             _judge(
                 across_splits,

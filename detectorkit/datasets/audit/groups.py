@@ -1,4 +1,4 @@
-"""What the files of each class, generator and source are like, and which pictures recur."""
+"""Describe the files of each class, generator and source, and find copies of pictures."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["CLASS_NAMES", "Copies", "FileGroup", "Spread", "describe_groups", "f
 
 CLASS_NAMES: Final = ("photographs", "generated")
 
-_COMMONEST = 5  # values that are kept of each distribution
-_EXAMPLES = 5
+_COMMONEST = 5  # number of values that are kept of each distribution
+_EXAMPLES = 5  # number of pictures that are named
 
 
 class Spread(NamedTuple):
-    """Where the values of a group of files lie.
+    """Median and range of a value in a group of files.
 
     Attributes
     ----------
     median, low, high : float
-        The middle one, the least and the greatest.
+        Median, minimum and maximum of the values.
     """
 
     median: float
@@ -34,26 +34,27 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True)
 class FileGroup:
-    """What the files of one class, or of one generator or source in it, are like.
+    """Description of the files of one class, or of one generator or source in it.
 
     Attributes
     ----------
     name : str
-        Of the generator or source, or of the class.
+        Name of the generator or source, or of the class.
     label : int
-        0 for real, 1 for generated.
+        Label of the files: 0 for real photographs, 1 for generated images.
     n : int
-        Number of files.
+        Number of files in the group.
     height, width, aspect, bytes_per_pixel : Spread
-        Of the files; aspect is width divided by height.
+        Height and width in pixels, width divided by height, and bytes per pixel.
     sharpness : Spread
-        As `measure_sharpness` gives it.
+        Sharpness of the images, as `measure_sharpness` returns it.
     format, jpeg_quality, subsampling : dict of str to float
-        The commonest values, at most five, and the share of all files that has each; an empty
-        name stands for files that are no JPEG. A quality such as "~92" is the nearest, of files
-        that were not quantised as libjpeg does.
+        The most common values, at most five, each with its proportion of all files. An empty name
+        stands for files that are not a JPEG. A quality such as "~92" is approximate: the files
+        were not quantised as libjpeg does, and 92 is the nearest quality.
     progressive, has_profile, has_exif : float
-        Share of the files.
+        Proportions of the files that are progressive JPEGs, have a colour profile, and have EXIF
+        data.
     """
 
     name: str
@@ -75,21 +76,22 @@ class FileGroup:
 def describe_groups(
     files: NDArray[np.void], y: NDArray[Any], column: Any = None
 ) -> tuple[FileGroup, ...]:
-    """Describe the files of each class and value of a column.
+    """Describe the files of each class, or of each generator or source in it.
 
     Parameters
     ----------
     files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        As `read_audit_files` gives them.
+        Facts of each file, as `read_audit_files` returns them.
     y : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     column : array-like of shape (n_samples,), default=None
-        Names of generators or sources; None takes each class as a whole.
+        Name of the generator or source of each file; None describes each class as a whole.
 
     Returns
     -------
     groups : tuple of FileGroup
-        Photographs first, then by name. Without a name, a group is called "(none)".
+        Groups, photographs first, then sorted by name. Files with an empty name form the group
+        "(none)".
     """
     names = np.array(CLASS_NAMES)[y] if column is None else np.asarray(column).astype(str)
     return tuple(
@@ -119,14 +121,14 @@ def _describe(name: str, label: int, files: NDArray[np.void]) -> FileGroup:
 
 
 def percent(share: float) -> str:
-    """Give a share in words in which few is not none and most is not all."""
+    """Format a proportion in percent, so that few do not read as none, nor most as all."""
     if 0 < share < 0.005:
         return "<1 %"
     return ">99 %" if 0.995 < share < 1 else f"{100 * share:.0f} %"
 
 
 def quality_names(files: NDArray[np.void]) -> list[str]:
-    """Give the JPEG quality of each file as text, with "~" where it is the nearest only."""
+    """Format the JPEG quality of each file; "~" marks one that is only the nearest."""
     rows = zip(files["jpeg_quality"], files["standard_tables"], strict=True)
     return [f"{'' if known else '~'}{value:.0f}" if value > 0 else "" for value, known in rows]
 
@@ -136,7 +138,7 @@ def _spread(values: NDArray[Any]) -> Spread:
 
 
 def _value_shares(values: Any) -> dict[str, float]:
-    """Give the commonest values with the share of each, the commonest first."""
+    """Find the most common values and their proportions, the most common first."""
     names, counts = np.unique(np.asarray(values, str), return_counts=True)
     order = np.argsort(-counts, kind="stable")[:_COMMONEST]
     return {str(names[i]): float(counts[i] / counts.sum()) for i in order}
@@ -144,19 +146,19 @@ def _value_shares(values: Any) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Copies:
-    """Pictures of which there are several files.
+    """Pictures that are in several files.
 
     Attributes
     ----------
     exact : int
-        Number of pictures whose files are the same to the last bit.
+        Number of pictures with several identical files.
     near : int
-        Number of pictures that are the same but for size, compression or small edits; those of
-        `exact` are among them.
+        Number of pictures with several files that may differ in size, compression or small edits;
+        it includes those of `exact`.
     n_files : int
-        Number of files that show the latter.
+        Number of files of the pictures that `near` counts.
     examples : tuple of tuple of str
-        Paths of some of them; exact copies come first.
+        Paths of the files of some pictures; exact copies come first.
     """
 
     exact: int
@@ -173,26 +175,27 @@ def find_copies(
     *,
     across: bool,
 ) -> Copies:
-    """Find pictures that recur within parts of the data, or across them.
+    """Find pictures that are several times in one part of the data, or in several parts.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        The files.
+        Paths of the image files.
     files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        As `read_audit_files` gives them.
+        Facts of each file, as `read_audit_files` returns them.
     pictures : ndarray of shape (n_samples,)
-        As `near_duplicate_groups` gives them.
+        Number of the picture in each file, as `near_duplicate_groups` returns it.
     parts : ndarray of shape (n_samples,)
-        The part that each file belongs to: its class, or "train", "test" and so on. Files whose
-        part is "" are passed over.
+        Part that each file belongs to: its class, or "train", "test" and so on. Files whose part
+        is "" are left out.
     across : bool
-        Whether to find pictures that are in several parts, or those that recur in one.
+        Whether to find pictures that are in several parts. If False, pictures that are several
+        times in one part are found.
 
     Returns
     -------
     copies : Copies
-        How many, and some examples.
+        Numbers of such pictures, and some examples.
     """
     known = np.flatnonzero(np.asarray(parts).astype(str) != "")
     part = np.unique(np.asarray(parts)[known], return_inverse=True)[1]
@@ -213,7 +216,7 @@ def find_copies(
 
 
 def _example(members: NDArray[np.intp], parts: Any, *, across: bool) -> NDArray[np.intp]:
-    """Give two members, or one of each part."""
+    """Choose two members of a group, or one of each part."""
     if not across:
         return members[:2]
     return members[np.unique(np.asarray(parts)[members], return_index=True)[1]]
@@ -222,7 +225,7 @@ def _example(members: NDArray[np.intp], parts: Any, *, across: bool) -> NDArray[
 def _recurring(
     groups: NDArray[np.int64], part: NDArray[np.int64], *, across: bool
 ) -> list[NDArray[np.intp]]:
-    """Give the members of each group that is in several parts, or more than once in one."""
+    """List the members of each group that is in several parts, or several times in one part."""
     if len(groups) == 0:
         return []
     if not across:

@@ -1,4 +1,4 @@
-"""How well a classifier that sees no pixel tells photographs from generated images."""
+"""How well a classifier that sees no pixels tells photographs from generated images."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ CONTAINER_FACTS: Final = {
     "has_profile": "colour profile",
     "has_exif": "EXIF data",
 }
-"""What a file says of itself and what encoding again can make equal, with the words for it."""
+"""Facts of a file that encoding again can make equal for all images, with their names in texts."""
 
 ALL_FACTS: Final = CONTAINER_FACTS | {
     "n_bytes": "length of the file",
     "bytes_per_pixel": "bytes per pixel",
 }
-"""The same and the length of the file, which depends on the picture too."""
+"""The facts of `CONTAINER_FACTS`, and the length of the file, which depends on the picture too."""
 
 MIN_PICTURES: Final = 10
-"""Different pictures that each class must have for a figure."""
+"""Minimum number of different pictures in each class for a measurement."""
 
 _FOLDS = 5
 _TREES = 30  # more do not change the second decimal
 _SMALLEST_LEAF = 5
-_DECIMALS = 6  # rounding in a sum must not rank images that are alike
+_DECIMALS = 6  # so that rounding in a sum does not rank images that are alike
 
 _UNKNOWN = Estimate(float("nan"), float("nan"), float("nan"))
 _CHANCE = Estimate(0.5, 0.5, 0.5)
@@ -52,11 +52,11 @@ class MetadataAuc(NamedTuple):
     Attributes
     ----------
     everything : Estimate
-        Of one that sees `ALL_FACTS`.
+        Area of the classifier that sees `ALL_FACTS`.
     container : Estimate
-        Of one that sees `CONTAINER_FACTS`.
+        Area of the classifier that sees `CONTAINER_FACTS`.
     alone : dict of str to Estimate
-        Of one that sees this fact and no other; the most telling first.
+        Area of a classifier that sees only this one fact; the largest area comes first.
     """
 
     everything: Estimate
@@ -73,16 +73,16 @@ def metadata_auc(
     random_state: int | np.random.RandomState | None = 0,
     verbose: bool = False,
 ) -> MetadataAuc:
-    """Measure by cross-validation how far the facts of the files give the classes away.
+    """Measure by cross-validation how well the facts of the files tell the classes apart.
 
     Parameters
     ----------
     files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        As `read_audit_files` gives them.
+        Facts of each file, as `read_audit_files` returns them.
     y : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     pictures : ndarray of shape (n_samples,)
-        Copies of one picture have one number; they stay in one fold.
+        Number of the picture in each file; copies of one picture stay in one fold.
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The result does not depend on it.
     random_state : int, RandomState instance or None, default=0
@@ -93,13 +93,13 @@ def metadata_auc(
     Returns
     -------
     auc : MetadataAuc
-        With 95 % intervals; all nan where a class has fewer than `MIN_PICTURES` different
-        pictures. Facts in which all files are alike have 0.5.
+        Areas with 95 % intervals. All are nan if a class has fewer than `MIN_PICTURES` different
+        pictures. The area of a fact that is the same for all files is 0.5.
 
     Notes
     -----
-    The classifier is a random forest, in up to five folds, fewer where there are fewer pictures.
-    The intervals are those of `roc_auc_estimate`. They hold for more files of these very sources;
+    The classifier is a random forest. There are five folds, or fewer if a class has fewer pictures.
+    The intervals are those of `roc_auc_estimate`. They hold for more files of the same sources;
     they do not cover the choice of sources.
     """
     views = {"everything": tuple(ALL_FACTS), "container": tuple(CONTAINER_FACTS)}
@@ -118,7 +118,7 @@ def metadata_auc(
 
 
 def _columns(files: NDArray[np.void], facts: tuple[str, ...]) -> NDArray[np.float32]:
-    """Give the facts as numbers; only what is not the same for all files."""
+    """Convert the facts to columns of numbers, without those that are the same for all files."""
     columns: list[NDArray[Any]] = []
     for fact in facts:
         values = files[fact]
@@ -139,8 +139,8 @@ def _held_out_scores(
     *,
     show: bool,
 ) -> dict[str, NDArray[np.float64]]:
-    """Score every image by classifiers that were fitted without it and its copies."""
-    # Late: these cost import time.
+    """Score each file by classifiers that were fitted without it and its copies."""
+    # Imported here because they take long to import.
     from joblib import Parallel, delayed
     from sklearn.model_selection import StratifiedGroupKFold
 
@@ -176,12 +176,12 @@ def _fit_and_score(
     forest = RandomForestClassifier(
         _TREES,
         min_samples_leaf=_SMALLEST_LEAF,
-        # Each tree starts from equal classes, so the shares in a fold do not shift its scores.
+        # Each tree sees balanced classes, so the class proportions of a fold do not shift scores.
         class_weight="balanced_subsample",
-        n_jobs=1,  # more would add up the trees in any order
+        n_jobs=1,  # several threads would sum the trees in any order
         random_state=seed,
     ).fit(values[train], y[train])
-    # A fold may leave one class only; the product is right for one column too.
+    # A fold may have one class only; the product is right for one column too.
     return forest.predict_proba(values[test]) @ forest.classes_
 
 

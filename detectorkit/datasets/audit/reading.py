@@ -1,4 +1,4 @@
-"""Read the files of a data set once, for everything that the audit asks of them."""
+"""Read the files of a data set once, for all measurements of the audit."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ FILE_DTYPE: Final = np.dtype(
         ("picture", np.bool_, (255,)),
     ]
 )
-"""One row a file: its `FileFacts`, its sharpness, and its perceptual hash ("picture")."""
+"""Type of a row for one file: its `FileFacts`, sharpness and perceptual hash ("picture")."""
 
-_CHUNK = 64  # files that a thread does at a time; does not depend on n_jobs
-_HASH_SIZE = (64, 64)  # what `perceptual_hash` works on
+_CHUNK = 64  # files that a thread reads at a time; does not depend on n_jobs
+_HASH_SIZE = (64, 64)  # height and width of the images that `perceptual_hash` takes
 
 
 def read_audit_files(
     paths: Sequence[str | os.PathLike[str]], *, n_jobs: int | None = None, verbose: bool = False
 ) -> NDArray[np.void]:
-    """Read what the audit needs to know of each file; each is read and decoded once.
+    """Read the facts that the audit needs; each file is read and decoded once.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        The files.
+        Paths of the image files.
     n_jobs : int, default=None
         Number of threads; -1 means all processors. The result does not depend on it.
     verbose : bool, default=False
@@ -65,8 +65,8 @@ def read_audit_files(
     Returns
     -------
     files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        One row a file, for `judge_files`. Rows of several calls can be put together with
-        ``numpy.concatenate``.
+        Facts with one row for each file, for `judge_files`. Rows of several calls can be joined
+        with ``numpy.concatenate``.
 
     Raises
     ------
@@ -75,8 +75,8 @@ def read_audit_files(
 
     Notes
     -----
-    Hashes are those of the decoded colours, so that each file is decoded once; those that
-    `perceptual_hash` finds in the luma of a JPEG differ in a bit or two.
+    Hashes are computed from the decoded colours, so that each file is decoded only once. Those
+    that `perceptual_hash` computes from the luma of a JPEG differ in one or two bits.
     """
     chunks = ((part.start, paths[part]) for part in iter_slices(len(paths), _CHUNK))
     parts = map_in_order(_read_chunk, chunks, n_jobs=n_jobs)
@@ -111,19 +111,19 @@ def measure_sharpness(image: NDArray[np.uint8]) -> float:
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
-        RGB, as `load_image` gives it.
+        RGB image, as `load_image` returns it.
 
     Returns
     -------
     sharpness : float
-        The natural logarithm of 1 + the variance of the Laplacian of the grey levels.
+        Natural logarithm of 1 + the variance of the Laplacian of the grey levels.
 
     Notes
     -----
     The variance of the Laplacian is a focus measure of [1]_. It is taken after `align_image`, so
-    that size and compression of the file do not count, and as a logarithm, for it spans several
-    powers of ten. The Laplacian is the plain one of 3 x 3 pixels; 1 is added because a flat image
-    has none.
+    that size and compression of the file do not count, and as a logarithm, because it spans several
+    powers of ten. The Laplacian has the 3 x 3 kernel with the four direct neighbours. 1 is added
+    because the variance of a flat image is 0.
 
     References
     ----------

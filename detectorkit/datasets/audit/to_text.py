@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 __all__ = ["audit_to_text"]
 
-_WIDTH = 100  # of sentences; tables are as wide as they are
-_SHOWN = 2  # values of a distribution in a cell
+_WIDTH = 100  # characters in a line of text; tables may be wider
+_SHOWN = 2  # number of values of a distribution that a cell shows
 _VERDICTS: Final = {
     "fail": "FAILED: do not train or measure on these files as they are.",
-    "warn": "PASSED WITH WARNINGS: know these when you read results.",
+    "warn": "PASSED WITH WARNINGS: bear these in mind when you read results.",
     "ok": "PASSED.",
 }
 _WHERE: Final = {
@@ -46,17 +46,17 @@ _HEADINGS: Final = (
 
 
 def audit_to_text(audit: Audit) -> str:
-    """Give an audit as plain text.
+    """Format the result of an audit as plain text.
 
     Parameters
     ----------
     audit : Audit
-        The result of `detectorkit.datasets.audit`.
+        Result of the audit, as `detectorkit.datasets.audit` returns it.
 
     Returns
     -------
     text : str
-        Several lines, without an end of line at the end.
+        Tables, verdict and findings in several lines, without a newline at the end.
     """
     lines = []
     for title, groups in (
@@ -67,8 +67,8 @@ def audit_to_text(audit: Audit) -> str:
         if groups:
             lines += [title, *text_table(map(_group_row, groups), _HEADINGS, indent=2), ""]
     lines += [
-        "Numbers are medians, with the least and the greatest where they differ. Sharpness is that",
-        "of the image after one resize and one compression: log(1 + variance of the Laplacian).",
+        "Numbers are medians, followed by minimum and maximum if these differ. Sharpness is",
+        "log(1 + variance of the Laplacian), measured after one resize and one compression.",
         "",
         *_metadata_lines(audit),
         "",
@@ -87,7 +87,7 @@ def _wrap(start: str, text: str) -> str:
         _WIDTH,
         initial_indent=start,
         subsequent_indent=" " * len(start),
-        break_long_words=False,  # paths are to be copied
+        break_long_words=False,  # so that paths can be copied
         break_on_hyphens=False,
     )
 
@@ -116,7 +116,7 @@ def _spread(spread: Spread, decimals: int) -> str:
 
 
 def _shares(shares: dict[str, float]) -> str:
-    """Give the commonest values, with their shares unless all files are alike."""
+    """Format the most common values, with their proportions unless all files are alike."""
     if len(shares) == 1:
         return next(iter(shares)) or "-"
     cells = [f"{value or '-'}: {percent(share)}" for value, share in shares.items()]
@@ -131,7 +131,7 @@ def _metadata_lines(audit: Audit) -> list[str]:
         "sharpness itself, no classifier": audit.sharpness,
     }
     if np.isnan(audit.metadata.everything.value):
-        return ["Too few images to say how far the facts of the files give the classes away."]
+        return ["Too few images to measure how well the facts of the files tell the classes apart."]
     title = "What a classifier that sees no pixel reaches: AUC, cross-validated, 95 % interval"
     return [title, *text_table(rows.items(), indent=2)]
 
@@ -146,4 +146,4 @@ def _copies_lines(audit: Audit) -> list[str]:
 
 
 def _count(copies: Copies) -> str:
-    return f"{copies.near} pictures in {copies.n_files} files, {copies.exact} of them identical"
+    return f"{copies.near} pictures in {copies.n_files} files, {copies.exact} in identical files"

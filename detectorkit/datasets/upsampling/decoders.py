@@ -1,9 +1,9 @@
 """Small decoders of the kind that image generators end in, for tests and demonstrations.
 
-Each shrinks an image to a code and brings it back to its size, as the last layers of a generator
-do. What comes out is a *decoder reconstruction*: the same picture with the traces of upsampling.
-It is not an AI-generated image, and being able to tell it from its original says nothing about
-being able to tell the images of any real generator.
+Each shrinks an image to a code and enlarges it to its size again, as the last layers of a generator
+do. The result is a *decoder reconstruction*: the same picture with traces of upsampling. It is not
+an AI-generated image. A detector that can tell it from its original may still fail on the images of
+every real generator.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["DECODERS"]
 
-Float = NDArray[Any]  # float32; OpenCV's stubs know no more
+Float = NDArray[Any]  # float32; OpenCV's stubs do not say so
 
 _STAGES = 2  # doublings: the code has a quarter of the image's side
 _PATCH = 8
@@ -41,7 +41,7 @@ def _convolve(image: Float, weights: list[float]) -> Float:
 
 
 def _in_stages(double: Callable[[Float, Float], Float]) -> Callable[[Float], Float]:
-    """Make a decoder of repeated doublings; each also sees the image that it should give."""
+    """Make a decoder of repeated doublings; each is also passed the image to approximate."""
 
     def decode(image: Float) -> Float:
         pyramid = [image]
@@ -102,4 +102,7 @@ DECODERS: Final[dict[str, Callable[[Float], Float]]] = {
     "pixel-shuffle": _in_stages(_pixel_shuffle),
     "patch-autoencoder": _patch_autoencoder,
 }
-"""By name; each takes and returns an RGB image as float32 from 0 to 1, with sides in eights."""
+"""Decoders by name.
+
+Each takes and returns an RGB image as float32 from 0 to 1, whose sides are multiples of 8.
+"""

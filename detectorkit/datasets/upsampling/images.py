@@ -1,4 +1,4 @@
-"""Images made on the spot, so that everything can be tried without a download."""
+"""Images that are made on demand, so that the library can be tried without a download."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PHOTOGRAPHS = (
     "retina",
     "rocket",
 )
-"""The photographs that come with scikit-image."""
+"""Names of the photographs that come with scikit-image."""
 
 
 def make_upsampling_images(
@@ -46,41 +46,41 @@ def make_upsampling_images(
     image_size: tuple[int, int] = (128, 128),
     random_state: int | np.random.RandomState | None = None,
 ) -> Bunch:
-    """Make pairs of a photograph's crop and its reconstruction by a small decoder.
+    """Make pairs of a crop of a photograph and its reconstruction by a small decoder.
 
-    The photographs are those that scikit-image ships; the decoders are of the kind that image
-    generators end in. Use it to try out code. It ranks upsampling traces only: a score on it
-    says nothing about AI-generated images.
+    The photographs are those that scikit-image ships; the decoders are like the last layers of
+    image generators. Use these images to try out code. They show upsampling traces only: a score
+    on them says nothing about AI-generated images.
 
     Parameters
     ----------
     n_samples : int, default=200
-        Number of images, half of them real; even.
+        Number of images, an even number; half of them are real.
     decoders : sequence of str, default=all
-        Those to draw from: "bilinear", "nearest", "transposed", "pixel-shuffle" (learned),
+        Decoders to draw from: "bilinear", "nearest", "transposed", "pixel-shuffle" (learned),
         "patch-autoencoder" (learned).
     photographs : sequence of str, default=all
-        Names of functions of `skimage.data` to draw from.
+        Photographs to draw from: names of functions of `skimage.data`.
     image_size : tuple of (int, int), default=(128, 128)
-        Height and width of the crops: multiples of 8, at most 256.
+        Height and width of the crops, in pixels: multiples of 8, at most 256.
     random_state : int, RandomState instance or None, default=None
         Draws photographs, places and decoders.
 
     Returns
     -------
     data : Bunch
-        Images and what is known of each, with these entries.
+        Images with their labels and origins, in these entries.
 
         data : ndarray of shape (n_samples, height, width, 3), dtype uint8
-            Crops at scales from a half to one and, after each, its reconstruction.
+            Crops at scales from a half to one, each followed by its reconstruction.
         target : ndarray of shape (n_samples,)
-            0 for a crop, 1 for a reconstruction.
+            Labels: 0 for a crop, 1 for a reconstruction.
         target_names : list of str
             ["real", "generated"].
         generator : ndarray of shape (n_samples,)
-            "photograph" or the name of the decoder.
+            Name of the decoder, or "photograph" for a crop.
         source : ndarray of shape (n_samples,)
-            The photograph. Split by it, so that no picture is on both sides.
+            Name of the photograph. Split by it, so that no picture is on both sides.
         origin : ndarray of shape (n_samples,)
             As `load_images` has it: the decoder of a reconstruction, the photograph of a crop.
 
@@ -156,7 +156,7 @@ def _check(
 def _random_crop(
     image: NDArray[np.uint8], size: tuple[int, int], random: np.random.RandomState
 ) -> NDArray[Any]:
-    """Crop a place at a random scale and a random flip, so that few photographs give many."""
+    """Cut a random place at a random scale and flip, so that few photographs make many crops."""
     largest = min(length / side for side, length in zip(size, image.shape, strict=False))
     scale = random.uniform(1, min(largest, _MOST_SHRINKING))
     height, width = (round(side * scale) for side in size)
