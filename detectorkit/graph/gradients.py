@@ -8,16 +8,17 @@ from __future__ import annotations
 from typing import Final
 
 import onnx
-from onnx import helper, version_converter
+from onnx import helper
 
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.adjoint import AdjointBuilder
 from detectorkit.graph.adjoint_rules import RULES
+from detectorkit.graph.dependence import read_by
+from detectorkit.graph.preparation import number_of_images, prepare_graph
 
 __all__ = ["gradient_graph", "tensor_shapes"]
 
-_NEWER_OPSET: Final = 17
-_OLDEST_OPSET: Final = 16  # `ScatterElements` adds since then
+_N_IMAGES: Final = 2  # that are run to see the shapes; not 1, which could be a broadcast
 
 
 def gradient_graph(
@@ -49,15 +50,34 @@ def gradient_graph(
         If there is no such tensor, `of` does not depend on `wrt`, or an operator between them has
         no gradient here; the message names it.
     """
-    model = _prepare(content, name)
+    model = prepare_graph(content, name)
     start = "pixels" if wrt is None else wrt
-    builder = AdjointBuilder(model, of, start, name)
-    gradient = builder.differentiate(RULES)
+    n_images = number_of_images(model)
+    builder = AdjointBuilder(model, of, start, name, RULES, n_images=n_images or _N_IMAGES)
+    gradient = builder.differentiate()
+    if n_images is None:
+        _check_other_number(builder, model, of, start, name)
+    else:
+        model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = n_images
     builder.graph.add("Identity", gradient, name="gradient")
     outputs = [of, "gradient"]
     if wrt is not None:
         outputs.append(builder.graph.add("Identity", start, name="activation"))
     return _close(builder, model, outputs)
+
+
+def _check_other_number(
+    builder: AdjointBuilder, model: onnx.ModelProto, of: str, wrt: str, name: str
+) -> None:
+    """Check that nothing was taken from the number of images that were run."""
+    other = AdjointBuilder(model, of, wrt, name, RULES, n_images=_N_IMAGES + 1, is_sketch=True)
+    other.differentiate()
+    if other.fingerprint != builder.fingerprint:
+        raise ModelFileError(
+            f"{name} has a gradient that depends on the number of images, because it computes with "
+            "that number or mixes images. Export it for one image at a time, or use "
+            "OcclusionSaliency, which needs predictions only."
+        )
 
 
 def tensor_shapes(content: bytes, name: str = "The model") -> dict[str, tuple[int, ...]]:
@@ -75,36 +95,20 @@ def tensor_shapes(content: bytes, name: str = "The model") -> dict[str, tuple[in
     shapes : dict of str to tuple of int
         In the order of computation, without the axis of the images.
     """
-    model = _prepare(content, name)
-    builder = AdjointBuilder(model, "score", "pixels", name)
+    model = prepare_graph(content, name)
+    n_images = number_of_images(model) or _N_IMAGES
+    builder = AdjointBuilder(model, "score", "pixels", name, RULES, n_images=n_images)
+    original = {
+        output for node in onnx.load_model_from_string(content).graph.node for output in node.output
+    }
     return {
         output: builder.shape(output)[1:]
         for node in model.graph.node
         for output in node.output
-        if output in builder.dependent and builder.probes[output].dtype.kind == "f"
+        if output in original
+        and output in builder.dependent
+        and builder.probes[output].dtype.kind == "f"
     }
-
-
-def _prepare(content: bytes, name: str) -> onnx.ModelProto:
-    """Read a graph, bring it to a version that has all operators wanted, and let it take floats."""
-    model = onnx.load_model_from_string(content)
-    inputs = [one.name for one in model.graph.input]
-    if "pixels" not in inputs:
-        raise ModelFileError(
-            f"{name} begins with features, not with pixels, so it has no gradient. Use "
-            "OcclusionSaliency, which needs predictions only."
-        )
-    opset = next(one.version for one in model.opset_import if not one.domain)
-    if opset < _OLDEST_OPSET:
-        try:
-            model = version_converter.convert_version(model, _NEWER_OPSET)
-        except Exception as error:  # the converter's exceptions have no public base class
-            raise ModelFileError(
-                f"{name} has opset {opset}, and cannot be converted to {_NEWER_OPSET}, which a "
-                f"gradient needs: {error}. Export it anew with opset {_OLDEST_OPSET} or newer."
-            ) from error
-    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    return model
 
 
 def _close(builder: AdjointBuilder, model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
@@ -112,7 +116,7 @@ def _close(builder: AdjointBuilder, model: onnx.ModelProto, outputs: list[str]) 
     wanted, nodes = set(outputs), []
     for node in reversed(builder.graph.nodes):
         if wanted & set(node.output):
-            wanted.update(node.input)
+            wanted |= read_by(node)
             nodes.append(node)
     constants = [
         tensor

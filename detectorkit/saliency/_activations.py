@@ -76,7 +76,8 @@ class LayerRun:
                 read_pixels(batch, index, self.record.preprocessing) for index in range(len(batch))
             ]
             found = self.session.run([self.layer], {"pixels": np.concatenate(pixels)})
-            activations = np.moveaxis(found[0], 1, 3)
+            # Networks in half precision are explained in single precision, as their gradients are.
+            activations = np.moveaxis(found[0], 1, 3).astype(np.float32, copy=False)
             if activations.min() < 0:
                 raise ValueError(
                     f"{caller}: layer={self.layer!r} has negative activations, which are no sums "

@@ -1,6 +1,10 @@
 """Gradients of exported networks against torch's own."""
 
+import io
+import warnings
+
 import numpy as np
+import onnx
 import pytest
 from numpy.testing import assert_allclose
 
@@ -64,6 +68,47 @@ def test_gradients_are_those_of_torch(name):
         # from torch in double precision too; then it has to agree with one of them.
         assert min(np.abs(image - wide).max(), np.abs(image - narrow).max()) < 1e-4 * size
     assert_allclose(np.median(np.abs(found - expected)), 0, atol=1e-6 * np.abs(expected).max())
+
+
+class Normalizing(torch.nn.Module):
+    """What torch writes with `If` where it exports a script."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(3, 8, 3)
+        self.normalize = torch.nn.LocalResponseNorm(3, alpha=0.5)
+        self.head = torch.nn.Linear(8, 2)
+
+    def forward(self, x):
+        x = self.normalize(self.conv(x)).mean((2, 3), keepdim=True)
+        return self.head(x.squeeze(3).squeeze(2))
+
+
+def test_branches_of_scripts_are_differentiated():
+    torch.manual_seed(0)
+    network = Normalizing().eval()
+    taken = NetworkInput((16, 16))
+    written = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter of scripts is an old one
+        torch.onnx.export(
+            torch.jit.script(network),
+            torch.zeros(2, 3, 16, 16),
+            written,
+            input_names=["images"],
+            dynamic_axes={"images": {0: "n"}},
+            dynamo=False,
+            opset_version=17,
+        )
+    exported = onnx.load_model_from_string(written.getvalue())
+    assert any(node.op_type == "If" for node in exported.graph.node)
+    record = ModelRecord("test", taken.preprocessing, [], [0, 1], 0.0, SigmoidCalibration(1.0))
+    content = network_graph(exported, taken, record, output="logits").SerializeToString()
+    session = make_session(gradient_graph(content).SerializeToString(), "script")
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3)).astype(np.float32)
+    found = session.run(["gradient"], {"pixels": pixels})[0]
+    expected = reference(network, taken, pixels, float)
+    assert_allclose(found, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def reference(network, taken, pixels, dtype):

@@ -10,6 +10,8 @@ from detectorkit import HoGSVMDetector, ModelFileError, OnnxDetector
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.networks import adopt_classifier
 from detectorkit.saliency import (
+    DeepFeatureFactorization,
+    GradCAM,
     GradientSaliency,
     IntegratedGradients,
     OcclusionSaliency,
@@ -45,6 +47,57 @@ def write_detector(path, weights, *, squared=False, n_crops=None):
     content = adopt_classifier(model.SerializeToString(), taken, output="logit", generated_index=1)
     path.write_bytes(content)
     return OnnxDetector.from_file(path)
+
+
+def write_network(path, dtype, batch):
+    """A network of one convolution, in some precision, for one image at a time or many."""
+    random = np.random.default_rng(0)
+    value = helper.make_tensor_value_info
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    nodes = [
+        helper.make_node("Conv", ["images", "kernels"], ["maps"]),
+        helper.make_node("Relu", ["maps"], ["positive"]),
+        helper.make_node("GlobalAveragePool", ["positive"], ["means"]),
+        helper.make_node("Reshape", ["means", "shape"], ["features"]),
+        helper.make_node("MatMul", ["features", "weights"], ["logit"]),
+    ]
+    constants = {
+        "kernels": random.normal(size=(4, 3, 3, 3)).astype(dtype),
+        "weights": random.normal(size=(4, 1)).astype(dtype),
+        "shape": np.array([batch if isinstance(batch, int) else -1, 4]),
+    }
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [value("images", kind, [batch, 3, *SIZE])],
+        [value("logit", kind, [batch, 1])],
+        [numpy_helper.from_array(one, name) for name, one in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return OnnxDetector.from_file(path, preprocessing=NetworkInput(SIZE), output="logit")
+
+
+OTHERS = [GradientSaliency, IntegratedGradients, SmoothGrad, GradCAM]
+
+
+@pytest.mark.parametrize("make", OTHERS)
+@pytest.mark.parametrize(("dtype", "batch"), [(np.float16, "n"), (np.float32, 1), (np.float16, 1)])
+def test_networks_that_are_scored_are_explained(make, dtype, batch, tmp_path, pictures):
+    usual = write_network(tmp_path / "usual.onnx", np.float32, "n")
+    other = write_network(tmp_path / "other.onnx", dtype, batch)
+    score = usual.decision_function(pictures)
+    assert_allclose(other.decision_function(pictures), score, atol=0.01)
+    expected, found = (make(detector).transform(pictures) for detector in (usual, other))
+    assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
+
+
+def test_layers_of_half_precision_are_factorized_in_single_precision(tmp_path, pictures):
+    detector = write_network(tmp_path / "half.onnx", np.float16, 1)
+    factorization = DeepFeatureFactorization(detector, n_concepts=2, random_state=0)
+    maps = factorization.fit(pictures).transform(pictures)
+    assert np.asarray(maps).dtype == np.float32
+    assert np.isfinite(maps).all()
 
 
 @pytest.fixture
