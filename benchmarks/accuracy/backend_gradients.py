@@ -1,6 +1,6 @@
 """Gradients of the cases of `onnx.backend.test` against finite differences.
 
-    python benchmarks/accuracy/backend_gradients.py [--operator NAME ...] [-o FILE]
+    python -m benchmarks gradients [--operator NAME ...] [-o FILE]
 
 Of each case with a floating-point input and a floating-point output, a graph from pixels to a score
 is made: the pixels are the input, and the score is the sum of all floating-point outputs with
@@ -24,16 +24,12 @@ The result is benchmarks/results/backend_gradients.json.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import re
 import time
 import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,11 +38,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from benchmarks.arguments import add_output
+from benchmarks.files import RESULTS, write_json
+from benchmarks.machine import find_versions
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.gradients import gradient_graph
 from detectorkit.graph.runner import make_session
 
-RESULT = Path(__file__).parents[1] / "results" / "backend_gradients.json"
+RESULT = RESULTS / "backend_gradients.json"
 VERDICTS = ("right", "constant", "wrong", "refused", "crashed", "not applicable")
 FLOATS = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 RANDOM = {"Bernoulli", "Multinomial", "RandomNormal", "RandomUniform"}
@@ -373,13 +372,13 @@ def _ways(
     try:
         double = make_session(wide.SerializeToString(), "case in double precision")
         yield Way(lambda x: total(double.run(None, feeds | {name: x})), 1e-6, 1e-3)
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001, S110 - the next way may give them
         pass
 
     try:
         evaluator = ReferenceEvaluator(wide)
         yield Way(lambda x: total(evaluator.run(None, feeds | {name: x})), 1e-6, 1e-3)
-    except Exception:  # noqa: BLE001
+    except Exception:  # noqa: BLE001, S110 - the next way may give them
         pass
 
     halves = {TensorProto.FLOAT16, TensorProto.BFLOAT16}
@@ -479,7 +478,7 @@ def _compare_at(
             sides = _sides(way, point, place, here)
             if sides is not None:
                 rows.append((place, *sides))
-        except Exception:  # noqa: BLE001 - outside of the range of the operator
+        except Exception:  # noqa: BLE001, S112 - outside of the range of the operator
             continue
     if not rows:
         return 0, ""
@@ -518,7 +517,7 @@ def _jumps(way: Way, point: NDArray[Any], place: Any, here: float) -> bool:
     return max(map(abs, nearer)) > 3 * max(map(abs, sides))
 
 
-def run(rows: list[Row]) -> dict[str, Any]:
+def judge_all(rows: list[Row]) -> dict[str, Any]:
     """Judge all rows, and count the verdicts by operator."""
     operators = operators_of(rows)
     table: dict[str, Counter[str]] = defaultdict(Counter)
@@ -552,32 +551,26 @@ def print_table(result: dict[str, Any]) -> None:
         print(f"{name:28}" + "".join(f"{counts.get(verdict, 0):>15}" for verdict in VERDICTS))
 
 
-def main() -> None:
-    """Judge all cases, or those of the operators that are named."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--operator", nargs="+", help="names of operators; all by default")
-    parser.add_argument("-o", "--output", type=Path, help="where the result goes")
-    arguments = parser.parse_args()
+    add_output(parser, RESULT)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Judge all cases and write the result, or print that of the operators that are named."""
     rows = collect_rows()
     if arguments.operator:
         operators = operators_of(rows)
         rows = [row for row in rows if operators[row.case.name] in arguments.operator]
     result = {
-        "script": "benchmarks/accuracy/backend_gradients.py",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("detectorkit", "onnx", "onnxruntime", "numpy")},
-        },
-        **run(rows),
+        "command": "python -m benchmarks gradients",
+        "versions": find_versions("detectorkit", "onnx", "onnxruntime", "numpy"),
+        **judge_all(rows),
     }
     print_table(result)
     for verdict in ("wrong", "crashed"):
         for name, reason in result[verdict].items():
             print(f"{verdict}: {name}: {reason}")
-    output = arguments.output or (None if arguments.operator else RESULT)
-    if output is not None:
-        output.write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    if not arguments.operator:
+        write_json(arguments.output, result)

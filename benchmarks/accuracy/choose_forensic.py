@@ -1,6 +1,6 @@
 """Choose the families and the head of ForensicDetector, on aligned images.
 
-    python benchmarks/accuracy/choose_forensic.py DATA
+    python -m benchmarks choose-forensic DATA
 
 Two questions are asked of every candidate, both without the test parts of A and B and without any
 diffusion generator:
@@ -16,26 +16,26 @@ The result is benchmarks/results/choose_forensic.json.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-from importlib.metadata import version
+from collections.abc import Iterable
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from protocols import KNOWN, Data, make_trials
 from scipy.linalg import cho_factor, cho_solve
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 
+from benchmarks.accuracy.data import KNOWN, Data, make_trials
+from benchmarks.arguments import add_data
+from benchmarks.files import RESULTS, write_json
+from benchmarks.machine import find_versions
 from detectorkit import ForensicDetector
 from detectorkit.features.stack import FeatureStack
 from detectorkit.heads.stacked import _logistic, _scale
 
-RESULT = Path(__file__).parents[1] / "results" / "choose_forensic.json"
+RESULT = RESULTS / "choose_forensic.json"
 DEFAULT = ("hog", "lbp", "residual")
 OTHERS = ("block_dct", "spectrum", "smoothness")
 CANDIDATES: list[tuple[tuple[str, ...], str, float]] = [
@@ -53,7 +53,7 @@ CANDIDATES: list[tuple[tuple[str, ...], str, float]] = [
 
 
 def gram_of_families(images: list[Any]) -> dict[str, np.ndarray]:
-    """Give the inner products of the images by each family alone, scaled as in the detector."""
+    """Compute the inner products of the images by each family alone, scaled as in the detector."""
     grams = {}
     for name in (*DEFAULT, *OTHERS):
         stack = FeatureStack(ForensicDetector([name])._chosen())  # noqa: SLF001
@@ -97,22 +97,19 @@ def _coordinates_of(gram: np.ndarray) -> np.ndarray:
     return (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
 
 
-def main() -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Measure all candidates."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    data = Data(parser.parse_args().data)
-    trials = make_trials(data)
-    (a,), (b,) = trials["A"], trials["B"]
-    same = np.concatenate([a.train, a.val])
-    tested = set(data.picture[a.test["self"]])
-    foreign = np.concatenate([b.train, b.val])
-    foreign = foreign[[picture not in tested for picture in data.picture[foreign]]]
+    data = Data(arguments.data)
+    same, foreign = choose(data)
     used = np.union1d(same, foreign)
     aligned = data.images("aligned")
     grams = gram_of_families([aligned[i] for i in used])
-    place = {index: k for k, index in enumerate(used)}
-    same, foreign = (np.array([place[i] for i in part]) for part in (same, foreign))
+    same, foreign = (np.searchsorted(used, part) for part in (same, foreign))
     y, origin = data.y[used], data.origin[used]
     repeats = [
         [(same[train], same[test]) for train, test in folds.split(same, y[same])]
@@ -125,41 +122,53 @@ def main() -> None:
     rows = []
     for families, head, C in CANDIDATES:
         gram = sum(grams[name] for name in families) / np.float32(len(families))
-        accuracy, auc = [], []
-        for folds in repeats:
-            scores = np.concatenate(held_out(gram, y, head, C, folds, balanced=False))
-            truth = np.concatenate([y[test] for _, test in folds])
-            accuracy.append(accuracy_score(truth, scores > 0))
-            auc.append(roc_auc_score(truth, scores))
-        areas = [
-            roc_auc_score(y[test], scores)
-            for (_, test), scores in zip(
-                pairs, held_out(gram, y, head, C, pairs, balanced=True), strict=True
-            )
-        ]
         rows.append(
             {
                 "families": families,
                 "classifier": head,
                 "C": C,
-                "same": {"accuracy": np.mean(accuracy), "roc_auc": np.mean(auc)},
-                "foreign": {"mean_roc_auc": np.mean(areas), "lowest_roc_auc": np.min(areas)},
+                "same": ask_same(gram, y, head, C, repeats),
+                "foreign": ask_foreign(gram, y, head, C, pairs),
             }
         )
         print(rows[-1], flush=True)
     result = {
-        "script": "benchmarks/accuracy/choose_forensic.py",
-        "command": "python benchmarks/accuracy/choose_forensic.py DATA",
+        "command": "python -m benchmarks choose-forensic DATA",
         "n_same": len(same),
         "n_foreign": len(foreign),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("detectorkit", "numpy", "scikit-learn")},
-        },
+        "versions": find_versions("detectorkit", "numpy", "scikit-learn"),
         "candidates": rows,
     }
-    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    write_json(RESULT, result)
 
 
-if __name__ == "__main__":
-    main()
+def choose(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """Choose the images that may be looked at, for each question."""
+    trials = make_trials(data)
+    (a,), (b,) = trials["A"], trials["B"]
+    tested = set(data.picture[a.test["self"]])
+    foreign = np.concatenate([b.train, b.val])
+    is_free = [picture not in tested for picture in data.picture[foreign]]
+    return np.concatenate([a.train, a.val]), foreign[is_free]
+
+
+def ask_same(
+    gram: np.ndarray, y: np.ndarray, head: str, C: float, repeats: Iterable[Any]
+) -> dict[str, float]:
+    """Return means over the repeats of the folds."""
+    accuracy, area = [], []
+    for folds in repeats:
+        scores = np.concatenate(held_out(gram, y, head, C, folds, balanced=False))
+        truth = np.concatenate([y[test] for _, test in folds])
+        accuracy.append(accuracy_score(truth, scores > 0))
+        area.append(roc_auc_score(truth, scores))
+    return {"accuracy": float(np.mean(accuracy)), "roc_auc": float(np.mean(area))}
+
+
+def ask_foreign(
+    gram: np.ndarray, y: np.ndarray, head: str, C: float, pairs: list[Any]
+) -> dict[str, float]:
+    """Return the mean and the lowest area where a generator and a collection are left out."""
+    found = held_out(gram, y, head, C, pairs, balanced=True)
+    areas = [roc_auc_score(y[test], scores) for (_, test), scores in zip(pairs, found, strict=True)]
+    return {"mean_roc_auc": float(np.mean(areas)), "lowest_roc_auc": float(np.min(areas))}

@@ -1,33 +1,33 @@
 """Choose the settings of HoG + SVM by cross-validation, as found, aligned and cropped.
 
-    python benchmarks/accuracy/choose_hog_svm.py DATA
+    python -m benchmarks choose-hog-svm DATA
 
-DATA is a folder with a manifest.csv, as for protocols.py. The training and validation parts of
-protocol A, 1980 photographs and StyleGAN faces that went through the same hands, are cut into five
-folds. The test part is not touched: protocols.py measures it. The result is
-benchmarks/results/choose_hog_svm.json; what is already in it is not computed again.
+The training and validation parts of protocol A, 1980 photographs and StyleGAN faces that went
+through the same hands, are cut into five folds. The test part is not touched: "protocols" measures
+it. The result is benchmarks/results/choose_hog_svm.json, with [accuracy, area] at each C; what is
+already in it is not computed again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
-from importlib.metadata import version
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-from protocols import Data, make_trials
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import SVC
 
-from detectorkit.datasets import TREATMENTS, align_image
+from benchmarks.accuracy.data import Data, make_trials
+from benchmarks.accuracy.table import TREATMENTS
+from benchmarks.arguments import add_data, add_output
+from benchmarks.files import RESULTS, read_json, write_json
+from benchmarks.machine import find_versions
 from detectorkit.features import HoGTransformer
-from detectorkit.images.decoding import load_image
 
-RESULT = Path(__file__).parents[1] / "results" / "choose_hog_svm.json"
+RESULT = RESULTS / "choose_hog_svm.json"
 PLAIN = {"image_size": (128, 128)}
 SMALL = {"image_size": (240, 240), "pixels_per_cell": (6, 6)}
 CANDIDATES = [
@@ -49,8 +49,8 @@ CANDIDATES = [
 C_TRIED = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
 
 
-def cross_validate(features: np.ndarray, y: np.ndarray) -> list[dict[str, float]]:
-    """Score every C on held-out folds, from one Gram matrix."""
+def cross_validate(features: np.ndarray, y: np.ndarray) -> list[tuple[float, float]]:
+    """Measure accuracy and area of every C on held-out folds, from one Gram matrix."""
     features -= features.mean(axis=0)
     gram = features @ features.T
     folds = list(StratifiedKFold(5, shuffle=True, random_state=1).split(y, y))
@@ -60,44 +60,44 @@ def cross_validate(features: np.ndarray, y: np.ndarray) -> list[dict[str, float]
         for train, test in folds:
             machine = SVC(kernel="precomputed", C=C).fit(gram[np.ix_(train, train)], y[train])
             scores[test] = machine.decision_function(gram[np.ix_(test, train)])
-        accuracy, auc = accuracy_score(y, scores > 0), roc_auc_score(y, scores)
-        rows.append({"C": C, "accuracy": accuracy, "roc_auc": auc})
+        rows.append((float(accuracy_score(y, scores > 0)), float(roc_auc_score(y, scores))))
     return rows
 
 
-def main() -> None:
-    """Cross-validate all candidates."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("-o", "--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
+    add_output(parser, RESULT)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Cross-validate all candidates that are missing; write after each."""
     data = Data(arguments.data)
     (trial,) = make_trials(data)["A"]
     chosen = np.concatenate([trial.train, trial.val])
-    output = arguments.output
-    result = json.loads(output.read_text()) if output.exists() else {"cross_validation": {}}
-    result |= {
-        "script": "benchmarks/accuracy/choose_hog_svm.py",
+    known = {
+        json.dumps(one["settings"]): one
+        for one in read_json(arguments.output).get("candidates", [])
+    }
+    candidates: list[dict[str, Any]] = [
+        known.get(json.dumps(settings), {"settings": settings}) for settings in CANDIDATES
+    ]
+    result = {
+        "command": "python -m benchmarks choose-hog-svm DATA",
         "n": len(chosen),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("detectorkit", "numpy", "scikit-learn")},
-        },
+        "versions": find_versions("detectorkit", "numpy", "scikit-learn"),
+        "C": C_TRIED,
+        "candidates": candidates,
     }
     for treatment in TREATMENTS:
-        images = [align_image(load_image(data.paths[i]), treatment) for i in chosen]
-        done = result["cross_validation"].setdefault(treatment, {})
-        for settings in CANDIDATES:
-            name = json.dumps(settings)
-            if name not in done:
-                start = time.perf_counter()
-                features = HoGTransformer(**settings, n_jobs=-1).fit_transform(images)
-                done[name] = cross_validate(features, data.y[chosen])
-                output.write_text(json.dumps(result, indent=1) + "\n")
-                best = max(done[name], key=lambda row: row["accuracy"])
-                seconds = time.perf_counter() - start
-                print(f"{treatment} {name}: {best} in {seconds:.0f} s", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        missing = [one for one in candidates if treatment not in one]
+        images = data.images(treatment) if missing else []
+        for one in missing:
+            start = time.perf_counter()
+            transformer = HoGTransformer(**one["settings"], n_jobs=-1)
+            features = transformer.fit_transform([images[i] for i in chosen])
+            one[treatment] = cross_validate(features, data.y[chosen])
+            write_json(arguments.output, result)
+            seconds = time.perf_counter() - start
+            best = max(one[treatment])
+            print(f"{treatment} {one['settings']}: {best} in {seconds:.0f} s", flush=True)

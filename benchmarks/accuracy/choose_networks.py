@@ -1,9 +1,9 @@
 """Choose what a frozen network gives and how its head learns, without a test image.
 
-    python benchmarks/accuracy/choose_networks.py DATA [--weights FOLDER] [--part recipes]
+    python -m benchmarks choose-networks DATA [--weights FOLDER] [--part recipes]
 
 Two questions are asked of each candidate, and only of training and validation parts of
-protocols.py: "same", five-fold cross-validation over those of A, and "left out", where of the
+the protocols: "same", five-fold cross-validation over those of A, and "left out", where of the
 training part of B a GAN and a collection of photographs are left out together, for each GAN.
 FOLDER holds the weights of the tiny autoencoder that makes pairs; without it the part "pairs" is
 passed over. The part "recipes" also asks CLIP, see `detectorkit backbones add`. The result is
@@ -13,19 +13,21 @@ results/choose_networks.json, of which a run replaces the parts that it was aske
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from protocols import CACHE, CROPS, RESULTS, Data, make_trials, vote_of
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from benchmarks.accuracy.data import Data, make_trials
+from benchmarks.accuracy.detectors import CROPS, vote_of
+from benchmarks.arguments import add_data
+from benchmarks.files import CACHE, RESULTS, read_json, write_json
 from detectorkit import BackboneDetector
 from detectorkit.backbones import embed_images, find_backbone
 from detectorkit.datasets import align_image
@@ -81,7 +83,7 @@ class Study:
         self.b_train = b.train
 
     def left_out(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Give training and test images without a GAN and a collection."""
+        """Choose training and test images without a GAN and a collection."""
         for names in LEFT_OUT:
             out = np.isin(self.data.origin[self.b_train], names)
             yield self.b_train[~out], self.b_train[out]
@@ -96,7 +98,6 @@ class Study:
             for train, test in folds.split(self.same, y[self.same]):
                 scores[test] = score(self.same[train], self.same[test])
             answer["same"] = {
-                "n": len(scores),
                 "accuracy": float(np.mean((scores > 0) == y[self.same])),
                 "roc_auc": float(roc_auc_score(y[self.same], scores)),
             }
@@ -275,23 +276,24 @@ def ask_pairs(study: Study, folder: Path) -> dict[str, Any]:
 
 
 def embed(study: Study, treatment: str) -> np.ndarray:
-    """Give the features of all images; they are kept on disk."""
+    """Compute the features of all images; they are kept on disk."""
     images = check_images(np.stack(study.data.images(treatment)))
     return embed_images(find_backbone("efficientnet-lite0"), images, cache_dir=CACHE, n_jobs=-1)
 
 
-def main() -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
+    parser.add_argument("--weights", type=Path, help="folder of the tiny autoencoder's weights")
+    parser.add_argument("--part", choices=PARTS, action="append", help="default: all")
+
+
+def run(arguments: argparse.Namespace) -> None:
     """Ask everything and write the answers."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--weights", type=Path)
-    parser.add_argument("--part", choices=PARTS, action="append")
-    arguments = parser.parse_args()
     study = Study(Data(arguments.data))
     path = RESULTS / "choose_networks.json"
-    result: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    result["script"] = "benchmarks/accuracy/choose_networks.py"
-    result["command"] = "python benchmarks/accuracy/choose_networks.py DATA --weights FOLDER"
+    command = "python -m benchmarks choose-networks DATA --weights FOLDER"
+    result: dict[str, Any] = read_json(path) | {"command": command}
     for part in arguments.part or PARTS:
         if part == "levels":
             result[part] = {t: ask_levels(study, t) for t in ("aligned", "crop")}
@@ -301,8 +303,4 @@ def main() -> None:
             result[part] = ask_recipes(study)
         elif arguments.weights is not None:
             result[part] = ask_pairs(study, arguments.weights)
-        path.write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        write_json(path, result)

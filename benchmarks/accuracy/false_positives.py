@@ -1,6 +1,6 @@
 """What false-positive rate comes when 1, 5 or 10 % is asked for, and what mends the difference.
 
-    python benchmarks/accuracy/false_positives.py DATA --detector hog-svm
+    python -m benchmarks false-positives DATA --detector hog-svm
 
 For each collection of photographs, a detector is trained on everything else (protocol D, aligned
 images). Thresholds are set on the validation photographs; then the rate is counted on test
@@ -16,51 +16,55 @@ shift       the score is shifted by one number, fitted on 50 labelled images of 
 median      the same with photographs alone: by how much the median of the 25 is above that of the
             validation photographs
 
-The result is benchmarks/results/false_positives_NAME.json.
+The result is benchmarks/results/false_positives_NAME.json; what is in it is not measured again. "n"
+are test photographs of the same collections and of the one left out, and generated test images;
+"shift" and "median" are the rate on the collection left out and the recall.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from protocols import DETECTORS, RESULTS, Data, describe, make_trials
 
+from benchmarks.accuracy.data import Data, make_trials
+from benchmarks.accuracy.describe import describe, describe_detector
+from benchmarks.accuracy.detectors import DETECTORS
+from benchmarks.arguments import add_data
+from benchmarks.files import RESULTS, read_json, write_json
 from detectorkit.evaluation import (
     ConformalAbstention,
+    Estimate,
     Evaluation,
     TrialResult,
     abstention_metrics,
     fit_calibration,
     fpr_threshold,
     run_trial,
-    wilson_interval,
 )
+from detectorkit.metrics.estimates import proportion
 
 TARGETS = (0.01, 0.05, 0.1)
 FNR = 0.1  # of the abstention
 N_LABELLED = 25  # of each class
 N_DRAWS = 20
+ABSTENTION = ("decided", "false_positive_rate", "false_positive_rate_where_decided")
 
 
-def rate(scores: np.ndarray, threshold: float) -> dict[str, float]:
-    """Give the share of scores above a threshold with its interval."""
-    called, n = int(np.sum(scores > threshold)), len(scores)
-    low, high = wilson_interval(called, n)
-    return {"value": called / n, "low": low, "high": high, "n": n}
+def rate(scores: np.ndarray, threshold: float) -> Estimate:
+    """Return the share of scores above a threshold with its interval."""
+    return proportion(int(np.sum(scores > threshold)), len(scores))
 
 
 def by_class(evaluation: Evaluation) -> tuple[np.ndarray, np.ndarray]:
-    """Give the scores of photographs and of generated images."""
+    """Return the scores of photographs and of generated images."""
     return tuple(evaluation.scores[evaluation.y_true == label] for label in (0, 1))
 
 
 def measure(result: TrialResult) -> dict[str, Any]:
-    """Give what was asked and what came, for one left-out collection."""
+    """Work out what was asked and what came, for one left-out collection."""
     val_real, _ = by_class(result.val)
     own_real, generated = by_class(result.test["self"])
     foreign = result.test["foreign"].scores
@@ -68,26 +72,26 @@ def measure(result: TrialResult) -> dict[str, Any]:
     for target in TARGETS:
         promised = fpr_threshold(val_real, target)
         rows[str(target)] = {
-            "threshold": promised.threshold,
-            "promised": promised.rate.to_dict(),
+            "n": [len(own_real), len(foreign), len(generated)],
+            "promised": promised.rate,
             "same_sources": rate(own_real, promised.threshold),
             "left_out_source": rate(foreign, promised.threshold),
             "recall": rate(generated, promised.threshold),
-            "abstention": abstain(result, target),
             "shift": after_shift(result, promised.threshold, fitted_shift),
             "median": after_shift(result, promised.threshold, median_shift),
+            **abstain(result, target),
         }
     return rows
 
 
-def abstain(result: TrialResult, target: float) -> dict[str, Any]:
-    """Decide with the right to say nothing."""
+def abstain(result: TrialResult, target: float) -> dict[str, list[float]]:
+    """Decide with the right to say nothing; return the figures that ABSTENTION names."""
     rule = ConformalAbstention(fpr=target, fnr=FNR).fit(result.val.scores, result.val.y_true)
     figures = {}
     for name, part in (("same_sources", "self"), ("left_out_source", "foreign")):
         evaluation = result.test[part]
         metrics = abstention_metrics(evaluation.y_true, rule.predict(evaluation.scores))
-        figures[name] = {key: estimate.to_dict() for key, estimate in metrics.items()}
+        figures[f"abstention_{name}"] = [metrics[key].value for key in ABSTENTION]
     return figures
 
 
@@ -105,10 +109,8 @@ def median_shift(result: TrialResult, real: np.ndarray, generated: np.ndarray) -
     return float(np.median(real) - np.median(by_class(result.val)[0]))
 
 
-def after_shift(
-    result: TrialResult, threshold: float, find: Callable[..., float]
-) -> dict[str, float]:
-    """Give the rates after a shift, each on the images that it was not fitted on."""
+def after_shift(result: TrialResult, threshold: float, find: Callable[..., float]) -> list[float]:
+    """Return rate and recall after a shift, on the images that it was not fitted on."""
     foreign, generated = result.test["foreign"].scores, by_class(result.test["self"])[1]
     found = []
     for draw in range(N_DRAWS):
@@ -120,57 +122,35 @@ def after_shift(
             [
                 np.mean(photographs[N_LABELLED:] > moved),
                 np.mean(fakes[N_LABELLED:] > moved),
-                offset,
             ]
         )
-    means, spread = np.mean(found, axis=0), np.std(found, axis=0)
-    return {
-        "left_out_source": float(means[0]),
-        "left_out_source_spread": float(spread[0]),
-        "recall": float(means[1]),
-        "offset": float(means[2]),
-    }
+    return np.mean(found, axis=0).tolist()
 
 
-def main() -> None:
-    """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
     parser.add_argument("--detector", choices=DETECTORS, default="hog-svm")
-    parser.add_argument("-o", "--output", type=Path)
-    arguments = parser.parse_args()
-    name = arguments.detector
-    output = arguments.output or RESULTS / f"false_positives_{name.replace('-', '_')}.json"
-    data = Data(arguments.data)
-    command = f"python benchmarks/accuracy/false_positives.py DATA --detector {name}"
-    about = describe(name, DETECTORS[name](), data, command)
-    result = json.loads(output.read_text()) if output.exists() else {}
-    result |= about | {
-        "schema": "detectorkit false positives 1",
-        "script": "benchmarks/accuracy/false_positives.py",
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Leave out each collection in turn."""
+    name, data = arguments.detector, Data(arguments.data)
+    path = RESULTS / f"false_positives_{name}.json"
+    result = describe(f"python -m benchmarks false-positives DATA --detector {name}", data) | {
+        "detector": describe_detector(name, DETECTORS[name]()),
         "treatment": "aligned",
         "fnr_of_abstention": FNR,
         "n_labelled": 2 * N_LABELLED,
         "n_draws": N_DRAWS,
+        "sources": read_json(path).get("sources", {}),
     }
-    sources = result.setdefault("sources", {})
     images = data.images("aligned")
     for trial in make_trials(data)["D"]:
-        if trial.name in sources:
+        if trial.name in result["sources"]:
             continue
-        columns = {"origin": data.origin, "picture": data.picture}
-        found = run_trial(DETECTORS[name](), images, data.y, trial=trial, **columns)
-        sources[trial.name] = measure(found)
-        output.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-        for target, row in sources[trial.name].items():
-            print(
-                f"{trial.name}: asked {target}, same sources {row['same_sources']['value']:.3f}, "
-                f"left out {row['left_out_source']['value']:.3f}, "
-                f"shift {row['shift']['left_out_source']:.3f}, "
-                f"median {row['median']['left_out_source']:.3f}",
-                flush=True,
-            )
-
-
-if __name__ == "__main__":
-    main()
+        found = run_trial(DETECTORS[name](), images, data.y, trial=trial, **data.columns)
+        result["sources"][trial.name] = measure(found)
+        write_json(path, result)
+        for target, row in result["sources"][trial.name].items():
+            print(f"{trial.name}: asked {target}, came {row['left_out_source']}", flush=True)

@@ -1,10 +1,10 @@
 """Write the report on a detector that the documentation shows.
 
-    python benchmarks/accuracy/report.py DATA --detector hog-svm
+    python -m benchmarks report DATA --detector hog-svm
 
 The detector of protocol B, aligned: trained on StyleGANs against three collections of photographs,
 measured on others of the same ("self") and on what it never saw ("foreign"). The report is written
-to docs/reports/NAME.html, with .json and .md beside it. It holds no pictures and no names of files:
+to docs/reports/NAME.html. It holds no pictures and no names of files:
 the images may not be published.
 """
 
@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-from pathlib import Path
 
 import numpy as np
-from protocols import DETECTORS, Data, make_trials
 
+from benchmarks.accuracy.data import Data, make_trials
+from benchmarks.accuracy.detectors import DETECTORS
+from benchmarks.arguments import add_data
+from benchmarks.files import DOCS, write_text
+from benchmarks.pages.markup import squeeze
 from detectorkit.detectors.onnx import OnnxDetector
 from detectorkit.evaluation import evaluate, robustness_report, run_trial
 from detectorkit.report import make_report
 
-REPORTS = Path(__file__).parents[2] / "docs" / "reports"
+REPORTS = DOCS / "reports"
 NOTE = (
     "Images: the evaluation faces, aligned (centre square, 160 x 160, one JPEG encode at quality "
     "85, for both classes). Protocol B of docs/accuracy.md. Several of the collections are for "
@@ -29,18 +32,19 @@ NOTE = (
 )
 
 
-def main() -> None:
-    """Fit, measure and write."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
     parser.add_argument("--detector", choices=DETECTORS, default="hog-svm")
-    arguments = parser.parse_args()
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Fit a detector, measure its saved form, and write the report."""
     name = arguments.detector
     data = Data(arguments.data)
     (trial,) = make_trials(data)["B"]
     images = data.images("aligned")
-    columns = {"origin": data.origin, "picture": data.picture}
-    fitted = run_trial(DETECTORS[name](), images, data.y, trial=trial, **columns).detector
+    fitted = run_trial(DETECTORS[name](), images, data.y, trial=trial, **data.columns).detector
     for label, key in enumerate(("sources", "generators")):
         used = data.origin[trial.train][data.y[trial.train] == label]
         fitted.training_summary_[key] = np.unique(used).tolist()
@@ -53,16 +57,10 @@ def main() -> None:
         evaluate(detector, X, y, origin=data.origin[chosen]),
         title=f"{name}: trained on StyleGANs, measured on them and on what it never saw",
         record=detector.record_,
-        robustness=robustness_report(detector, X, y, n_jobs=-1, progress=True),
-        hashes={"model": hashlib.sha256(model).hexdigest(), "manifest": data.sha256},
-        command=f"python benchmarks/accuracy/report.py DATA --detector {name}",
+        robustness=robustness_report(detector, X, y, n_jobs=-1, verbose=True),
+        hashes={"model": hashlib.sha256(model).hexdigest(), "rows of the manifest": data.sha256},
+        command=f"python -m benchmarks report DATA --detector {name}",
         notes=[NOTE],
     )
-    REPORTS.mkdir(exist_ok=True)
-    for path in report.write(REPORTS / f"{name.replace('-', '_')}.html"):
-        print(path.name)
+    write_text(REPORTS / f"{name.replace('-', '_')}.html", squeeze(report.to_html()))
     print(report.headline)
-
-
-if __name__ == "__main__":
-    main()

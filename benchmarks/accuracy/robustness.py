@@ -1,6 +1,6 @@
 """What changed files do to the verdicts of a detector, and how fast that is measured.
 
-    python benchmarks/accuracy/robustness.py DATA --detector hog-svm
+    python -m benchmarks robustness DATA --detector hog-svm
 
 The detector is trained on the training part of protocol A: photographs and StyleGAN faces that went
 through the same hands, as found. All default perturbations are then applied to 1000 images, half of
@@ -12,15 +12,17 @@ consistency check on the same images. The result is benchmarks/results/robustnes
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from protocols import DETECTORS, RESULTS, Data, describe, make_trials
 
+from benchmarks.accuracy.data import Data, make_trials
+from benchmarks.accuracy.describe import describe, describe_detector
+from benchmarks.accuracy.detectors import DETECTORS
+from benchmarks.arguments import add_data, add_repeats
+from benchmarks.files import RESULTS, write_json
 from detectorkit.evaluation import (
     RobustnessReport,
     abstention_metrics,
@@ -29,10 +31,12 @@ from detectorkit.evaluation import (
 )
 
 N_IMAGES = 1000
+SHIFTS = ("relative_shift_real", "relative_shift_generated")
+RATES = ("false_positive_rate", "true_positive_rate", "roc_auc")
 
 
 def choose(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Give the indices of the training images, of the held-out ones and of the others."""
+    """Choose the indices of the training images, of the held-out ones and of the others."""
     (trial,) = make_trials(data)["A"]
     held_out = np.concatenate([trial.val, trial.test["self"]])
     known = np.isin(data.origin, data.origin[trial.train])
@@ -45,31 +49,43 @@ def choose(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def measure(detector: Any, paths: list, y: np.ndarray, repeats: int) -> tuple[dict, Any]:
-    """Time the report and the consistency check; give what they say."""
+    """Time the report and the consistency check; return what they say."""
     seconds: dict[str, list[float]] = {"report": [], "consistency": []}
     for _ in range(repeats):
         start = time.perf_counter()
-        report = robustness_report(detector, paths, y, n_jobs=-1, progress=True)
+        report = robustness_report(detector, paths, y, n_jobs=-1, verbose=True)
         report.to_dict()
         seconds["report"].append(time.perf_counter() - start)
         start = time.perf_counter()
         verdicts = consistency_check(detector, paths, n_jobs=-1).verdicts
         seconds["consistency"].append(time.perf_counter() - start)
-    consistency = {k: v.to_dict() for k, v in abstention_metrics(y, verdicts).items()}
+    consistency = abstention_metrics(y, verdicts)
     return {"seconds": seconds, "consistency_check": consistency}, report
 
 
-def main() -> None:
-    """Run it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+def shorten(report: RobustnessReport) -> dict[str, Any]:
+    """Keep what the documentation shows: values of the shifts, and rates with their intervals."""
+    content = report.to_dict()
+    rows = [
+        {"name": row["name"]}
+        | {key: row[key]["value"] for key in SHIFTS}
+        | {key: list(row[key].values()) for key in RATES}
+        for row in content["rows"]
+    ]
+    kept = ("n", "n_real", "n_generated", "threshold", "spread")
+    return {key: content[key] for key in kept} | {"rows": rows}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
     parser.add_argument("--detector", choices=DETECTORS, default="hog-svm")
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("-o", "--output", type=Path)
-    arguments = parser.parse_args()
-    name = arguments.detector
-    output = arguments.output or RESULTS / f"robustness_{name.replace('-', '_')}.json"
-    data = Data(arguments.data)
+    add_repeats(parser, 2)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Train on photographs and StyleGAN faces, then change the images of both classes."""
+    name, data = arguments.detector, Data(arguments.data)
     train, held_out, others = choose(data)
     detector = DETECTORS[name]().fit([data.paths[i] for i in train], data.y[train])
     chosen = np.concatenate([held_out, others])
@@ -79,24 +95,15 @@ def main() -> None:
         label: RobustnessReport(report.names, y[part], report.scores[:, part], report.threshold)
         for label, part in (("known", slice(0, n)), ("unknown", slice(n, None)))
     }
-    command = f"python benchmarks/accuracy/robustness.py DATA --detector {name}"
-    result = describe(name, DETECTORS[name](), data, command) | {
-        "schema": "detectorkit robustness 1",
-        "script": "benchmarks/accuracy/robustness.py",
+    result = describe(f"python -m benchmarks robustness DATA --detector {name}", data) | {
+        "detector": describe_detector(name, DETECTORS[name]()),
         "n_train": len(train),
         "n_perturbations": len(report.names) - 1,
         "n_images": len(y),
         "cores": os.cpu_count(),
         **timed,
-        **{label: part.to_dict() for label, part in parts.items()},
+        **{label: shorten(part) for label, part in parts.items()},
     }
-    partial = output.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    partial.replace(output)
+    write_json(RESULTS / f"robustness_{name}.json", result)
     for label, part in parts.items():
         print(f"{label}: {part.to_text()}\n")
-    print(json.dumps(timed, indent=1))
-
-
-if __name__ == "__main__":
-    main()

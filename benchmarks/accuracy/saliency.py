@@ -1,9 +1,9 @@
 """Which explanation to trust: faithfulness of every method for every detector, on real images.
 
-    python benchmarks/accuracy/saliency.py DATA [--n-images N] [--detector NAME ...]
+    python -m benchmarks saliency DATA [--n-images N] [--detector NAME ...]
 
-DATA is as for protocols.py. The images are aligned, and from the validation part of the shipped
-detectors (see ship.py), so none was trained on; no test part of a protocol is involved beyond what
+The images are aligned, and from the validation part of the shipped
+detectors (see ship), so none was trained on; no test part of a protocol is involved beyond what
 those detectors had seen already. HoG + SVM is fitted on the training part of the same cut.
 
 Every map is smoothed by a Gaussian of 3 pixels first, random maps too: a map of single pixels takes
@@ -24,18 +24,19 @@ a gradient. The result is benchmarks/results/saliency.json.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from protocols import COMMON, RESULTS, Data
 from sklearn.utils import resample
 
+from benchmarks.accuracy.data import Data
+from benchmarks.accuracy.detectors import COMMON
+from benchmarks.arguments import add_data, add_output
+from benchmarks.files import RESULTS, read_json, to_json, write_json
 from detectorkit import HoGSVMDetector, load_detector
-from detectorkit.evaluation import StratifiedGroupShuffleSplit
+from detectorkit.evaluation import Estimate, StratifiedGroupShuffleSplit
 from detectorkit.exceptions import ModelFileError
 from detectorkit.model_selection.split import take_items
 from detectorkit.saliency import (
@@ -56,6 +57,7 @@ REPLACEMENTS = ("blur", "patch", "jpeg")
 N_SENSITIVE = 4  # images; of each, many maps are made
 N_SPLICES = 60
 N_STATISTICS = 200  # images of each class
+KINDS = ("real", "generated")
 
 
 class Smoothed:
@@ -92,15 +94,15 @@ METHODS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def interval(values: np.ndarray) -> dict[str, float]:
-    """Give the mean with a bootstrap interval of 95 %."""
+def interval(values: np.ndarray) -> Estimate:
+    """Return the mean with a bootstrap interval of 95 %."""
     means = [resample(values, random_state=k).mean() for k in range(1000)]
     low, high = np.quantile(means, [0.025, 0.975])
-    return {"value": float(values.mean()), "low": float(low), "high": float(high)}
+    return Estimate(float(values.mean()), float(low), float(high))
 
 
 def gains(detector: Any, images: list[Any], maps: list[Any]) -> dict[str, np.ndarray]:
-    """Give insertion less deletion of each image, by the replacement."""
+    """Return insertion less deletion of each image, by the replacement."""
     found = {
         one: deletion_insertion(detector, images, maps, replacement=one, n_steps=12)
         for one in REPLACEMENTS
@@ -135,7 +137,7 @@ def measure(
                 np.median(max_sensitivity(Smoothed(make(detector)), few, n_samples=4))
             )
             entry["randomization"] = randomized(make, detector, few)
-        print(name, json.dumps(entry), flush=True)
+        print(name, to_json(entry), flush=True)
     return result
 
 
@@ -144,11 +146,11 @@ def point(
 ) -> dict[str, Any]:
     """Play the pointing game."""
     game = pointing_game(Smoothed(make(detector)), *halves, random_state=0)
-    return {**game.hit_rate._asdict(), "mass_share": game.mass_share, "n": game.n}
+    return {"hit_rate": game.hit_rate, "mass_share": game.mass_share, "n": game.n}
 
 
 def randomized(make: Callable[[Any], Any], detector: Any, images: list[Any]) -> float | None:
-    """Give the mean rank correlation with the maps of permuted weights, where there are any."""
+    """Return the mean rank correlation with the maps of permuted weights, where there are any."""
     try:
         found = randomization_check(detector, lambda d: Smoothed(make(d)), images)
     except (ModelFileError, ValueError):
@@ -156,14 +158,30 @@ def randomized(make: Callable[[Any], Any], detector: Any, images: list[Any]) -> 
     return float(found.correlation[-1].mean())
 
 
-def main() -> None:
-    """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+def shorten(statistics: dict[str, Any]) -> dict[str, Any]:
+    """Keep what the documentation shows of the gradients of a class."""
+    distribution = statistics["distribution"]
+    return {
+        "n": statistics["n"],
+        **{key: distribution[key] for key in ("std", "kurtosis", "near_zero")},
+        "regions": {
+            name: list(region["ratio"].values()) for name, region in statistics["regions"].items()
+        },
+        "texture_correlation": list(statistics["texture_correlation"].values()),
+        "histogram": distribution["histogram"],
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
     parser.add_argument("--n-images", type=int, default=12, help="images of each class")
     parser.add_argument("--detector", nargs="+", default=["hog-svm", "forensic", "transfer", "cnn"])
-    parser.add_argument("-o", "--output", type=Path, default=RESULTS / "saliency.json")
-    arguments = parser.parse_args()
+    add_output(parser, RESULTS / "saliency.json")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure the detectors one by one; write after each."""
     data = Data(arguments.data)
     images = data.images("aligned")
     splitter = StratifiedGroupShuffleSplit(1, test_size=0.1, random_state=0)
@@ -173,13 +191,12 @@ def main() -> None:
     real, generated = (take_items(images, part[: arguments.n_images]) for part in by_class)
     many = np.concatenate([part[:N_STATISTICS] for part in by_class])
     halves = tuple(take_items(images, part[:N_SPLICES]) for part in by_class)
-    result = json.loads(arguments.output.read_text()) if arguments.output.exists() else {}
-    result |= {
-        "script": "benchmarks/accuracy/saliency.py",
-        "command": "python benchmarks/accuracy/saliency.py DATA",
-        "manifest_sha256": data.sha256,
+    result = {
+        "command": "python -m benchmarks saliency DATA",
+        "data": data.describe(),
         "n_images": 2 * arguments.n_images,
         "smoothing": SMOOTHING,
+        "detectors": read_json(arguments.output).get("detectors", {}),
     }
     for name in arguments.detector:
         if name == "hog-svm":
@@ -187,15 +204,10 @@ def main() -> None:
             detector.fit(take_items(images, train), data.y[train], groups=data.picture[train])
         else:
             detector = load_detector(name, n_jobs=-1)
-        entry = result.setdefault("detectors", {}).setdefault(name, {})
+        entry = result["detectors"].setdefault(name, {})
         if name != "forensic":
-            statistics = gradient_statistics(
-                detector, take_items(images, many), data.y[many], n_jobs=-1
-            )
-            entry["gradients"] = statistics.to_dict()
+            shown = take_items(images, many)
+            found = gradient_statistics(detector, shown, data.y[many], n_jobs=-1).to_dict()
+            entry["gradients"] = found | {kind: shorten(found[kind]) for kind in KINDS}
         entry["methods"] = measure(detector, real, generated, halves)
-        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        write_json(arguments.output, result)

@@ -1,35 +1,36 @@
 """Train the detectors that are shipped, and write them with their cards.
 
-    python benchmarks/accuracy/ship.py DATA [--detector NAME ...]
+    python -m benchmarks ship DATA [--detector NAME ...]
 
-DATA is as for protocols.py. Each detector is fitted on all images but a tenth of the pictures,
-aligned, since nothing of an image but its pixels may count. The rest sets the thresholds for 1, 5
-and 10 % false positives. Those hold for photographs of the same collections only, so the cards give
-the rates for collections that were left out, from protocols_NAME.json. What kinds are shipped, and
-with which settings, was decided on validation parts. Long trainings keep their state in
-benchmarks/cache and go on where they were.
+Each detector is fitted on all images but a tenth of the pictures, aligned, since nothing of an
+image but its pixels may count. The rest sets the thresholds for 1, 5 and 10 % false positives.
+Those hold for photographs of the same collections only, so the cards give the rates for
+collections that were left out, from the table of trials. What kinds are shipped, and with which
+settings, was decided on validation parts. Long trainings keep their state in benchmarks/cache and
+go on where they were.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from protocols import CACHE, COMMON, RESULTS, TRAINED, Data
 
+from benchmarks.accuracy.data import Data
+from benchmarks.accuracy.detectors import COMMON, TRAINED
+from benchmarks.arguments import add_data
+from benchmarks.files import CACHE, MODELS, RESULTS, write_json, write_text
+from benchmarks.pages.cards import card
 from detectorkit import BackboneDetector, CNNDetector, ForensicDetector
-from detectorkit.evaluation import StratifiedGroupShuffleSplit, evaluate, fpr_threshold
+from detectorkit.evaluation import (
+    Evaluation,
+    StratifiedGroupShuffleSplit,
+    evaluate,
+    fpr_threshold,
+)
 from detectorkit.model_selection.split import take_items
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from card_page import card
-
-MODELS = Path(__file__).parents[2] / "detectorkit" / "models"
 
 SHIPPED: dict[str, Callable[[], Any]] = {
     "forensic": lambda: ForensicDetector(**COMMON),
@@ -45,11 +46,10 @@ SHIPPED: dict[str, Callable[[], Any]] = {
         balance="origin", quantize="float16", cache_dir=CACHE, verbose=True, **COMMON
     ),
 }
-MEASURED_AS = {"forensic": "forensic", "cnn": "cnn", "transfer": "efficientnet_frozen"}
 
 
 def ship(name: str, data: Data, images: list[Any]) -> None:
-    """Train one, set its thresholds, write it and its card."""
+    """Train one, set its thresholds, write it, what came of it, and its card."""
     splitter = StratifiedGroupShuffleSplit(1, test_size=0.1, random_state=0)
     train, val = next(splitter.split(data.y, data.y, data.picture))
     detector = SHIPPED[name]()
@@ -61,7 +61,7 @@ def ship(name: str, data: Data, images: list[Any]) -> None:
     photographs = found.scores[found.y_true == 0]
     detector.training_summary_ |= {
         "treatment": "aligned: centre square, 160 x 160, JPEG 85",
-        "manifest_sha256": data.sha256,
+        "rows_sha256": data.sha256,
         "sources": np.unique(data.origin[data.y == 0]).tolist(),
         "generators": np.unique(data.origin[data.y == 1]).tolist(),
         "thresholds": {
@@ -70,44 +70,46 @@ def ship(name: str, data: Data, images: list[Any]) -> None:
         },
     }
     detector.save(MODELS / f"{name}.onnx")
-    path = RESULTS / f"shipped_{name}.json"
+    size = (MODELS / f"{name}.onnx").stat().st_size
     result = {
-        "schema": "detectorkit shipped 1",
-        "script": "benchmarks/accuracy/ship.py",
-        "command": f"python benchmarks/accuracy/ship.py DATA --detector {name}",
+        "command": f"python -m benchmarks ship DATA --detector {name}",
         "name": name,
-        "bytes": (MODELS / f"{name}.onnx").stat().st_size,
+        "bytes": size,
         "training": detector.training_summary_,
-        "validation": found.to_dict(),
+        "validation": shorten(found),
     }
-    path.write_text(json.dumps(result, indent=1, default=str) + "\n")
-    print(f"{name}: {result['bytes'] / 1e6:.1f} MB, {found.metrics['accuracy']}")
+    write_json(RESULTS / f"shipped_{name}.json", result)
+    write_text(MODELS / f"{name}.md", card(name))
+    print(f"{name}: {size / 1e6:.1f} MB, {found.metrics['accuracy']}")
 
 
-def write_cards() -> None:
-    """Write the card of every detector that is there, from what was measured."""
-    for name, measured in MEASURED_AS.items():
-        shipped = RESULTS / f"shipped_{name}.json"
-        protocols = RESULTS / f"protocols_{measured}.json"
-        if shipped.exists():
-            found = json.loads(protocols.read_text()) if protocols.exists() else None
-            (MODELS / f"{name}.md").write_text(card(json.loads(shipped.read_text()), found))
+def shorten(found: Evaluation) -> dict[str, Any]:
+    """Keep what the cards show."""
+    content = found.to_dict()
+    return {
+        **{key: content[key] for key in ("n", "n_real", "n_generated", "threshold")},
+        **{key: found.metrics[key] for key in ("accuracy", "roc_auc")},
+        "macro_balanced_accuracy": found.macro_balanced_accuracy,
+        "origins": {
+            row.name: {
+                "kind": "generator" if row.is_generator else "photographs",
+                "n": row.n,
+                "called_generated": row.called_generated,
+            }
+            for row in found.origins
+        },
+    }
 
 
-def main() -> None:
-    """Run what the command line asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--detector", choices=SHIPPED, action="append")
-    parser.add_argument("--cards-only", action="store_true", help="write the cards anew")
-    arguments = parser.parse_args()
-    if not arguments.cards_only:
-        data = Data(arguments.data)
-        images = data.images("aligned")
-        for name in arguments.detector or SHIPPED:
-            ship(name, data, images)
-    write_cards()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
+    parser.add_argument("--detector", choices=SHIPPED, action="append", help="default: all")
 
 
-if __name__ == "__main__":
-    main()
+def run(arguments: argparse.Namespace) -> None:
+    """Train and write the detectors one by one."""
+    data = Data(arguments.data)
+    images = data.images("aligned")
+    for name in arguments.detector or SHIPPED:
+        ship(name, data, images)

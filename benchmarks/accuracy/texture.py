@@ -1,8 +1,8 @@
 """Ask whether generated skin is smoother than photographed skin, and where.
 
-    python benchmarks/accuracy/texture.py DATA
+    python -m benchmarks texture DATA
 
-DATA is a folder with a manifest.csv, as for protocols.py. Every image is brought to one size and
+Every image is brought to one size and
 JPEG quality twice: "aligned" (all of the picture) and "crop" (the centre at native resolution).
 Then the smoothness of its luma is measured on what has the colour of skin ("inside"), on the rest
 ("outside"), and as the difference of both, which says whether skin is smoother than its own picture
@@ -22,21 +22,29 @@ control    photographs of FFHQ at 512 pixels, compressed or resized once more, a
            photographs as they are: what the history of a file alone does. The intervals are too
            wide, as they take both for independent
 
-No chance is involved. The result is benchmarks/results/texture.json.
+No chance is involved. The results are benchmarks/results/texture.csv and texture.json.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from protocols import RESULTS, Data, describe
 from scipy.stats import binom
 
+from benchmarks.accuracy.data import Data
+from benchmarks.accuracy.describe import describe
+from benchmarks.accuracy.texture_table import (
+    ABOUT,
+    MEASURES,
+    TextureKey,
+    TextureRow,
+    write_texture,
+)
+from benchmarks.arguments import add_data
+from benchmarks.files import write_json
 from detectorkit.datasets import align_image
 from detectorkit.evaluation import Estimate, roc_auc_estimate
 from detectorkit.evaluation.robustness.perturbations import Perturbation, jpeg, resize
@@ -45,21 +53,12 @@ from detectorkit.images.decoding import load_image
 from detectorkit.images.preprocessing import convert_color
 from detectorkit.metrics.auc import placements
 
-RESULT = RESULTS / "texture.json"
 TREATMENTS = ("aligned", "crop")
 REGIONS = ("inside", "outside", "difference")
 MIN_PIXELS = 512  # of a region, 2 % of an image; with fewer, it is left out of this region
 MIN_GROUP_SIZE = 30
 
 WINDOWS = (3, 9)
-MEASURES = {
-    "variance3": "median of log(1 + variance in 3 x 3 pixels)",
-    "variance9": "median of log(1 + variance in 9 x 9 pixels)",
-    "total_variation": "log(1 + total variation)",
-    "mscn_sd": "log(1 + standard deviation of the normalised coefficients)",
-}
-"""All are lower for a smoother image."""
-
 NAMES = [
     name.removeprefix("smoothness_gray_")
     for name in SmoothnessTransformer(window_sizes=WINDOWS, glcm_distances=())
@@ -125,7 +124,7 @@ def measure(paths: Iterable[Any], change: Perturbation | None = None) -> Measure
 
 
 def describe_region(luma: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Give the measures of one region of an image."""
+    """Return the measures of one region of an image."""
     if mask.sum() < MIN_PIXELS:
         return np.full(len(MEASURES), np.nan)
     found = smoothness_statistics(luma, window_sizes=WINDOWS, mask=mask)[0].astype(float)
@@ -134,27 +133,22 @@ def describe_region(luma: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.array([*quantiles, *np.log1p([by_name["total_variation"], by_name["mscn_sd"]])])
 
 
-def median(values: np.ndarray) -> dict[str, Any]:
-    """Give the median with the interval that order statistics give."""
+def median(values: np.ndarray) -> Estimate:
+    """Return the median with the interval that order statistics give."""
     n, ordered = len(values), np.sort(values)
     low = int(binom.ppf(0.025, n, 0.5))
     limits = ordered[max(low - 1, 0)], ordered[min(n - low, n - 1)]
-    return rounded(Estimate(float(np.median(values)), *map(float, limits)))
+    return Estimate(float(np.median(values)), *map(float, limits))
 
 
-def rounded(estimate: Estimate) -> dict[str, Any]:
-    """Give an estimate with as many digits as anybody could want."""
-    return {key: round(value, 4) for key, value in estimate.to_dict().items()}
-
-
-def effect(generated: np.ndarray, real: np.ndarray) -> dict[str, Any]:
-    """Give how often the generated image is the smoother one."""
+def effect(generated: np.ndarray, real: np.ndarray) -> Estimate:
+    """Return how often the generated image is the smoother one."""
     y = np.repeat([0, 1], [len(real), len(generated)])
-    return rounded(roc_auc_estimate(y, -np.concatenate([real, generated])))
+    return roc_auc_estimate(y, -np.concatenate([real, generated]))
 
 
-def mean_effect(generated: np.ndarray, real: list[np.ndarray]) -> dict[str, Any]:
-    """Give the mean of the effects against several collections.
+def mean_effect(generated: np.ndarray, real: list[np.ndarray]) -> Estimate:
+    """Return the mean of the effects against several collections.
 
     The collections are independent of each other; the generated images are the same for all.
     """
@@ -163,10 +157,10 @@ def mean_effect(generated: np.ndarray, real: list[np.ndarray]) -> dict[str, Any]
     variance = found.var(ddof=1) / len(found)
     variance += sum(above.var(ddof=1) / len(above) for _, above in pairs) / len(pairs) ** 2
     value, half = float(found.mean()), 1.96 * float(np.sqrt(variance))
-    return rounded(Estimate(value, max(value - half, 0.0), min(value + half, 1.0)))
+    return Estimate(value, max(value - half, 0.0), min(value + half, 1.0))
 
 
-def by_measure(make: Any, *parts: Any) -> dict[str, Any]:
+def by_measure(make: Callable[..., Estimate], *parts: Any) -> dict[str, Estimate]:
     """Apply a function to each column of arrays, or of lists of arrays."""
 
     def column(part: Any, index: int) -> Any:
@@ -177,36 +171,8 @@ def by_measure(make: Any, *parts: Any) -> dict[str, Any]:
     }
 
 
-def summarize(data: Data, found: Measured, treatment: str) -> dict[str, Any]:
-    """Give medians and effects under one treatment."""
-    groups = group(data, found)
-    photographs = [name for name, rows in groups.items() if data.y[rows[0]] == 0]
-    taken = {
-        region: {name: known(found, treatment, region, rows) for name, rows in groups.items()}
-        for region in REGIONS
-    }
-    share = found.skin[:, TREATMENTS.index(treatment)]
-    figures = {
-        name: {
-            "kind": "photographs" if name in photographs else "generator",
-            "n": len(rows),
-            "skin": round(float(np.median(share[rows])), 4),
-            **{region: region_figures(taken[region][name]) for region in REGIONS},
-        }
-        for name, rows in groups.items()
-    }
-    by_source: dict[str, Any] = {name: {} for name in groups if name not in photographs}
-    for region, by_name in taken.items():
-        large = {name: v for name, v in by_name.items() if len(v) >= MIN_GROUP_SIZE}
-        sources = {name: large[name] for name in photographs if name in large}
-        for name in by_source.keys() & large.keys():
-            by_source[name][region] = against(large[name], sources)
-    matched = {name: match(data, found, treatment, pair) for name, pair in MATCHED.items()}
-    return {"groups": figures, "matched": matched, "by_source": by_source}
-
-
 def group(data: Data, found: Measured) -> dict[str, np.ndarray]:
-    """Give the images of every generator and collection that is large enough."""
+    """Return the images of every generator and collection that is large enough."""
     groups = {name: np.flatnonzero(data.origin == name) for name in np.unique(data.origin).tolist()}
     is_large = found.side[groups["ffhq"]] == 512
     groups[LARGE], groups["ffhq"] = groups["ffhq"][is_large], groups["ffhq"][~is_large]
@@ -220,86 +186,115 @@ def once(data: Data, rows: np.ndarray) -> np.ndarray:
 
 
 def known(found: Measured, treatment: str, region: str, rows: np.ndarray) -> np.ndarray:
-    """Give the values of those images where the region is large enough."""
+    """Return the values of those images where the region is large enough."""
     values = found.values[treatment][region][rows]
     return values[np.isfinite(values[:, 0])]
 
 
-def region_figures(values: np.ndarray) -> dict[str, Any]:
-    """Give how many images have the region, and their medians."""
-    return {"n": len(values), **by_measure(median, values)}
+Line = tuple[TextureKey, TextureRow]
 
 
-def match(data: Data, found: Measured, treatment: str, pair: Matched) -> dict[str, Any]:
+def median_rows(data: Data, found: Measured, treatment: str) -> Iterator[Line]:
+    """Take the median of every group."""
+    for name, rows in group(data, found).items():
+        for region in REGIONS:
+            values = known(found, treatment, region, rows)
+            key = TextureKey("median", treatment, region, name)
+            yield key, TextureRow(len(values), None, by_measure(median, values))
+
+
+def matched_rows(data: Data, found: Measured, treatment: str) -> Iterator[Line]:
     """Compare generated images with photographs that have the same history."""
-    has_size = found.side == pair.side
-    sources = {pair.generator: pair.generated_sources, "ffhq": pair.real_sources}
-    generated, real = (
-        once(data, np.flatnonzero(has_size & (data.origin == o) & np.isin(data.source, s)))
-        for o, s in sources.items()
-    )
-    figures: dict[str, Any] = {"n_generated": len(generated), "n_real": len(real)}
+    for name, pair in MATCHED.items():
+        has_size = found.side == pair.side
+        sources = {pair.generator: pair.generated_sources, "ffhq": pair.real_sources}
+        chosen = [
+            once(data, np.flatnonzero(has_size & (data.origin == o) & np.isin(data.source, s)))
+            for o, s in sources.items()
+        ]
+        for region in REGIONS:
+            generated, real = (known(found, treatment, region, rows) for rows in chosen)
+            figures = by_measure(effect, generated, real)
+            key = TextureKey("matched", treatment, region, name)
+            yield key, TextureRow(len(generated), len(real), figures)
+
+
+def source_rows(data: Data, found: Measured, treatment: str) -> Iterator[Line]:
+    """Compare every generator with every collection, on skin; of all regions, with their mean."""
+    groups = group(data, found)
     for region in REGIONS:
-        values = [known(found, treatment, region, rows) for rows in (generated, real)]
-        figures[region] = {
-            "n_generated": len(values[0]),
-            "n_real": len(values[1]),
-            **by_measure(effect, *values),
-        }
-    return figures
+        taken = {name: known(found, treatment, region, rows) for name, rows in groups.items()}
+        large = {name: values for name, values in taken.items() if len(values) >= MIN_GROUP_SIZE}
+        is_generated = {name: data.y[rows[0]] == 1 for name, rows in groups.items()}
+        photographs = {name: values for name, values in large.items() if not is_generated[name]}
+        independent = [values for name, values in photographs.items() if name != LARGE]
+        for name, generated in large.items():
+            if not is_generated[name]:
+                continue
+            key = TextureKey("mean", treatment, region, name)
+            figures = by_measure(mean_effect, generated, independent)
+            yield key, TextureRow(len(generated), None, figures)
+            for source, real in photographs.items() if region == "inside" else ():
+                figures = by_measure(effect, generated, real)
+                key = TextureKey("source", treatment, region, name, source)
+                yield key, TextureRow(len(generated), len(real), figures)
 
 
-def against(generated: np.ndarray, photographs: dict[str, np.ndarray]) -> dict[str, Any]:
-    """Compare a generator with every collection of photographs."""
-    independent = [values for name, values in photographs.items() if name != LARGE]
-    return {
-        "mean": by_measure(mean_effect, generated, independent),
-        "sources": {name: by_measure(effect, generated, p) for name, p in photographs.items()},
-    }
-
-
-def control(data: Data, found: Measured) -> dict[str, Any]:
+def control_rows(data: Data, found: Measured) -> Iterator[Line]:
     """Compare changed photographs with the same photographs."""
     rows = group(data, found)[LARGE]
-    effects: dict[str, Any] = {treatment: {} for treatment in TREATMENTS}
+    everything = np.arange(len(rows))
     for name, change in CONTROLS.items():
         changed = measure([data.paths[row] for row in rows], change)
-        everything = np.arange(len(rows))
-        for treatment, by_name in effects.items():
-            by_name[name] = {
-                region: by_measure(
+        for treatment in TREATMENTS:
+            for region in REGIONS:
+                figures = by_measure(
                     effect,
                     known(changed, treatment, region, everything),
                     known(found, treatment, region, rows),
                 )
-                for region in REGIONS
-            }
-    return {"n": len(rows), **effects}
+                key = TextureKey("control", treatment, region, name)
+                yield key, TextureRow(len(rows), len(rows), figures)
 
 
-def main() -> None:
-    """Measure, and write the result."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("-o", "--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
+def describe_groups(data: Data, found: Measured) -> dict[str, Any]:
+    """Return what every group is, and the median share of skin in its images."""
+    return {
+        name: {
+            "kind": "generator" if data.y[rows[0]] else "photographs",
+            "n": len(rows),
+            "skin": {
+                treatment: float(np.median(found.skin[rows, column]))
+                for column, treatment in enumerate(TREATMENTS)
+            },
+        }
+        for name, rows in group(data, found).items()
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_data(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, and write the results."""
     data = Data(arguments.data)
-    command = "python benchmarks/accuracy/texture.py DATA"
-    about = describe("texture", SmoothnessTransformer(), data, command)
     found = measure(data.paths)
-    result = {
-        "script": "benchmarks/accuracy/texture.py",
-        **{key: about[key] for key in ("command", "data", "versions")},
-        "measures": MEASURES,
+    lines = [
+        line
+        for rows in (median_rows, matched_rows, source_rows)
+        for treatment in TREATMENTS
+        for line in rows(data, found, treatment)
+    ]
+    lines += control_rows(data, found)
+    order = ("median", "matched", "source", "mean", "control")
+    write_texture(sorted(lines, key=lambda line: (order.index(line[0].table), line[0].treatment)))
+    about = describe("python -m benchmarks texture DATA", data) | {
         "min_pixels": MIN_PIXELS,
         "min_group_size": MIN_GROUP_SIZE,
-        "control": control(data, found),
-        "results": {treatment: summarize(data, found, treatment) for treatment in TREATMENTS},
+        "measures": MEASURES,
+        "n_control": len(group(data, found)[LARGE]),
+        "groups": describe_groups(data, found),
     }
-    partial = arguments.output.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
-    partial.replace(arguments.output)
-
-
-if __name__ == "__main__":
-    main()
+    write_json(ABOUT, about)

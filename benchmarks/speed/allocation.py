@@ -1,6 +1,6 @@
 """Training steps where the process keeps its memory, and where it gives it back.
 
-    python benchmarks/speed/allocation.py [--repeats N]
+    python -m benchmarks speed-allocation [--repeats N]
 
 It needs the extra "train", Linux and glibc, which gives large blocks of memory back to the system
 as soon as they are free. Each step of training asks for them again, and the system clears them. The
@@ -12,25 +12,22 @@ benchmarks/results/speed_allocation.json.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import platform
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import torch
-from machine import describe_machine
 from torch import nn
 
+from benchmarks.arguments import add_output, add_repeats
+from benchmarks.files import RESULTS, write_json
+from benchmarks.machine import describe_machine, find_versions
+from benchmarks.processes import run_apart
 from detectorkit.training.networks import EfficientNetLite0, ModifiedCNN, ResNet18
 
-RESULT = Path(__file__).parents[1] / "results" / "speed_allocation.json"
+RESULT = RESULTS / "speed_allocation.json"
 KEEP = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 N_THREADS = 2
 N_STEPS = 6
@@ -68,12 +65,8 @@ def images_per_second(name: str, size: int, batch_size: int) -> float:
 
 def measure_apart(case: int, variables: dict[str, str]) -> float:
     """Measure a case in a process of its own."""
-    plain = {key: value for key, value in os.environ.items() if key not in KEEP}
-    command = [sys.executable, __file__, "--case", str(case)]
-    found = subprocess.run(
-        command, env=plain | variables, check=True, capture_output=True, text=True
-    )
-    return float(found.stdout)
+    words = ("-m", "benchmarks", "speed-allocation", "--case", str(case))
+    return float(run_apart(*words, environment=dict.fromkeys(KEEP) | variables))
 
 
 def measure(case: int, repeats: int) -> dict[str, Any]:
@@ -90,19 +83,21 @@ def measure(case: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure all cases."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=5, help="turns whose median counts")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_repeats(parser, 5)
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)  # in a process of its own
-    parser.add_argument("-o", "--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
+    add_output(parser, RESULT)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure all cases."""
     if arguments.case is not None:
         print(images_per_second(*CASES[arguments.case]))
         return
     result: dict[str, Any] = {
-        "script": "benchmarks/speed/allocation.py",
-        "versions": {"python": platform.python_version(), "torch": version("torch")},
+        "command": "python -m benchmarks speed-allocation",
+        "versions": find_versions("torch"),
         "machine": {**describe_machine(), "libc": " ".join(platform.libc_ver())},
         "threads": N_THREADS,
         "variables": KEEP,
@@ -111,9 +106,5 @@ def main() -> None:
     }
     for case in range(len(CASES)):
         result["cases"].append(measure(case, arguments.repeats))
-        print(json.dumps(result["cases"][-1]), flush=True)
-        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        print(result["cases"][-1], flush=True)
+        write_json(arguments.output, result)

@@ -1,6 +1,6 @@
 """The cost of an input gradient, in forward passes: our graphs against torch's backward.
 
-    python benchmarks/speed/gradients.py [--repeats N] [--network NAME ...]
+    python -m benchmarks speed-gradients [--repeats N] [--network NAME ...]
 
 It needs the extra "train". The weights are random, which changes no time. For each network, with
 one thread and with two: a forward pass and a gradient by onnxruntime (`gradient_graph`), and both
@@ -19,29 +19,27 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import os
-import platform
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from machine import describe_machine
-from networks import NETWORKS, THREADS, Case, make_case, take_turns
 from numpy.typing import NDArray
 from torch import nn
 
+from benchmarks.arguments import add_output, add_repeats
+from benchmarks.files import RESULTS, to_json, write_json
+from benchmarks.machine import describe_machine, find_versions, load_average
+from benchmarks.speed.networks import NETWORKS, PAUSE, THREADS, Case, make_case, run_each
+from benchmarks.timing import take_turns
 from detectorkit import HoGSVMDetector
 from detectorkit.datasets import make_upsampling_images
 from detectorkit.graph.gradients import gradient_graph
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.runner import make_session
 
-RESULT = Path(__file__).parents[1] / "results" / "speed_gradients.json"
+RESULT = RESULTS / "speed_gradients.json"
 N_IMAGES = 24
 N_TIMED = 4
 SAME = 1e-4  # of the largest derivative of an image
@@ -81,7 +79,7 @@ def compare(case: Case, session: Any) -> dict[str, Any]:
 
 
 def measure(case: Case, content: bytes, n_threads: int, repeats: int) -> dict[str, float]:
-    """Give milliseconds an image."""
+    """Return milliseconds an image."""
     torch.set_num_threads(n_threads)
     network = copy.deepcopy(case.network)
     for parameter in network.parameters():
@@ -92,33 +90,20 @@ def measure(case: Case, content: bytes, n_threads: int, repeats: int) -> dict[st
     floats = [image.astype(np.float32) for image in images]
     scaled = [torch.from_numpy(case.taken.scale(image)) for image in images]
 
-    def each(function: Callable[[Any], object], parts: list[Any]) -> None:
-        for part in parts:
-            function(part)
-
     functions: dict[tuple[str, str], Callable[[], object]] = {
         ("onnxruntime", "forward"): partial(
-            each, lambda part: forward.run(["score"], {"pixels": part}), images
+            run_each, lambda part: forward.run(["score"], {"pixels": part}), images
         ),
         ("onnxruntime", "gradient"): partial(
-            each, lambda part: backward.run(["score", "gradient"], {"pixels": part}), floats
+            run_each, lambda part: backward.run(["score", "gradient"], {"pixels": part}), floats
         ),
-        ("torch", "forward"): partial(each, torch.inference_mode()(network), scaled),
+        ("torch", "forward"): partial(run_each, torch.inference_mode()(network), scaled),
         ("torch", "gradient"): partial(
-            each, lambda part: torch_gradient(network, case.taken, part, np.float32), images
+            run_each, lambda part: torch_gradient(network, case.taken, part, np.float32), images
         ),
     }
-    times = take_turns(repeats, functions)
+    times = take_turns(repeats, functions, pause=PAUSE)
     return {f"{who} {what}": round(s / N_TIMED * 1000, 3) for (who, what), s in times.items()}
-
-
-def in_passes(ms: dict[str, float]) -> dict[str, float]:
-    """Give gradients as multiples of forward passes, and ours as a multiple of torch's."""
-    return {
-        "ours_in_forward_passes": round(ms["onnxruntime gradient"] / ms["onnxruntime forward"], 3),
-        "torch_in_forward_passes": round(ms["torch gradient"] / ms["torch forward"], 3),
-        "times_as_fast_as_torch": round(ms["torch gradient"] / ms["onnxruntime gradient"], 3),
-    }
 
 
 def measure_network(name: str, repeats: int) -> dict[str, Any]:
@@ -130,9 +115,8 @@ def measure_network(name: str, repeats: int) -> dict[str, Any]:
         "image_size": case.taken.image_size,
         "bytes": {"forward": len(case.graphs["fp32"]), "gradient": len(content)},
         "ms_per_image": times,
-        "ratios": {n: in_passes(ms) for n, ms in times.items()},
         "against_torch": compare(case, make_session(content, name)),
-        "load_average": round(os.getloadavg()[0], 2),
+        "load_average": load_average(),
     }
 
 
@@ -150,34 +134,32 @@ def measure_hog(repeats: int) -> dict[str, Any]:
             ("onnxruntime", "forward"): lambda: forward.run(["score"], {"pixels": pixels}),
             ("onnxruntime", "gradient"): lambda: backward.run(["gradient"], {"pixels": floats}),
         },
+        pause=PAUSE,
     )
     ms = {f"{who} {what}": round(s * 1000, 3) for (who, what), s in times.items()}
-    ratio = ms["onnxruntime gradient"] / ms["onnxruntime forward"]
-    return {"ms_per_image": {"1": ms}, "ours_in_forward_passes": round(ratio, 3)}
+    return {"ms_per_image": {"1": ms}}
 
 
-def main() -> None:
-    """Measure all networks, or those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=9, help="turns whose median counts")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_repeats(parser, 9)
     parser.add_argument("--network", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("-o", "--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
+    add_output(parser, RESULT)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure all networks, or those that are named."""
     packages = ("detectorkit", "torch", "onnxruntime", "onnx", "numpy")
     result: dict[str, Any] = {
-        "script": "benchmarks/speed/gradients.py",
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "command": "python -m benchmarks speed-gradients",
+        "versions": find_versions(*packages),
         "machine": describe_machine(),
         "repeats": arguments.repeats,
         "networks": {},
     }
     for name in arguments.network:
         result["networks"][name] = measure_network(name, arguments.repeats)
-        print(name, json.dumps(result["networks"][name], indent=1), flush=True)
+        print(name, to_json(result["networks"][name]), flush=True)
     result["hog-svm"] = measure_hog(arguments.repeats)
-    print("hog-svm", json.dumps(result["hog-svm"]))
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    print("hog-svm", to_json(result["hog-svm"]))
+    write_json(arguments.output, result)

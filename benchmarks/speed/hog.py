@@ -1,6 +1,6 @@
 """HoG as a multiple of scikit-image's speed, in each of its forms.
 
-    python benchmarks/speed/hog.py [--data FOLDER] [--trials N]
+    python -m benchmarks speed-hog [--data FOLDER] [--trials N]
 
 Grey 8-bit images of 128x128 pixels; 9 orientations, 8x8 cells, 2x2 blocks, L2-Hys. Two kinds of
 images: photographs, which are cut from those that come with scikit-image, or are the JPEG and PNG
@@ -18,32 +18,28 @@ benchmarks/results/speed_hog.json.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[name] = "1"  # before numpy
 
 import cv2
 import numpy as np
 import skimage.data
-from machine import describe_machine
 from numpy.typing import NDArray
 from skimage.feature import hog
+from threadpoolctl import threadpool_limits
 
+from benchmarks.arguments import add_output
+from benchmarks.files import RESULTS, write_json
+from benchmarks.machine import describe_machine, find_versions, load_average
 from detectorkit.features import HoGTransformer, _hog_choice, hog_features
 from detectorkit.features.hog import compile_hog
 
-RESULT = Path(__file__).parents[1] / "results" / "speed_hog.json"
+RESULT = RESULTS / "speed_hog.json"
 SIDE = 128
 N_IMAGES = 64
 N_MANY = 2048
@@ -179,20 +175,21 @@ def print_table(kind: str, trials: list[dict[str, Any]], differences: dict[str, 
         print(f"  largest difference, {name:18}{difference:8.1e}")
 
 
-def main() -> None:
-    """Measure both kinds of images."""
-    parser = argparse.ArgumentParser(description=__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument("--data", type=Path, help="folder of photographs")
     parser.add_argument("--trials", type=int, default=3, help="how often all is measured")
-    parser.add_argument("-o", "--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
+    add_output(parser, RESULT)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure both kinds of images."""
     cv2.setNumThreads(1)
     noise = np.random.default_rng(0).integers(0, 256, (N_IMAGES, SIDE, SIDE), dtype=np.uint8)
     photographs = read_photographs(arguments.data) if arguments.data else cut_photographs()
-    packages = ("detectorkit", "numpy", "scikit-image", "numba")
     result: dict[str, Any] = {
-        "script": "benchmarks/speed/hog.py",
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "command": "python -m benchmarks speed-hog",
+        "versions": find_versions("detectorkit", "numpy", "scikit-image", "numba"),
         "machine": describe_machine(),
         "images": {
             "photographs": "files of a folder" if arguments.data else "cut from scikit-image's",
@@ -202,14 +199,11 @@ def main() -> None:
         "runs": RUNS,
         "kinds": {},
     }
-    for kind, images in {"photographs": photographs, "noise": noise}.items():
-        trials = [measure(images) for _ in range(arguments.trials)]
-        differences = largest_differences(images)
-        result["kinds"][kind] = {"trials": trials, "largest_difference": differences}
-        print_table(kind, trials, differences)
-    result["machine"]["load_average_after"] = round(os.getloadavg()[0], 2)
-    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+    with threadpool_limits(1):
+        for kind, images in {"photographs": photographs, "noise": noise}.items():
+            trials = [measure(images) for _ in range(arguments.trials)]
+            differences = largest_differences(images)
+            result["kinds"][kind] = {"trials": trials, "largest_difference": differences}
+            print_table(kind, trials, differences)
+    result["machine"]["load_average_after"] = load_average()
+    write_json(arguments.output, result)

@@ -1,6 +1,6 @@
 """Milliseconds an image of the networks: torch against the exported graphs, and training.
 
-    python benchmarks/speed/networks.py [--repeats N] [--network NAME ...]
+    python -m benchmarks speed-networks [--repeats N] [--network NAME ...]
 
 It needs the extra "train". The weights are random, which changes no time. For each network, with
 one thread and with two, and for one image at a time and 32 at once:
@@ -23,27 +23,23 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
-import os
-import platform
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import torch
-from machine import describe_machine
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 from transformers import AutoModel, DeiTConfig
 
+from benchmarks.arguments import add_output, add_repeats
+from benchmarks.files import RESULTS, to_json, write_json
+from benchmarks.machine import describe_machine, find_versions, load_average
+from benchmarks.timing import take_turns
 from detectorkit import OnnxDetector
 from detectorkit.backbones import REGISTRY
 from detectorkit.calibration.maps import SigmoidCalibration
@@ -62,7 +58,7 @@ from detectorkit.training.networks import (
     attach_head,
 )
 
-RESULT = Path(__file__).parents[1] / "results" / "speed_networks.json"
+RESULT = RESULTS / "speed_networks.json"
 THREADS = (1, 2)
 BATCHES = (1, 32)
 N_IMAGES = max(BATCHES)
@@ -154,7 +150,7 @@ def settle(network: nn.Module, scaled: torch.Tensor) -> None:
 
 
 def export_difference(case: Case) -> float:
-    """Give the largest difference of the scores from torch's, as a share of the largest score."""
+    """Return the largest difference of the scores from torch's, as a share of the largest score."""
     with torch.inference_mode():
         logits = case.network(torch.from_numpy(case.taken.scale(case.pixels))).numpy()
     expected = logits[:, 1] - logits[:, 0]
@@ -185,7 +181,7 @@ def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, case: Case)
 
 
 def measure(case: Case, n_threads: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Give the milliseconds an image, by the number of images at once; 32 of training."""
+    """Return the milliseconds an image, by the number of images at once; 32 of training."""
     torch.set_num_threads(n_threads)
     last = copy.deepcopy(case.network).to(memory_format=torch.channels_last)
     learner = copy.deepcopy(last).train()
@@ -214,59 +210,38 @@ def measure(case: Case, n_threads: int, repeats: int) -> dict[str, dict[str, flo
         functions |= {(str(batch), name): run for name, run in runs.items()}
         n_images |= {(str(batch), name): batch * len(arrays) for name in runs}
     found: dict[str, dict[str, float]] = {}
-    for key, seconds in take_turns(repeats, functions).items():
+    for key, seconds in take_turns(repeats, functions, pause=PAUSE).items():
         found.setdefault(key[0], {})[key[1]] = round(seconds / n_images[key] * 1000, 4)
     return found
-
-
-def take_turns(
-    repeats: int, functions: dict[tuple[str, str], Callable[[], object]]
-) -> dict[tuple[str, str], float]:
-    """Give the median seconds of each function; the first turn warms up."""
-    times: dict[tuple[str, str], list[float]] = {key: [] for key in functions}
-    for _ in range(repeats + 1):
-        for key, function in functions.items():
-            time.sleep(PAUSE)
-            start = time.perf_counter()
-            function()
-            times[key].append(time.perf_counter() - start)
-    return {key: statistics.median(values[1:]) for key, values in times.items()}
 
 
 def measure_network(name: str, repeats: int) -> dict[str, Any]:
     """Measure all that is to know of a network."""
     case = make_case(name)
     by_threads = {str(n): measure(case, n, repeats) for n in THREADS}
-    ratios = {
-        n: {
-            batch: {key: round(ms["torch"] / value, 3) for key, value in ms.items()}
-            for batch, ms in found.items()
-            if batch != "training"
-        }
-        for n, found in by_threads.items()
-    }
     return {
         "image_size": case.taken.image_size,
         "n_parameters": sum(p.numel() for p in case.network.parameters()),
         "bytes": {key: len(content) for key, content in case.graphs.items()},
         "export_difference": export_difference(case),
         "ms_per_image": by_threads,
-        "times_as_fast_as_torch": ratios,
-        "load_average": round(os.getloadavg()[0], 2),
+        "load_average": load_average(),
     }
 
 
-def main() -> None:
-    """Measure all networks, or those that are named."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=9, help="turns whose median counts")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_repeats(parser, 9)
     parser.add_argument("--network", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("-o", "--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
+    add_output(parser, RESULT)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure all networks, or those that are named."""
     packages = ("detectorkit", "torch", "transformers", "onnxruntime", "onnx", "numpy")
     result: dict[str, Any] = {
-        "script": "benchmarks/speed/networks.py",
-        "versions": {"python": platform.python_version(), **{p: version(p) for p in packages}},
+        "command": "python -m benchmarks speed-networks",
+        "versions": find_versions(*packages),
         "machine": describe_machine(),
         "threads": THREADS,
         "weights": "random",
@@ -276,9 +251,5 @@ def main() -> None:
     }
     for name in arguments.network:
         result["networks"][name] = measure_network(name, arguments.repeats)
-        print(name, json.dumps(result["networks"][name], indent=1), flush=True)
-        arguments.output.write_text(json.dumps(result, indent=1) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        print(name, to_json(result["networks"][name]), flush=True)
+        write_json(arguments.output, result)

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from peak import peak_mb
 
+from benchmarks.memory import peak_mb
 from detectorkit import HoGSVMDetector
 
 start, cpu_start = time.perf_counter(), time.process_time()

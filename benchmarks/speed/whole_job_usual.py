@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from peak import peak_mb
 from PIL import Image
 from skimage.feature import hog
 from sklearn.svm import SVC
+
+from benchmarks.memory import peak_mb
 
 start, cpu_start = time.perf_counter(), time.process_time()
 paths = sorted(Path(sys.argv[1]).glob("*.jpg"))

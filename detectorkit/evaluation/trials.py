@@ -20,7 +20,7 @@ from detectorkit.metrics.binary import verdict_metrics
 from detectorkit.metrics.estimates import Estimate
 from detectorkit.model_selection.split import take_items
 
-__all__ = ["TrialResult", "run_trial", "summarize_trials"]
+__all__ = ["TrialResult", "run_trial", "set_thresholds", "summarize_trials"]
 
 FPR_TARGET = 0.05
 """False-positive rate for which the threshold "fpr_5" is set on the validation photographs."""
@@ -150,19 +150,36 @@ def run_trial(
         )
 
     val = measure(trial.val)
-    photographs = val.scores[val.y_true == 0]
-    enough = (len(photographs) + 1) * FPR_TARGET >= 1
     return TrialResult(
         trial=trial,
         detector=fitted,
         val=val,
         test={name: measure(index) for name, index in trial.test.items()},
-        thresholds={
-            "validation": balanced_threshold(val.scores, val.y_true),
-            "fpr_5": fpr_threshold(photographs, FPR_TARGET).threshold if enough else np.nan,
-        },
+        thresholds=set_thresholds(val),
         fit_seconds=seconds,
     )
+
+
+def set_thresholds(val: Evaluation) -> dict[str, float]:
+    """Set the thresholds of a trial on its validation images.
+
+    Parameters
+    ----------
+    val : Evaluation
+        Scores of the validation images.
+
+    Returns
+    -------
+    thresholds : dict of str to float
+        "validation" has the best balanced accuracy, "fpr_5" at most 5 % false positives; nan where
+        there are too few photographs for it.
+    """
+    photographs = val.scores[val.y_true == 0]
+    enough = (len(photographs) + 1) * FPR_TARGET >= 1
+    return {
+        "validation": balanced_threshold(val.scores, val.y_true),
+        "fpr_5": fpr_threshold(photographs, FPR_TARGET).threshold if enough else np.nan,
+    }
 
 
 def summarize_trials(trials: Iterable[dict[str, Any]]) -> dict[str, Any]:

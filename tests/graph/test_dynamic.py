@@ -89,7 +89,7 @@ def assert_neighbours_do_not_matter(detector, X):
 
 def test_a_score_of_a_classifier_from_elsewhere_does_not_depend_on_its_neighbours(X, tmp_path):
     content = make_network(1).SerializeToString()
-    detector = OnnxDetector(content, preprocessing=INPUT, output="logit").fit(X)
+    detector = OnnxDetector(content, network_input=INPUT, output="logit").fit(X)
     assert detector.record_.run_size == 1
     assert_neighbours_do_not_matter(detector, X)
     detector.save(tmp_path / "model.onnx")
@@ -98,7 +98,7 @@ def test_a_score_of_a_classifier_from_elsewhere_does_not_depend_on_its_neighbour
 
 def test_a_file_that_was_saved_without_run_size_is_run_one_by_one_too(X, tmp_path):
     content = make_network(1).SerializeToString()
-    detector = OnnxDetector(content, preprocessing=INPUT, output="logit").fit(X)
+    detector = OnnxDetector(content, network_input=INPUT, output="logit").fit(X)
     model = detector.to_onnx()
     record = json.loads(model.metadata_props[0].value) | {"run_size": None}
     helper.set_model_props(model, {"detectorkit": json.dumps(record)})
@@ -110,7 +110,7 @@ def test_a_file_that_was_saved_without_run_size_is_run_one_by_one_too(X, tmp_pat
 
 def test_other_classifiers_are_still_run_together(X):
     content = make_network(1, dynamic=False).SerializeToString()
-    assert OnnxDetector(content, preprocessing=INPUT).fit(X).record_.run_size is None
+    assert OnnxDetector(content, network_input=INPUT).fit(X).record_.run_size is None
 
 
 def test_features_of_a_backbone_do_not_depend_on_their_neighbours(X, tmp_path):

@@ -75,7 +75,7 @@ def write_network(path, dtype, batch):
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     path.write_bytes(model.SerializeToString())
-    return OnnxDetector.from_file(path, preprocessing=NetworkInput(SIZE), output="logit")
+    return OnnxDetector.from_file(path, network_input=NetworkInput(SIZE), output="logit")
 
 
 OTHERS = [GradientSaliency, IntegratedGradients, SmoothGrad, GradCAM]

@@ -1,0 +1,1 @@
+"""How often detectors are right, and what they look at."""
