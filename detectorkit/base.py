@@ -335,7 +335,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ValueError
             If a score or the threshold is NaN, or a score is infinite.
         """
-        return self._decision.labels(self._finite_scores(X))
+        scores = self._finite_scores(X)  # first, so that an unfitted detector says that it is
+        return self._decision.labels(scores)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Give the probabilities of the two classes.
@@ -362,7 +363,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ValueError
             If a score is NaN or infinite.
         """
-        generated = self._decision.probabilities(self._finite_scores(X))
+        scores = self._finite_scores(X)
+        generated = self._decision.probabilities(scores)
         return np.column_stack([1 - generated, generated])
 
     def _finite_scores(self, X: Any) -> NDArray[np.float64]:

@@ -87,6 +87,8 @@ def test_every_public_name_can_be_had():
 
 def test_every_module_says_what_is_public():
     for module in modules():
+        if ".adjoint_rules." in module.__name__:
+            continue  # they are imported for the rules that they register
         if not module.__name__.endswith(("_version", *BARE)):
             assert module.__all__, module.__name__
 

@@ -64,7 +64,7 @@ def test_the_own_detectors_do_not_say_real_of_nan(own, wrong, monkeypatch):
 
 def test_a_threshold_is_not_nan(own):
     own.threshold_ = np.nan
-    with pytest.raises(ValueError, match="HoGSVMDetector: threshold_ is nan"):
+    with pytest.raises(ValueError, match="threshold_=nan is not a number"):
         own.predict(X)
 
 

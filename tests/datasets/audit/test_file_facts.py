@@ -171,7 +171,7 @@ def test_facts_of_real_files_are_those_of_their_manifest(manifest_rows):
         assert facts.n_bytes == int(row["bytes"])
         assert facts.sha256 == row["sha256"]
         said = row["processing"].rpartition("JPEG ")[2].split()
-        assert not said or facts.jpeg_quality == int(said[0])
+        assert not said or not said[0].isdigit() or facts.jpeg_quality == int(said[0])
         with Image.open(row["path"]) as image:
             assert facts.has_profile == ("icc_profile" in image.info)
             assert facts.has_exif == ("exif" in image.info)
