@@ -186,8 +186,11 @@ def test_weights_count_like_repeated_images(data):
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0
         networks.append(train(part, schedule, network)[0])
+    # Adam's first step is as long for the smallest gradient as for the largest, so of one that is
+    # nearly 0 rounding decides: of half a million weights, one may differ, by less than a step.
     for first, second in zip(*(n.parameters() for n in networks), strict=True):
-        assert_allclose(first.detach(), second.detach(), atol=1e-5)
+        assert_allclose(first.detach(), second.detach(), atol=schedule.learning_rate)
+        assert np.isclose(first.detach(), second.detach(), atol=1e-5).mean() > 0.9999
 
 
 def test_crops_of_images_of_several_sizes_are_averaged(data):
@@ -270,7 +273,7 @@ def test_the_seed_says_all(data):
 
 def training(codes, groups=None):
     return FitInputs(
-        check_images(np.zeros((len(codes), 4, 4), np.uint8)), [0, 1], codes, None, groups
+        check_images(np.zeros((len(codes), 5, 5), np.uint8)), [0, 1], codes, None, groups
     )
 
 
