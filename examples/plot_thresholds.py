@@ -17,7 +17,7 @@ import numpy as np
 
 from detectorkit import HoGSVMDetector
 from detectorkit.datasets import make_upsampling_images
-from detectorkit.datasets.upsampling.images import PHOTOGRAPHS
+from detectorkit.datasets.upsampling.reconstructions import PHOTOGRAPHS
 from detectorkit.evaluation import (
     ConformalAbstention,
     abstention_metrics,

@@ -25,7 +25,7 @@ from benchmarks.arguments import add_output, add_repeats
 from benchmarks.files import RESULTS, write_json
 from benchmarks.machine import describe_machine, find_versions
 from benchmarks.processes import run_apart
-from detectorkit.training.networks import EfficientNetLite0, ModifiedCNN, ResNet18
+from detectorkit.training.architectures import EfficientNetLite0, ModifiedCNN, ResNet18
 
 RESULT = RESULTS / "speed_allocation.json"
 KEEP = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}

@@ -49,14 +49,14 @@ from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.networks import network_graph
 from detectorkit.graph.quantization import quantize_model
 from detectorkit.graph.record import ModelRecord
-from detectorkit.training.export import MAX_DIFFERENCE, export_network
-from detectorkit.training.networks import (
+from detectorkit.training.architectures import (
     EfficientNetLite0,
     ModifiedCNN,
     ResNet18,
     TransformersBackbone,
     attach_head,
 )
+from detectorkit.training.to_onnx import MAX_DIFFERENCE, export_network
 
 RESULT = RESULTS / "speed_networks.json"
 THREADS = (1, 2)

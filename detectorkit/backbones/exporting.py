@@ -89,7 +89,7 @@ def load_torch_backbone(name: str) -> TorchBackbone:
 def _load_lite0(entry: BackboneEntry) -> TorchBackbone:
     import torch
 
-    from detectorkit.training.networks import EfficientNetLite0
+    from detectorkit.training.architectures import EfficientNetLite0
 
     package, _, inside = str(entry.member).partition("/")
     found = find_spec(package)
@@ -120,7 +120,7 @@ def _load_transformers(name: str, entry: BackboneEntry | None) -> TorchBackbone:
     from transformers import AutoModel
     from transformers.utils import cached_file
 
-    from detectorkit.training.networks import TransformersBackbone
+    from detectorkit.training.architectures import TransformersBackbone
 
     place = name if entry is None else str(entry.hub_name)
     try:
@@ -202,7 +202,7 @@ def export_checkpoint(
     import numpy as np
 
     backbone = load_torch_backbone(name)
-    from detectorkit.training.export import export_network, largest_difference
+    from detectorkit.training.to_onnx import export_network, largest_difference
 
     taken, known_as = backbone.network_input, backbone.name
     if image_size not in {None, taken.image_size}:

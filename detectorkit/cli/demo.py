@@ -99,7 +99,7 @@ def _make_parts(random_state: int) -> dict[str, Any]:
 
     from detectorkit.datasets import make_upsampling_images
     from detectorkit.datasets.upsampling.decoders import DECODERS
-    from detectorkit.datasets.upsampling.images import PHOTOGRAPHS
+    from detectorkit.datasets.upsampling.reconstructions import PHOTOGRAPHS
 
     random = check_random_state(random_state)
     photographs = random.permutation(PHOTOGRAPHS).tolist()

@@ -3,7 +3,7 @@
 from detectorkit.datasets.aligning import TREATMENTS, align, align_image
 from detectorkit.datasets.audit.audit import Audit, audit
 from detectorkit.datasets.loading import load_images
-from detectorkit.datasets.upsampling.images import make_upsampling_images
+from detectorkit.datasets.upsampling.reconstructions import make_upsampling_images
 from detectorkit.images.image_files import find_images
 from detectorkit.model_selection.duplicates import near_duplicate_groups, perceptual_hash
 from detectorkit.model_selection.split import train_val_test_split

@@ -275,7 +275,7 @@ class TorchDetector(GraphDetector):
         """Turn the network into ONNX, see that it says the same, and keep nothing else."""
         from detectorkit.graph.networks import network_graph
         from detectorkit.graph.record import ModelRecord
-        from detectorkit.training.export import export_network, largest_difference
+        from detectorkit.training.to_onnx import export_network, largest_difference
 
         network_input = data.network_input
         shape = (network_input.n_channels, *network_input.image_size)

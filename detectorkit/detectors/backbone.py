@@ -378,7 +378,7 @@ class BackboneDetector(TorchDetector):
 
     def _make_network(self) -> tuple[nn.Module, NetworkInput]:
         from detectorkit.backbones.exporting import load_torch_backbone
-        from detectorkit.training.networks import attach_head
+        from detectorkit.training.architectures import attach_head
 
         found = load_torch_backbone(os.fspath(self.backbone))
         taken = replace(self.network_input or found.network_input, n_crops=self.n_crops)

@@ -179,7 +179,7 @@ class CNNDetector(TorchDetector):
         self.verbose = verbose
 
     def _make_network(self) -> tuple[nn.Module, NetworkInput]:
-        from detectorkit.training.networks import ModifiedCNN
+        from detectorkit.training.architectures import ModifiedCNN
 
         size = check_pair(self, "image_size")
         network_input = NetworkInput(size, _HALF, _HALF, n_crops=self.n_crops)

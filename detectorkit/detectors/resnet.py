@@ -171,7 +171,7 @@ class ResNetDetector(TorchDetector):
         self.verbose = verbose
 
     def _make_network(self) -> tuple[nn.Module, NetworkInput]:
-        from detectorkit.training.networks import (
+        from detectorkit.training.architectures import (
             ResNet18,
             attach_head,
             load_weights,

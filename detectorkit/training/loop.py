@@ -28,8 +28,8 @@ from detectorkit.images.batches import iter_slices
 from detectorkit.images.levels import to_levels
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.training.architectures import HeadedNetwork
 from detectorkit.training.augmentation import Augmentation
-from detectorkit.training.networks import HeadedNetwork
 from detectorkit.utils.files import open_whole
 from detectorkit.utils.parallel import map_ahead
 from detectorkit.utils.progress import progress_bar, report_epoch

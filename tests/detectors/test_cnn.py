@@ -84,7 +84,7 @@ def test_resnet_learns_an_easy_task(dataset):
 def test_resnet_starts_from_weights_in_a_file(dataset, tmp_path):
     import torch
 
-    from detectorkit.training.networks import ResNet18
+    from detectorkit.training.architectures import ResNet18
 
     state = ResNet18().state_dict()
     torch.save(state, tmp_path / "weights.pth")

@@ -16,14 +16,14 @@ from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.networks import network_graph
 from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.runner import make_session
-from detectorkit.training.export import export_network
-from detectorkit.training.networks import (
+from detectorkit.training.architectures import (
     EfficientNetLite0,
     ModifiedCNN,
     ResNet18,
     TransformersBackbone,
     attach_head,
 )
+from detectorkit.training.to_onnx import export_network
 
 
 def make_deit():

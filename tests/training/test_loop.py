@@ -13,8 +13,8 @@ from detectorkit.graph.inputs import NetworkInput
 from detectorkit.images.crops import cut_crops
 from detectorkit.images.sequence import check_images
 from detectorkit.training import Augmentation
+from detectorkit.training.architectures import ModifiedCNN, ResNet18, attach_head
 from detectorkit.training.loop import Schedule, TrainingSet, fit_network, score_images
-from detectorkit.training.networks import ModifiedCNN, ResNet18, attach_head
 
 pytestmark = pytest.mark.usefixtures("fast_export")
 

@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 
 from detectorkit.backbones import REGISTRY
 from detectorkit.images.preprocessing import resize_image
-from detectorkit.training.networks import (
+from detectorkit.training.architectures import (
     EfficientNetLite0,
     ModifiedCNN,
     ResNet18,
