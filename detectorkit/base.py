@@ -1,6 +1,6 @@
-"""What all estimators share: the images they take and the verdicts they give.
+"""Base classes of all estimators on images: transformers of features and detectors.
 
-Two bases. Each says what its subclasses define and what they get:
+What a subclass defines and what it inherits:
 
 =====================  =========================================  ==============================
 base                   a subclass defines                         and inherits
@@ -12,9 +12,9 @@ base                   a subclass defines                         and inherits
 =====================  =========================================  ==============================
 
 Labels are 0 for a real photograph and 1 for a generated image; a higher score means
-"generated". Bool and any other two numbers work too: then the larger one, ``classes_[1]``, is
-the generated class. Words do not, as scikit-learn sorts them and would take "human" of "ai" and
-"human" for the generated class: pass ``y == "ai"``.
+"generated". Bool and any other two numbers are also allowed: the larger one, ``classes_[1]``, is
+then the generated class. Words are refused: scikit-learn sorts them, so that of "ai" and "human"
+the second, "human", would become the generated class. Pass ``y == "ai"`` instead.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _DOCS = "https://detectorkit.readthedocs.io/en/latest/generated/{name}.html"
 
 
 class ImageInputMixin:
-    """Take images in every form of the library, and 2-D arrays where `input_shape` says how.
+    """Mixin for estimators that take images in every form, or 2-D arrays with `input_shape`.
 
     Subclasses have the parameters `input_shape`, `image_size` and `color_space`.
     """
@@ -65,9 +65,9 @@ class ImageInputMixin:
     color_space: ColorSpace
 
     def _validate_images(self, X: Any, *, reset: bool) -> ImageSequence:
-        """Settle the form of X; the image twin of scikit-learn's `validate_data`.
+        """Check the form of X and return its images; scikit-learn's `validate_data` for images.
 
-        The only state that it sets is `n_features_in_` and `feature_names_in_`, for 2-D X.
+        It sets `n_features_in_` and `feature_names_in_` where X is 2-D, and nothing else.
         """
         if self.input_shape is None or _is_set_of_images(X):
             return check_images(X, caller=type(self).__name__)
@@ -86,7 +86,7 @@ class ImageInputMixin:
         return ImageSequence(rows, are_rows=True)
 
     def _check_preprocessing(self) -> Preprocessing:
-        """Check the parameters that say how images are prepared."""
+        """Check `image_size` and `color_space` and return them as a `Preprocessing`."""
         size = None if self.image_size is None else check_pair(self, "image_size")
         return Preprocessing(size, check_choice(self, "color_space", COLOR_SPACES))
 
@@ -99,7 +99,7 @@ class ImageInputMixin:
 
 
 def _is_set_of_images(X: Any) -> bool:
-    """Whether X is images or paths, rather than rows of numbers."""
+    """Return whether X holds images or paths, rather than rows of numbers."""
     if isinstance(X, ImageSequence):
         return True
     if isinstance(X, np.ndarray) and X.dtype.kind != "O":
@@ -111,7 +111,7 @@ def _is_set_of_images(X: Any) -> bool:
 
 
 class _EstimatorBase(BaseEstimator):
-    """Where the "?" of the HTML representation points to."""
+    """Base that links the "?" of the HTML representation to the documentation of the class."""
 
     _doc_link_module = "detectorkit"
     _doc_link_template = _DOCS
@@ -129,23 +129,23 @@ class ImageTransformer(
     _EstimatorBase,
     metaclass=ABCMeta,
 ):
-    """Base of the feature transformers: images in, float32 features out."""
+    """Base class of the feature transformers, which compute float32 features from images."""
 
     n_jobs: int | None
-    _family: str  # its name in the records of models
+    _family: str  # name of this family of features in the records of models
 
     @abstractmethod
     def _check_parameters(self) -> Preprocessing:
-        """Check the constructor's parameters and say how images are prepared."""
+        """Check the constructor's parameters and return how images are prepared."""
 
     @abstractmethod
     def _compute(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """Compute the features of images of one size."""
+        """Compute the features of a batch of images of equal size."""
 
     def fit(self, X: Any, y: Any = None) -> Self:  # noqa: ARG002 - for pipelines
         """Check the parameters and find the number of features.
 
-        Nothing is learned from the images but, of the first one, its size.
+        Only the size of the first image is used; nothing else is learned from the images.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class ImageTransformer(
         Returns
         -------
         self : object
-            The fitted transformer.
+            The transformer itself, fitted to X.
 
         Raises
         ------
@@ -176,7 +176,7 @@ class ImageTransformer(
         return self
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Compute the features.
+        """Compute the features of the images.
 
         Parameters
         ----------
@@ -188,15 +188,15 @@ class ImageTransformer(
         Returns
         -------
         features : ndarray of shape (n_samples, `n_features_out_`), dtype float32
-            One row an image.
+            Features of the images, one row per image.
 
         Raises
         ------
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         ValueError
-            If an image has another number of features than the first one had in `fit`, or a
-            parameter that the features depend on was changed since.
+            If the number of features of an image differs from that of the first image in `fit`,
+            or a parameter that the features depend on was changed after `fit`.
         """
         check_is_fitted(self)
         self._refuse_changed_parameters()
@@ -209,20 +209,20 @@ class ImageTransformer(
             if part.shape[1] != self.n_features_out_:
                 raise ValueError(
                     f"{type(self).__name__}: image {done} has {part.shape[1]} features, but "
-                    f"{self.n_features_out_} were expected, as its size differs from the first "
-                    "image in `fit`. Set `image_size` to bring all images to one size."
+                    f"{self.n_features_out_} were expected: its size differs from that of the "
+                    "first image in `fit`. Set `image_size` to resize all images to one size."
                 )
             features[done : done + len(part)] = part
             done += len(part)
         return features
 
     def _feature_parameters(self) -> dict[str, Any]:
-        """Return the parameters that say what the features are, and not how X is taken."""
+        """Return the parameters that the features depend on."""
         parameters: dict[str, Any] = self.get_params(deep=False)
         return {k: v for k, v in parameters.items() if k not in {"input_shape", "n_jobs"}}
 
     def _refuse_changed_parameters(self) -> None:
-        # What follows a transformer was fitted on the features of its old parameters.
+        # The later steps of a pipeline were fitted on the features of the old parameters.
         now = self._feature_parameters()
         for name, old in getattr(self, "_fitted_parameters", now).items():
             if now[name] is not old and now[name] != old:
@@ -243,20 +243,20 @@ class ImageTransformer(
 
 
 class FitInputs(NamedTuple):
-    """What `fit` was given, checked.
+    """Checked arguments of `fit`.
 
     Attributes
     ----------
     images : ImageSequence
-        The images, not yet read.
+        The training images, not yet read.
     classes : ndarray of shape (2,)
-        The labels.
+        The two labels; the second means "generated".
     codes : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels as 0 for real photographs and 1 for generated images.
     weight : ndarray of shape (n_samples,) or None
-        One for each image; None where all are the same.
+        Weights of the images; None where all weigh the same.
     groups : ndarray of shape (n_samples,) or None
-        Images of one group are held out together.
+        Group of each image. Images of one group are held out together.
     """
 
     images: ImageSequence
@@ -267,16 +267,16 @@ class FitInputs(NamedTuple):
 
 
 class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metaclass=ABCMeta):
-    """Base of all detectors: binary classifiers whose positive class means "generated".
+    """Base class of all detectors: binary classifiers whose positive class is "generated".
 
     Attributes
     ----------
     classes_ : ndarray of shape (2,)
         The labels; the second means "generated".
     threshold_ : float
-        The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
+        Score above which `predict` returns "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration or IsotonicCalibration
-        How `predict_proba` makes probabilities of scores.
+        Map from scores to probabilities, used by `predict_proba`.
     """
 
     classes_: NDArray[Any]
@@ -287,7 +287,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
 
     @abstractmethod
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Score the images.
+        """Compute the scores of the images.
 
         Parameters
         ----------
@@ -299,21 +299,22 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Higher means "generated"; `predict` cuts at `threshold_`.
+            Scores of the images. Higher means "generated"; `predict` compares them with
+            `threshold_`.
         """
 
     @abstractmethod
     def to_onnx(self) -> Any:
-        """Write the fitted detector as one ONNX graph with its record.
+        """Convert the fitted detector to one ONNX model with its record.
 
         Returns
         -------
         model : onnx.ModelProto
-            From "pixels" to "score" and "probability".
+            Model with the input "pixels" and the outputs "score" and "probability".
         """
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Say for each image whether it is real or generated.
+        """Predict for each image whether it is real or generated.
 
         Parameters
         ----------
@@ -325,13 +326,13 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         Returns
         -------
         y : ndarray of shape (n_samples,)
-            ``classes_[1]``, "generated", where the score is above `threshold_`; otherwise
-            ``classes_[0]``.
+            Predicted labels: ``classes_[1]``, "generated", where the score is above
+            `threshold_`, and ``classes_[0]`` elsewhere.
 
         Raises
         ------
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         ValueError
             If a score or the threshold is NaN, or a score is infinite.
         """
@@ -339,10 +340,10 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         return self._decision.labels(scores)
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Give the probabilities of the two classes.
+        """Compute the probabilities of the two classes.
 
-        They hold for a world like the training data: as many generated images among all, from
-        the same generators.
+        They hold for images like the training data: with the same proportion of generated
+        images, from the same generators.
 
         Parameters
         ----------
@@ -354,12 +355,13 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         Returns
         -------
         probabilities : ndarray of shape (n_samples, 2)
-            Columns in the order of `classes_`; the second is that of "generated".
+            Probabilities of the classes, in the order of `classes_`: the second column is the
+            probability of "generated".
 
         Raises
         ------
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         ValueError
             If a score is NaN or infinite.
         """
@@ -372,7 +374,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
 
     @property
     def _decision(self) -> Decision:
-        """How it decides, as threshold and calibration are now."""
+        """Threshold, calibration and labels as they are now."""
         return Decision(self.classes_, self.threshold_, self.calibration_)
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -381,12 +383,12 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         Parameters
         ----------
         path : str or Path
-            The file; `detectorkit.load_detector` reads it. An existing file is replaced.
+            File to write, which `detectorkit.load_detector` reads. An existing file is replaced.
         """
         write_whole(path, self.to_onnx().SerializeToString())
 
     def _check_training(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> FitInputs:
-        """Check what `fit` was given; the detector has the parameter `class_weight`."""
+        """Check the arguments of `fit`, for a detector with the parameter `class_weight`."""
         images = self._validate_images(X, reset=True)
         classes, codes = find_classes(type(self).__name__, y)
         groups = None if groups is None else np.asarray(groups)
@@ -401,7 +403,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         held_out_scores: NDArray[np.float64],
         **settings: Any,
     ) -> None:
-        """Set the attributes that every fitted detector has, from held-out scores."""
+        """Set the attributes of every fitted detector; the calibration from held-out scores."""
         from detectorkit.calibration.fit import fit_platt_slope
 
         weight = None if training.weight is None else training.weight[held_out]
@@ -423,7 +425,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         classes: NDArray[Any],
         codes: NDArray[np.int64],
     ) -> NDArray[np.float64] | None:
-        """Give one weight for each image; None where all are the same."""
+        """Return the weight of each image, or None where all weigh the same."""
         class_weight = self.class_weight
         if sample_weight is None and class_weight is None:
             return None
@@ -442,6 +444,6 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_class = False
-        # scikit-learn measures accuracy on blobs, of which an image has nothing to say.
+        # scikit-learn measures accuracy on blobs of points, which are not images.
         tags.classifier_tags.poor_score = True
         return tags

@@ -1,4 +1,4 @@
-"""The exceptions of detectorkit; each is also the builtin that a caller would catch.
+"""Exceptions of detectorkit; each is a subclass of the builtin that a caller would catch.
 
 ::
 
@@ -25,20 +25,20 @@ class ImageReadError(OSError):
     Parameters
     ----------
     path : str or Path
-        The file.
+        Image file that cannot be decoded.
     reason : str
-        What is wrong with it, and what would cure it.
+        What is wrong with the file, and how to cure it.
     index : int, default=None
-        The position of the file in the input; None where it stood alone.
+        Position of the file in the input; None if the file was read by itself.
 
     Attributes
     ----------
     path : Path
-        The file.
+        Image file that cannot be decoded.
     reason : str
-        What is wrong with it.
+        What is wrong with the file, and how to cure it.
     index : int or None
-        The position of the file in the input.
+        Position of the file in the input.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class ImageReadError(OSError):
         super().__init__(f"Cannot read {which} {path}: {reason}")
 
     def __reduce__(self) -> tuple[type[ImageReadError], tuple[Path, str, int | None]]:
-        # OSError would be rebuilt from its message alone when it crosses a process boundary.
+        # OSError would be rebuilt from its message alone when it is passed to another process.
         return type(self), (self.path, self.reason, self.index)
 
 
@@ -69,14 +69,14 @@ class BackboneNotFoundError(LookupError):
     Parameters
     ----------
     name : str
-        What was asked for.
+        Name of the missing backbone.
     cure : str
-        How to get it.
+        Sentences that tell how to install the backbone, for the message.
 
     Attributes
     ----------
     name : str
-        What was asked for.
+        Name of the missing backbone.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Pretrained networks that features are taken from: where they are, what they take, and whose."""
+"""Backbones: pretrained networks whose features detectors use; registry, files and licences."""
 
 from __future__ import annotations
 

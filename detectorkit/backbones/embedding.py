@@ -1,4 +1,4 @@
-"""From images to the features of a backbone, each computed once."""
+"""Features of a backbone, computed from images and optionally cached on disk."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ __all__ = ["EmbeddingCache", "cache_name", "embed_images", "key_of"]
 _KEY_BYTES: Final = 16
 _BATCH: Final = 8
 _RUN_SIZE: Final = 4
-_PART: Final = 512  # features in a file of the cache: what is lost if a run is stopped
+_PART: Final = 512  # images per file of the cache; at most so many are lost if a run is stopped
 
 
 class EmbeddingCache:
-    """Features on disk, by the pixels that they are of.
+    """Cache of features on disk, with a hash of an image's pixels as the key.
 
     Parameters
     ----------
     folder : Path
-        Where the files are; made when the first is written.
+        Folder of the files. It is made when the first file is written.
 
     Notes
     -----
-    The key is a hash of the prepared pixels, so the same picture is found again whatever its file
-    is called, and in every fold of a cross-validation. Files are arrays of numpy without pickle. A
-    damaged one counts as missing, with a warning: what it held is computed again.
+    The key is a hash of the prepared pixels, so that the same image is found again under any file
+    name, and in every fold of a cross-validation. The files hold numpy arrays without pickle. A
+    damaged file is ignored with a warning, and its features are computed again.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,29 +57,29 @@ class EmbeddingCache:
         return len(self._known)
 
     def get(self, key: bytes) -> NDArray[np.float32] | None:
-        """Give features.
+        """Return the features of an image, if they are in the cache.
 
         Parameters
         ----------
         key : bytes
-            What `key_of` gave.
+            Key of the image, from `key_of`.
 
         Returns
         -------
         features : ndarray of shape (n_features,) or None
-            None if they are not known.
+            Features of the image; None if they are not in the cache.
         """
         return self._known.get(key)
 
     def put(self, key: bytes, features: NDArray[np.float32]) -> None:
-        """Keep features.
+        """Add the features of an image to the cache.
 
         Parameters
         ----------
         key : bytes
-            What `key_of` gave.
+            Key of the image, from `key_of`.
         features : ndarray of shape (n_features,)
-            What belongs to it.
+            Features of the image to keep.
         """
         with self._lock:
             if key not in self._known:
@@ -89,7 +89,7 @@ class EmbeddingCache:
                 self._write()
 
     def flush(self) -> None:
-        """Write what is new to a file of its own."""
+        """Write the new features to a new file."""
         with self._lock:
             if self._new:
                 self._write()
@@ -105,7 +105,7 @@ class EmbeddingCache:
 
 
 def _read_part(path: Path) -> dict[bytes, NDArray[np.float32]]:
-    """Read a file of the cache; of one that is damaged nothing."""
+    """Read a file of the cache; return nothing and warn if it is damaged."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
             keys, values = part["keys"], part["values"]
@@ -115,7 +115,7 @@ def _read_part(path: Path) -> dict[bytes, NDArray[np.float32]]:
     if fault is not None:
         warnings.warn(
             f"The kept features in {path} are damaged ({fault}) and are computed again. Delete the "
-            "file to be rid of this warning.",
+            "file to avoid this warning.",
             stacklevel=2,
         )
         return {}
@@ -123,24 +123,24 @@ def _read_part(path: Path) -> dict[bytes, NDArray[np.float32]]:
 
 
 def _find_fault(keys: NDArray[Any], values: NDArray[Any]) -> str | None:
-    """Say why arrays cannot be keys and their features; None if they can."""
+    """Return why arrays cannot be keys and their features, or None if they can."""
     if keys.shape != (len(values), _KEY_BYTES) or values.ndim != 2:
         return f"keys of shape {keys.shape}, features of shape {values.shape}"
     return None if np.isfinite(values).all() else "features that are not finite"
 
 
 def key_of(pixels: NDArray[np.uint8]) -> bytes:
-    """Give the key of an image in the cache.
+    """Compute the key of an image in the cache.
 
     Parameters
     ----------
     pixels : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        The image as the backbone takes it.
+        Prepared image, as the backbone takes it.
 
     Returns
     -------
     key : bytes
-        A hash.
+        Hash of the pixels (BLAKE2b, 16 bytes).
     """
     return blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=_KEY_BYTES).digest()
 
@@ -153,30 +153,31 @@ def embed_images(
     n_jobs: int | None = None,
     verbose: bool = False,
 ) -> NDArray[np.float32]:
-    """Compute the features of images; with crops, their means.
+    """Compute the features of images; with crops, the means over the crops.
 
     Parameters
     ----------
     backbone : Backbone
-        What computes them.
+        Network that computes the features.
     images : ImageSequence
         The images, not yet read.
     cache_dir : Path, default=None
-        Folder that keeps features from one call to the next, for all backbones. None keeps none.
+        Folder in which features are kept between calls, for all backbones. None keeps none.
     n_jobs : int, default=None
-        Number of threads that read images and run the network.
+        Number of threads that read images and run the network. None means 1 unless in a
+        `joblib.parallel_config` context; -1 means all processors.
     verbose : bool, default=False
         Whether to show progress on standard error.
 
     Returns
     -------
     features : ndarray of shape (n_samples, n_features), dtype float32
-        One row an image.
+        Features of the images, one row per image.
 
     Raises
     ------
     ImageReadError
-        If a file cannot be decoded; it names the path and its index.
+        If a file cannot be decoded. The error names the path and its index.
     """
     session = make_session(backbone.content, backbone.name)
     folder = None if cache_dir is None else Path(cache_dir) / cache_name(backbone)
@@ -193,17 +194,17 @@ def embed_images(
 
 
 def cache_name(backbone: Backbone) -> str:
-    """Give the name of the folder of a backbone's features.
+    """Return the name of the folder in which a backbone's features are kept.
 
     Parameters
     ----------
     backbone : Backbone
-        The backbone.
+        Backbone that computes the features.
 
     Returns
     -------
     name : str
-        Another one, if the weights or the scaling are others.
+        Name of the folder, which depends on the weights and on the scaling of the images.
     """
     made_of = blake2b(backbone.content, digest_size=8)
     made_of.update(repr((backbone.network_input.mean, backbone.network_input.std)).encode())

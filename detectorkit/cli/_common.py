@@ -1,4 +1,4 @@
-"""What several sub-commands need: going on past broken images, and printing figures."""
+"""Functions that several sub-commands use: arguments, reading of images, printing of metrics."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ METHODS = {
     "attention": "AttentionRollout",
     "occlusion": "OcclusionSaliency",
 }
-"""The kinds of maps, by what the command line calls them."""
+"""Names of the saliency methods on the command line, and their classes."""
 
 _CHUNK = 512
 
@@ -51,7 +51,7 @@ def add_data(parser: ArgumentParser) -> None:
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the argument is added.
     """
     parser.add_argument(
         "data",
@@ -65,7 +65,7 @@ def add_jobs(parser: ArgumentParser) -> None:
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the argument is added.
     """
     parser.add_argument(
         "--jobs", type=int, default=-1, metavar="N", help="number of threads (default: all cores)"
@@ -78,7 +78,7 @@ def add_json(parser: ArgumentParser) -> None:
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the argument is added.
     """
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -89,7 +89,7 @@ def add_random_state(parser: ArgumentParser) -> None:
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the argument is added.
     """
     parser.add_argument(
         "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
@@ -102,7 +102,7 @@ def add_model(parser: ArgumentParser) -> None:
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the argument is added.
     """
     parser.add_argument(
         "model", help="ONNX file that `detectorkit train` wrote, or name of a shipped detector"
@@ -110,72 +110,76 @@ def add_model(parser: ArgumentParser) -> None:
 
 
 def check_output(name: str) -> Path:
-    """Make sure that a file can be written, before an hour of work and not after it.
+    """Check that the folder of an output file exists, before the long work starts.
 
     Parameters
     ----------
     name : str
-        The file.
+        Path of the file to write.
 
     Returns
     -------
     path : Path
-        The same.
+        Path of the file to write.
 
     Raises
     ------
     FileNotFoundError
-        If its folder does not exist.
+        If the folder of the file does not exist.
     """
     path = Path(name)
     if not path.absolute().parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to.")
+        raise FileNotFoundError(
+            f"the folder {path.parent} for {path.name} does not exist. Make it first."
+        )
     return path
 
 
 def get_column(found: Any, option: str, name: str | None) -> Any:
-    """Give the column that an option names.
+    """Return the column of the data that an option names.
 
     Parameters
     ----------
     found : Bunch
-        What `load_images` found.
+        Data set, as returned by `load_images`.
     option : str
-        The option, for the error message.
+        Name of the option, for the error message.
     name : str or None
-        The column; None where the option was not given.
+        Name of the column; None if the option was not used.
 
     Returns
     -------
     column : ndarray of shape (n_samples,) or None
-        Its values as text.
+        Values of the column as text; None if the option was not used.
 
     Raises
     ------
     ValueError
-        If the data have no such column.
+        If the data do not have this column.
     """
     if name is None:
         return None
     if name not in found.metadata:
-        raise ValueError(f"{option} {name}: the data have the columns {list(found.metadata)}.")
+        raise ValueError(
+            f"{option} {name}: the data do not have this column. Use one of {list(found.metadata)}."
+        )
     return found.metadata[name]
 
 
 def make_explainer(detector: Any, method: str) -> Any:
-    """Make what explains a detector.
+    """Make the estimator that computes the saliency maps of a detector.
 
     Parameters
     ----------
     detector : estimator
-        Fitted.
+        Fitted detector whose scores are explained.
     method : str
-        One of `METHODS`.
+        Name of the saliency method, one of `METHODS`.
 
     Returns
     -------
     explainer : Saliency
-        With as many threads as the detector.
+        Estimator of the maps, with the `n_jobs` of the detector.
     """
     from detectorkit import saliency
 
@@ -188,25 +192,25 @@ def make_explainer(detector: Any, method: str) -> Any:
 def process_paths(
     function: Callable[[Sequence[str]], NDArray[Any]], paths: Sequence[str], what: str
 ) -> tuple[NDArray[Any], NDArray[np.intp], list[ImageReadError]]:
-    """Apply a function to files; name those that cannot be read on standard error.
+    """Apply a function to image files, and name those that cannot be read on standard error.
 
     Parameters
     ----------
     function : callable
-        Takes paths and gives an array of as many results.
+        Function that takes a sequence of paths and returns an array of one result for each.
     paths : sequence of str
-        The files.
+        Paths of the image files to process.
     what : str
-        What is being done, for the progress bar.
+        Description of the work, for the progress bar.
 
     Returns
     -------
     results : ndarray of shape (n_read, ...)
-        Those of the files that could be read.
+        Results for the files that could be read.
     read : ndarray of shape (n_read,)
-        Their indices among the paths.
+        Indices of these files in `paths`.
     failures : list of ImageReadError
-        One for every other file.
+        Errors of the other files.
 
     Raises
     ------
@@ -222,7 +226,7 @@ def process_paths(
             try:
                 results.append(function(chunk))
                 read.extend(range(start, start + len(chunk)))
-            except ImageReadError:  # find out which, one by one
+            except ImageReadError:  # process the files one by one to find the broken ones
                 for index, path in enumerate(chunk, start):
                     try:
                         results.append(function([path]))
@@ -243,9 +247,9 @@ def print_metrics(title: str, metrics: Mapping[str, Estimate]) -> None:
     Parameters
     ----------
     title : str
-        Printed above.
+        Heading that is printed above the metrics.
     metrics : mapping of str to Estimate
-        As `binary_metrics` gives them.
+        Metrics by their names, as returned by `binary_metrics`.
     """
     print(title)
     rows = [(name.replace("_", " "), estimate) for name, estimate in metrics.items()]

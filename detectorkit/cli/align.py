@@ -1,9 +1,9 @@
-"""Write a copy of a data set in which every image got the same treatment.
+"""Write a copy of a data set in which every image is processed in the same way.
 
-After it neither format nor size nor compression tells photographs from generated images. What the
-pictures show, and what an earlier resize left in them, stays: see `detectorkit audit` of the copy.
-Images that cannot be read are named and left out. Exit status: 0 done, 1 done but some images
-could not be read, 2 unusable input; then nothing is written.
+In the copy, format, size and compression no longer tell photographs from generated images. The
+content of the images and the traces of an earlier resize remain: run `detectorkit audit` on the
+copy. Images that cannot be read are named and left out. Exit status: 0 done, 1 done but some images
+could not be read, 2 unusable input, in which case nothing is written.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit align``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     add_data(parser)
     parser.add_argument(
@@ -32,30 +32,38 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--treatment",
         choices=("aligned", "crop"),
         default="aligned",
-        help="aligned: the centre square, resized once; crop: the centre at native resolution, "
-        "which keeps the fine traces (default: aligned)",
+        help="aligned: cut the centre square and resize it once; crop: cut the centre at native "
+        "resolution, which keeps the fine traces (default: aligned)",
     )
     parser.add_argument(
-        "--side", type=int, default=160, metavar="N", help="height and width (default: 160)"
+        "--side",
+        type=int,
+        default=160,
+        metavar="N",
+        help="height and width of the copies, in pixels (default: 160)",
     )
     parser.add_argument(
-        "--quality", type=int, default=85, metavar="N", help="JPEG quality (default: 85)"
+        "--quality",
+        type=int,
+        default=85,
+        metavar="N",
+        help="JPEG quality of the copies, from 1 to 100 (default: 85)",
     )
     add_jobs(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit align``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0, or 1 if some images failed.
+        Exit status: 0, or 1 if some images could not be read.
     """
     from detectorkit.datasets import align, load_images
 

@@ -1,9 +1,9 @@
-"""Say whether format, size or compression alone would give the answer away.
+"""Check whether format, size or compression alone would give the answer away.
 
-Prints what the files of each class, generator and source are like, how well a classifier that
-sees no pixel tells photographs from generated images, which pictures are there several times, and
-a verdict. Exit status: 0 the data passed, 1 they passed but some images could not be read, 2
-unusable input, 3 the data failed.
+Prints the formats, sizes and compression of the files of each class, generator and source, how well
+a classifier that sees no pixels tells photographs from generated images, the images that occur
+several times, and a verdict. Exit status: 0 the data passed, 1 they passed but some images could
+not be read, 2 unusable input, 3 the data failed.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ _FAILED = 3
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit audit``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     add_data(parser)
     parser.add_argument(
         "--split",
         metavar="COLUMN",
-        help="column of the manifest that says train, test and so on; the same picture in two of "
-        "them fails the audit",
+        help="column of the manifest that names the part of each image (train, test and so on); "
+        "the same image in two parts fails the audit",
     )
     parser.add_argument(
         "--max-auc",
         type=float,
         default=0.6,
         metavar="A",
-        help="what a classifier that sees no pixel may reach (default: 0.6)",
+        help="greatest AUC that a classifier that sees no pixels may reach (default: 0.6)",
     )
     parser.add_argument(
         "--allow-pairs",
         action="store_true",
-        help="photographs and what was made from them are both meant to be there",
+        help="allow photographs together with the images that were made from them",
     )
     add_random_state(parser)
     add_json(parser)
@@ -59,28 +59,29 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit audit``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0 passed, 1 passed but some images could not be read, 3 failed.
+        Exit status: 0 if the data passed, 1 if they passed but some images could not be read, 3 if
+        they failed.
 
     Raises
     ------
     ValueError
-        If the data have no column ``--split``, or only one class.
+        If the data do not have the column of ``--split``, or have only one class.
     """
     from detectorkit.datasets import load_images
     from detectorkit.datasets.audit import judge_files, read_audit_files
 
     found = load_images(arguments.data)
-    get_column(found, "--split", arguments.split)  # said before all files are read
+    get_column(found, "--split", arguments.split)  # checked before all files are read
     read_chunk = partial(read_audit_files, n_jobs=arguments.jobs)
     files, read, failures = process_paths(read_chunk, found.data, "Reading images")
     columns = {"generator": "generator", "source": "source", "split": arguments.split}

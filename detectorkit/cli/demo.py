@@ -1,10 +1,10 @@
-"""The main job end to end, offline, with a report to look at.
+"""Train and measure a detector on images made on the spot, offline, and write a report.
 
-Real images are crops of the photographs that come with scikit-image; against them stand *decoder
+Real images are crops of the photographs that come with scikit-image. The others are *decoder
 reconstructions*: the same crops sent through small decoders of the kind that image generators end
 in. They are not AI-generated images. A HoG + SVM detector is fitted on some photographs and
-decoders, measured on photographs it never saw, with the decoders it knows and with one that it
-never saw, saved, read again, and asked for a few verdicts.
+decoders, saved and read again. It is then measured on photographs it never saw, with the decoders
+it knows and with one that it never saw, and prints a few verdicts.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _N_VERDICTS = 8
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit demo``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     parser.add_argument(
         "-o",
@@ -48,17 +48,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit demo``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0.
+        Exit status, always 0. What fails raises an error.
     """
     from detectorkit.detectors import load_detector
     from detectorkit.evaluation import binary_metrics
@@ -71,7 +71,7 @@ def run(arguments: Namespace) -> int:
     print(f"Fitting HoG + SVM on {len(parts['train'].target)} images ...")
     _fit(parts, arguments.random_state).save(output / "model.onnx")
 
-    # From here on only the file is used, as anybody would who was given it.
+    # From here on only the saved file is used, as by anybody who receives it.
     detector = load_detector(output / "model.onnx", n_jobs=-1)
     figures, scores = {}, {}
     for name in ("known", "unseen"):
@@ -94,7 +94,10 @@ def _title(name: str) -> str:
 
 
 def _make_parts(random_state: int) -> dict[str, Any]:
-    """Make images with no photograph in two parts, and one decoder in the last part only."""
+    """Make the images of all parts.
+
+    No photograph is in both training and test parts, and one decoder is only in the last part.
+    """
     from sklearn.utils import check_random_state
 
     from detectorkit.datasets import make_upsampling_images
@@ -123,7 +126,7 @@ def _make_parts(random_state: int) -> dict[str, Any]:
 
 
 def _fit(parts: dict[str, Any], random_state: int) -> Any:
-    """Choose C on the validation part."""
+    """Fit detectors with several C and return the best one on the validation part."""
     from sklearn.metrics import roc_auc_score
 
     from detectorkit.detectors import HoGSVMDetector
@@ -132,7 +135,7 @@ def _fit(parts: dict[str, Any], random_state: int) -> Any:
         scores = detector.decision_function(parts["val"].data)
         return float(roc_auc_score(parts["val"].target, scores))
 
-    # Traces of upsampling are small and anywhere: small cells, each normalised alone.
+    # Traces of upsampling are small and may be anywhere: hence small cells, each normalised alone.
     detectors = [
         HoGSVMDetector(
             C=C,
@@ -169,7 +172,7 @@ def _make_page(
     page.paragraph(
         "Real images are crops of the photographs that come with scikit-image. The others are "
         "decoder reconstructions: the same crops through small decoders of the kind that image "
-        "generators end in. They are not AI-generated images, and these figures say nothing "
+        "generators end in. They are not AI-generated images, and these metrics say nothing "
         "about any real generator. They show how a detector is fitted, measured and read."
     )
     for name in ("known", "unseen"):

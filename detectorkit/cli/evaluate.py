@@ -1,9 +1,9 @@
 """Measure a saved detector on labelled images.
 
 Prints every metric with its 95 % interval, and for each source of photographs and each generator
-the share that is called generated: for photographs that is the false-positive rate, for generators
-the share found. Generators whose area under the ROC curve is below 0.5 are marked as inverted:
-their images look more real to the detector than photographs do.
+the proportion of images that are called generated: the false-positive rate for photographs, the
+true-positive rate for generators. Generators with an area under the ROC curve below 0.5 are marked
+as inverted: the detector takes their images to be more real than photographs.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit evaluate``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     add_model(parser)
     add_data(parser)
     parser.add_argument(
         "--groups",
         metavar="COLUMN",
-        help="measure each value of this column (default: generators and sources)",
+        help="column whose values are measured one by one (default: generators and sources)",
     )
     parser.add_argument(
         "--threshold",
         type=float,
         metavar="SCORE",
-        help="call an image generated above this score (default: the model's own threshold)",
+        help="score above which an image is called generated (default: the model's own threshold)",
     )
     add_json(parser)
     add_jobs(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit evaluate``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0, or 1 if some images failed.
+        Exit status: 0, or 1 if some images could not be read.
     """
     from detectorkit.datasets import load_images
     from detectorkit.detectors import load_detector

@@ -1,13 +1,13 @@
 """Show where in an image the score of a detector comes from.
 
-Writes the image in grey with its map over it: red is what speaks for "generated"; where a method
-gives signs, blue is what speaks against it. A map says what this detector looks at, not what is
-wrong with the image.
+Writes the image in grey with its saliency map over it: red is evidence for "generated" and, for
+methods with signs, blue is evidence against it. A map shows what this detector looks at, not what
+is wrong with the image.
 
-The methods: "occlusion" (what changes if a window is blurred; for every detector, slow, and the
-most faithful where it was measured), "integrated-gradients" (shares that add up to the score),
-"gradient" and "smooth-grad" (how steep the score is at each pixel), "grad-cam" (a coarse map of a
-network's layer) and "attention" (of a transformer).
+The methods: "occlusion" (change of the score when a window is blurred; for every detector, slow,
+and the most faithful where it was measured), "integrated-gradients" (parts that add up to the
+score), "gradient" and "smooth-grad" (slope of the score at each pixel), "grad-cam" (a coarse map of
+a layer of a network) and "attention" (of a transformer).
 """
 
 from __future__ import annotations
@@ -20,41 +20,44 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit explain``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     add_model(parser)
-    parser.add_argument("image", help="image file")
+    parser.add_argument("image", help="image file to explain")
     parser.add_argument(
         "-o", "--output", required=True, metavar="FILE", help="PNG file to write the map to"
     )
     parser.add_argument(
-        "--method", choices=METHODS, default="occlusion", help="see above (default: occlusion)"
+        "--method",
+        choices=METHODS,
+        default="occlusion",
+        help="saliency method, see above (default: occlusion)",
     )
     parser.add_argument(
         "--numbers",
         metavar="FILE",
-        help="also write the map as numbers, a .npy file of the image's height and width",
+        help="also write the map as an array of the image's height and width, to this .npy file",
     )
     add_jobs(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit explain``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0.
+        Exit status, always 0. What fails raises an error.
     """
     import numpy as np
 

@@ -1,11 +1,11 @@
-"""Say of each image whether it is real or generated.
+"""Predict for each image whether it is real or generated.
 
 Prints a line for each image: verdict, probability of being generated, path. The probability
-holds for images like those that the model was trained on, and for nothing else.
+holds only for images like those on which the model was trained.
 
-The model may be an ONNX file that `detectorkit train` wrote or the name of a detector that comes
-with the library. It is given by -m, or as the first argument if that ends in .onnx or is such a
-name and no file. Otherwise the default detector is used, and standard error says which that is.
+The model is an ONNX file that `detectorkit train` wrote, or the name of a shipped detector. Pass it
+with -m, or as the first argument if that ends in .onnx or is such a name and not a file. Otherwise
+the default detector is used, whose name is printed on standard error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["add_arguments", "run"]
 
 
 class _Request(NamedTuple):
-    """What is asked for: a model, by file and by name, and images."""
+    """Model, by file and by name, and images of a call."""
 
     path: Path
     name: str
@@ -34,43 +34,45 @@ class _Request(NamedTuple):
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit predict``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     parser.usage = "%(prog)s [-h] [-m MODEL] [--fpr RATE] [--json] [--jobs N] [MODEL] IMAGE ..."
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file, or folder of them")
+    parser.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="image file, or folder of image files"
+    )
     parser.add_argument(
         "-m",
         "--model",
-        help="ONNX file or name of a shipped detector; all other arguments are images then",
+        help="ONNX file or name of a shipped detector; then all other arguments are images",
     )
     parser.add_argument(
         "--fpr",
         type=float,
         metavar="RATE",
-        help="use the model's threshold for this proportion of false positives, such as 0.05, "
-        "among the photographs that it was measured on (default: its own threshold)",
+        help="use the model's threshold for this false-positive rate, such as 0.05, among the "
+        "photographs on which it was measured (default: its own threshold)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_jobs(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit predict``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0, or 1 if some images failed.
+        Exit status: 0, or 1 if some images could not be read.
     """
     from detectorkit.graph.runner import GraphRunner, threads_of_run
     from detectorkit.images.sequence import check_images
@@ -112,7 +114,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _understand(arguments: Namespace) -> _Request:
-    """Tell the model from the images."""
+    """Separate the model from the images among the arguments."""
     from detectorkit.models import card_path, default_detector, find_detector, shipped_detectors
 
     images: list[str] = arguments.images
@@ -123,7 +125,9 @@ def _understand(arguments: Namespace) -> _Request:
         if is_shipped or first.suffix.lower() == ".onnx":
             name, *images = images
             if not images:
-                raise ValueError(f"there are no images, only the model {name}.")
+                raise ValueError(
+                    f"there are no images, only the model {name}. Pass image files or folders."
+                )
     path = find_detector(name)
     if name is None:
         name = default_detector()
@@ -134,14 +138,14 @@ def _understand(arguments: Namespace) -> _Request:
 
 
 def _threshold(record: ModelRecord, fpr: float, name: str) -> float:
-    """Find the model's threshold for a proportion of false positives."""
+    """Return the model's threshold for a false-positive rate."""
     if not 0 < fpr < 1:
-        raise ValueError(f"--fpr {fpr:g}: give a proportion between 0 and 1, such as 0.05.")
+        raise ValueError(f"--fpr {fpr:g}: pass a proportion between 0 and 1, such as 0.05.")
     found = record.fpr_thresholds.get(fpr)
     if found is None:
         known = ", ".join(f"{rate:g}" for rate in record.fpr_thresholds) or "none"
         raise ValueError(
-            f"--fpr {fpr:g}: the model {name} has thresholds for {known}. Set another with "
+            f"--fpr {fpr:g}: the model {name} has thresholds for {known}. Set another one with "
             f"`detectorkit calibrate --fpr {fpr:g}` on photographs like yours."
         )
     return found

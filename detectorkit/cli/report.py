@@ -1,7 +1,7 @@
 """Measure a saved detector on labelled images and write a report of it.
 
-Writes one HTML page that needs no other file, and beside it the same as JSON and, without pictures,
-as a model card in Markdown: with -o report.html also report.json and report.md.
+Writes one HTML page that needs no other file. Beside it, the same report is written as JSON and,
+without images, as a model card in Markdown: with -o report.html also report.json and report.md.
 """
 
 from __future__ import annotations
@@ -33,55 +33,60 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit report``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     add_model(parser)
     add_data(parser)
     parser.add_argument(
-        "-o", "--output", required=True, metavar="PAGE", help="HTML file to write, as report.html"
+        "-o",
+        "--output",
+        required=True,
+        metavar="PAGE",
+        help="HTML file to write, such as report.html",
     )
     parser.add_argument(
         "--no-images",
         action="store_true",
-        help="show no image and name none, for data that must not be published",
+        help="leave out images and their names, for data that must not be published",
     )
     parser.add_argument(
         "--explain",
         choices=METHODS,
         metavar="METHOD",
-        help="show beside each image where the score comes from: " + ", ".join(METHODS),
+        help="show a saliency map beside each image, by one of: " + ", ".join(METHODS),
     )
     parser.add_argument(
         "--robustness",
         action="store_true",
-        help="also measure what re-encoding, resizing and other changes do (takes far longer)",
+        help="also measure the effect of re-encoding, resizing and other changes (takes far "
+        "longer)",
     )
     parser.add_argument(
         "--audit",
         action="store_true",
-        help="also look whether format, size or metadata alone would give the answer away",
+        help="also check whether format, size or metadata alone would give the answer away",
     )
     add_random_state(parser)
     add_jobs(parser)
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit report``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0, or 1 if some images failed.
+        Exit status: 0, or 1 if some images could not be read.
     """
     from detectorkit.datasets import load_images
     from detectorkit.detectors import load_detector
@@ -90,7 +95,10 @@ def run(arguments: Namespace) -> int:
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
     found = load_images(arguments.data)
     if arguments.audit and len(set(found.target)) < 2:
-        raise ValueError("--audit takes photographs and generated images, but there is one class.")
+        raise ValueError(
+            "--audit needs photographs and generated images, but the data have only one class. "
+            "Leave out --audit, or add images of the other class."
+        )
     scores, read, failures = process_paths(detector.decision_function, found.data, "Scoring")
     report = _make_report(arguments, detector, scores, _keep(found, read), len(failures))
     written = report.write(arguments.output)
@@ -100,7 +108,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _check_before_work(arguments: Namespace) -> None:
-    """Say what would stop the report before the long work, not after."""
+    """Check the output path and matplotlib before the long work starts."""
     from detectorkit.report import check_report_path
     from detectorkit.report.curves import check_matplotlib
 
@@ -112,7 +120,7 @@ def _check_before_work(arguments: Namespace) -> None:
 
 
 def _keep(found: Any, read: NDArray[np.intp]) -> Any:
-    """Leave out what could not be read."""
+    """Return the data without the images that could not be read."""
     from sklearn.utils import Bunch
 
     return Bunch(
@@ -157,7 +165,7 @@ def _make_report(
 
 
 def _names(paths: list[str], *, hide: bool) -> list[str]:
-    """Name images by their paths from the folder that holds them all, or only number them."""
+    """Return the paths of images from their common folder, or only numbers."""
     if hide:
         return [f"image {number}" for number in range(len(paths))]
     absolute = [os.path.abspath(path) for path in paths]  # noqa: PTH100 - links stay links
@@ -198,7 +206,7 @@ def _audit(arguments: Namespace, found: Any, names: list[str]) -> Any:
 
 
 def _command(arguments: Namespace) -> str:
-    """Give the command again, with what was not said spelt out where it changes the figures."""
+    """Return the command that repeats the report, with defaults that change the metrics."""
     words = ["detectorkit", "report", arguments.model, arguments.data, "-o", arguments.output]
     words += [
         f"--{name.replace('_', '-')}"
@@ -213,5 +221,5 @@ def _notes(n_failures: int, arguments: Namespace) -> list[str]:
     if n_failures:
         notes.append(f"Images that could not be read and are left out: {n_failures}.")
     if arguments.no_images:
-        notes.append("Pictures and names of images are left out, as was asked for.")
+        notes.append("Images and their names are left out, because of --no-images.")
     return notes

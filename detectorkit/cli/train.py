@@ -1,13 +1,13 @@
 """Fit a detector on a folder or a CSV manifest and save it as an ONNX file.
 
-The images are shuffled and split 90/10, stratified, with copies of one picture kept together;
-the detector is fitted on the larger part and measured on the smaller one.
+The images are shuffled and split 90/10, stratified, with copies of one image kept together. The
+detector is fitted on the larger part and measured on the smaller one.
 
-The models: hog-svm, HoG with a linear machine; forensic, a stack of classical features; cnn and
-resnet, networks from random weights; transfer and deit, a pretrained network with a small head (or
-trained on, with --set fine_tune=True). cnn, resnet, and all that is trained on need the extra
-"train"; transfer exports EfficientNet-Lite0 with it once, and deit needs its backbone: see
-`detectorkit backbones list`.
+The models: hog-svm, HoG with a linear SVM; forensic, a stack of classical features; cnn and resnet,
+networks that are trained from random weights; transfer and deit, a pretrained network with a small
+head (or fine-tuned, with --set fine_tune=True). cnn, resnet and fine-tuning need the extra "train".
+transfer uses it once to export EfficientNet-Lite0, and deit needs its backbone: see `detectorkit
+backbones list`.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _DETECTORS = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Declare the arguments.
+    """Add the arguments of ``detectorkit train``.
 
     Parameters
     ----------
     parser : ArgumentParser
-        The sub-command's parser.
+        Parser of the sub-command, to which the arguments are added.
     """
     add_data(parser)
     parser.add_argument(
@@ -58,7 +58,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--model",
         choices=_DETECTORS,
         default="hog-svm",
-        help="what to train, see above (default: hog-svm)",
+        help="detector to train, see above (default: hog-svm)",
     )
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     parser.add_argument(
@@ -67,16 +67,18 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=[],
         type=_setting,
         metavar="NAME=VALUE",
-        help="a parameter of the detector, such as C=0.01 or 'pixels_per_cell=(4, 4)'; repeatable",
+        help="parameter of the detector, such as C=0.01 or 'pixels_per_cell=(4, 4)'; repeatable",
     )
     parser.add_argument(
         "--checkpoint",
         metavar="FILE",
-        help="file for the state of a network's training after each epoch; if it exists, training "
-        "goes on from there",
+        help="file to which the state of a network's training is written after each epoch; if it "
+        "exists, training continues from it",
     )
     parser.add_argument(
-        "--groups", metavar="COLUMN", help="column of the manifest that must not straddle the parts"
+        "--groups",
+        metavar="COLUMN",
+        help="column of the manifest; images with the same value stay in the same part",
     )
     add_random_state(parser)
     add_json(parser)
@@ -84,17 +86,17 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Do it.
+    """Run ``detectorkit train``.
 
     Parameters
     ----------
     arguments : Namespace
-        The parsed arguments.
+        Parsed arguments of the sub-command.
 
     Returns
     -------
     status : int
-        0, or 1 if some images failed.
+        Exit status: 0, or 1 if some images could not be read.
     """
     from sklearn.utils.validation import has_fit_parameter
 
@@ -137,14 +139,14 @@ def run(arguments: Namespace) -> int:
         print(f"Fitted {arguments.model} on {len(train)} images in {seconds:.1f} s: {output}")
         print_metrics(f"Held-out {len(test)} images of the same generators and sources:", metrics)
         print(
-            "These figures say nothing about other generators or other photographs: measure "
+            "These metrics say nothing about other generators or other photographs: measure "
             "those with `detectorkit evaluate`."
         )
     return 1 if failures else 0
 
 
 def _make_detector(arguments: Namespace) -> Any:
-    """Make the detector that is asked for, not yet fitted."""
+    """Make the unfitted detector, with the parameters of the command line."""
     from detectorkit import detectors
 
     detector = getattr(detectors, _DETECTORS[arguments.model])(
@@ -155,15 +157,15 @@ def _make_detector(arguments: Namespace) -> Any:
         parameters = detector.get_params()
         if "checkpoint" not in parameters or not parameters.get("fine_tune", True):
             raise ValueError(
-                f"--checkpoint: {arguments.model} has none. Only networks that are trained as a "
-                "whole go on from one: cnn, resnet, and others with --set fine_tune=True."
+                f"--checkpoint: {arguments.model} does not have checkpoints. Only networks that "
+                "are trained as a whole have: cnn, resnet, and others with --set fine_tune=True."
             )
         detector.set_params(checkpoint=check_output(arguments.checkpoint))
     return detector
 
 
 def _check_ready(detector: Any, model: str) -> None:
-    """Make sure that what the training needs is there, before all images are read."""
+    """Check that packages and backbone of the training are installed, before images are read."""
     from detectorkit.backbones import find_backbone
     from detectorkit.utils.extras import require_extra
 
@@ -188,20 +190,20 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _together(hashes: Any, column: Any) -> Any:
-    """Give one number to copies of a picture, and to images that are alike in the column."""
+    """Assign one number to copies of an image, and to images with the same column value."""
     from detectorkit.datasets import near_duplicate_groups
     from detectorkit.model_selection.split import merge_groups
 
     copies = near_duplicate_groups(hashes)
     if column is None:
         return copies
-    # Where the column is empty, nothing is known: such images are not alike.
+    # Where the column is empty, the value is unknown: such images are not grouped.
     named = np.where(column == "", [f"row {i}" for i in range(len(column))], column)
     return merge_groups([copies, np.unique(named, return_inverse=True)[1]], len(column))
 
 
 def _split(found: Any, read: Any, groups: Any, random_state: int) -> tuple[Any, Any, Any]:
-    """Give indices of the images to fit and to measure on, and the groups of the former."""
+    """Return indices of the training and test images, and the groups of the training images."""
     from detectorkit.datasets import train_val_test_split
 
     parts = train_val_test_split(

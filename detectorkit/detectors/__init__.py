@@ -1,4 +1,4 @@
-"""The detectors: classifiers of scikit-learn's kind that take images."""
+"""Detectors: classifiers with scikit-learn's interface that take images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Detectors that are an ONNX graph with its record: how it is run, kept and written."""
+"""Base class of the detectors that run an ONNX graph with its record."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["GraphDetector"]
 
 
 class GraphDetector(RecordedDetector):
-    """Base of the detectors that predict by running an ONNX graph.
+    """Base class of the detectors that predict by running an ONNX graph.
 
     Attributes
     ----------
     onnx_model_ : bytes
-        The content of an ONNX file: the graph, and the record that it came with.
+        Content of an ONNX file: the graph and its record as they were loaded.
     """
 
     onnx_model_: bytes
     n_jobs: int | None
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Score the images.
+        """Compute the scores of the images.
 
         Parameters
         ----------
@@ -44,25 +44,26 @@ class GraphDetector(RecordedDetector):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Higher means "generated"; `predict` cuts at `threshold_`.
+            Scores of the images. Higher means "generated"; `predict` compares them with
+            `threshold_`.
 
         Raises
         ------
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         ModelFileError
-            If the graph fails, or gives a score that is not finite.
+            If the graph fails or a score is not finite.
         """
         check_is_fitted(self)
         return self._score(self._validate_images(X, reset=False))
 
     def to_onnx(self) -> onnx.ModelProto:
-        """Give the model, with threshold and calibration as they are now.
+        """Return the ONNX model with the current threshold and calibration.
 
         Returns
         -------
         model : onnx.ModelProto
-            From "pixels" to "score" and "probability".
+            Model with the input "pixels" and the outputs "score" and "probability".
         """
         from onnx import load_model_from_string
 
@@ -72,7 +73,7 @@ class GraphDetector(RecordedDetector):
         return revise_model(load_model_from_string(self.onnx_model_), self.record_)
 
     def _adopt(self, content: bytes, name: str) -> None:
-        """Take a model over, with all that its record says."""
+        """Set the fitted attributes from an ONNX model and its record."""
         self._runner = GraphRunner(content, name)
         self.onnx_model_ = content
         record = self._runner.record
@@ -87,5 +88,5 @@ class GraphDetector(RecordedDetector):
         return {name: getattr(record, name) for name in kept}
 
     def _score(self, images: ImageSequence) -> NDArray[np.float64]:
-        """Score images, by as many threads as `n_jobs` says."""
+        """Compute the scores of images in `n_jobs` threads."""
         return self._runner.score(images, n_jobs=self.n_jobs)

@@ -1,4 +1,4 @@
-"""What a fitted detector says of itself, made of its attributes."""
+"""The record of a fitted detector, made from its attributes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["RecordedDetector"]
 
 
 class RecordedDetector(BaseImageDetector):
-    """Base of all detectors: attributes are the truth, record and graph are made of them.
+    """Base class of the detectors whose record is made from their current attributes.
 
     A subclass defines `_describe_itself`, and writes `record_` into its graph.
     """
 
     @property
     def record_(self) -> ModelRecord:
-        """What the detector says of itself as it is now: preprocessing, features, training."""
+        """Record of the detector as it is now: preprocessing, features, training, threshold."""
         check_is_fitted(self)
         return ModelRecord(
             **self._describe_itself(),
@@ -33,7 +33,7 @@ class RecordedDetector(BaseImageDetector):
 
     @abstractmethod
     def _describe_itself(self) -> dict[str, Any]:
-        """Return the fields of the record that no attribute of all detectors holds.
+        """Return the fields of the record that differ between kinds of detectors.
 
-        At least "detector", "preprocessing" and "features".
+        These are at least "detector", "preprocessing" and "features".
         """

@@ -1,4 +1,4 @@
-"""Detectors that are trained with torch and are ONNX graphs from then on."""
+"""Detectors that are trained with torch and predict with an ONNX graph."""
 
 from __future__ import annotations
 
@@ -38,25 +38,26 @@ def split_validation(
     by_origin: bool,
     random_state: np.random.RandomState,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Set a validation part aside.
+    """Split the images of `fit` into a training part and a validation part.
 
     Parameters
     ----------
     training : FitInputs
-        What `fit` was given.
+        Arguments of `fit`, after their checks.
     origin : ndarray of shape (n_samples,) or None
-        Where each image is from.
+        Generator of each generated image and source of each photograph, if known.
     share : float
-        The share of the part; 0 sets nothing aside.
+        Proportion of the images that are set aside for validation. 0 sets none aside.
     by_origin : bool
-        Whether it is a generator and sources that are left out whole, rather than single images.
+        Whether a whole generator and whole sources are set aside, rather than single images.
     random_state : RandomState
-        Shuffles.
+        Source of randomness for the split.
 
     Returns
     -------
     train, val : ndarray of int
-        Indices. The second is empty where there are too few images or groups to set any aside.
+        Indices of the images in each part. `val` is empty where there are too few images or groups
+        to set any aside.
     """
     from detectorkit.model_selection._groups import number_pictures
     from detectorkit.model_selection.splitters import (
@@ -82,11 +83,11 @@ def split_validation(
     return np.sort(train), np.sort(val)
 
 
-_N_CALIBRATION = 128  # images that the ranges of activations are measured on
+_N_CALIBRATION = 128  # images on which the ranges of activations are measured
 
 
 class TorchDetector(GraphDetector):
-    """Base of the detectors whose whole network is trained.
+    """Base class of the detectors whose whole network is trained with torch.
 
     A subclass defines `_make_network` and the parameters that it needs beside the common ones.
     """
@@ -109,12 +110,12 @@ class TorchDetector(GraphDetector):
 
     @abstractmethod
     def _make_network(self) -> tuple[nn.Module, NetworkInput]:
-        """Make the network, from scaled images to two logits, and say how images are prepared."""
+        """Make the network, from scaled images to two logits, and its `NetworkInput`."""
 
     def fit(
         self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, origin: Any = None
     ) -> Self:
-        """Train the network; it is an ONNX graph from then on.
+        """Train the network and convert it to an ONNX graph.
 
         Parameters
         ----------
@@ -123,27 +124,28 @@ class TorchDetector(GraphDetector):
             The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
             array needs `input_shape`.
         y : array-like of shape (n_samples,)
-            The labels: 0 for real, 1 for generated.
+            Labels: 0 for real photographs, 1 for generated images.
         sample_weight : array-like of shape (n_samples,), default=None
-            Factors of the loss. None gives all the same.
+            Factors by which the loss of each image is multiplied. None weighs all images equally.
         groups : array-like of shape (n_samples,), default=None
-            Images of one group are on one side of the validation split: copies of a picture, or a
-            photograph and its reconstruction.
+            Group of each image. Images of one group, such as copies of a photograph or a
+            photograph and its reconstruction, are on the same side of the validation split.
         origin : array-like of shape (n_samples,), default=None
-            The generator of each generated image, the source of each photograph; see `balance` and
+            Generator of each generated image and source of each photograph, for `balance` and
             `validation`.
 
         Returns
         -------
         self : object
-            The fitted detector.
+            The detector itself, fitted to X and y.
 
         Raises
         ------
         BackboneNotFoundError
-            If there is a backbone and it is not installed; the message says how it can be.
+            If the detector needs a backbone that is not installed. The message says how to install
+            it.
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         ImportError
             If the extra "train" is needed and not installed.
         ValueError
@@ -162,7 +164,7 @@ class TorchDetector(GraphDetector):
         settings: dict[str, Any],
         random_state: np.random.RandomState,
     ) -> None:
-        """Train the whole network with torch, and export it."""
+        """Train the whole network with torch and export it to ONNX."""
         require_extra("train", "torch", "onnxscript", caller=f"To train, {type(self).__name__}")
         import torch
 
@@ -185,7 +187,7 @@ class TorchDetector(GraphDetector):
         self._export(network, data, held_out)
 
     def _check_settings(self) -> dict[str, Any]:
-        """Check the parameters; give those that are worth keeping with the model."""
+        """Check the parameters and return those that are saved with the model."""
         check_choice(self, "n_crops", (None, 1, 4, 5, 9, 16, 25))
         check_choice(self, "quantize", (None, "float16", "static", "dynamic"))
         check_choice(self, "validation", ("images", "origins"))
@@ -204,7 +206,7 @@ class TorchDetector(GraphDetector):
         }
 
     def _check_origin(self, origin: Any, training: FitInputs) -> NDArray[Any] | None:
-        """Check where the images are from; without that, some settings mean nothing."""
+        """Check `origin`, which some values of `validation` and `balance` need."""
         if origin is not None:
             origin = np.asarray(origin).astype(str)
             check_consistent_length(training.codes, origin)
@@ -212,8 +214,8 @@ class TorchDetector(GraphDetector):
         for name, value in (("validation", "origins"), ("balance", "origin")):
             if getattr(self, name) == value:
                 raise ValueError(
-                    f"{type(self).__name__}: {name}={value!r} needs `origin` in fit: the generator "
-                    "of each generated image, the source of each photograph."
+                    f"{type(self).__name__}: {name}={value!r} needs `origin` in fit. Pass the "
+                    "generator of each generated image and the source of each photograph."
                 )
         return None
 
@@ -272,7 +274,7 @@ class TorchDetector(GraphDetector):
         )
 
     def _export(self, network: nn.Module, data: TrainingSet, held_out: NDArray[np.intp]) -> None:
-        """Turn the network into ONNX, see that it says the same, and keep nothing else."""
+        """Convert the network to ONNX, compare its outputs with torch's, and adopt the graph."""
         from detectorkit.graph.networks import network_graph
         from detectorkit.graph.record import ModelRecord
         from detectorkit.training.to_onnx import export_network, largest_difference
@@ -304,7 +306,7 @@ class TorchDetector(GraphDetector):
         train: NDArray[np.intp],
         held_out: NDArray[np.intp],
     ) -> None:
-        """Store the network in fewer bits, if that is asked for, and say what it costs."""
+        """Quantize the network if `quantize` says so, and measure the loss of accuracy."""
         how: Any = self.quantize
         if how is None:
             self.__dict__.pop("quantization_", None)  # of an earlier fit
@@ -338,21 +340,21 @@ class TorchDetector(GraphDetector):
 def sample_pixels(
     images: ImageSequence, index: NDArray[np.intp], preprocessing: Preprocessing
 ) -> NDArray[Any]:
-    """Read images as a graph takes them; of crops the first.
+    """Read images as the input of a graph; of crops, only the first of each image.
 
     Parameters
     ----------
     images : ImageSequence
-        The images.
+        Images from which some are read.
     index : ndarray of int
-        Which of them.
+        Positions of the images to read.
     preprocessing : Preprocessing
-        How they are read.
+        Size and colour space to which the images are converted.
 
     Returns
     -------
     pixels : ndarray of shape (n, height, width) or (n, height, width, 3)
-        Levels from 0 to 255, as one array.
+        Pixels of the images, as levels from 0 to 255.
     """
     found = [images.read(int(i), preprocessing) for i in index]
     if preprocessing.n_crops is not None:
@@ -361,19 +363,19 @@ def sample_pixels(
 
 
 def balanced_chances(codes: NDArray[np.int64], origin: NDArray[Any]) -> NDArray[np.float64]:
-    """Give both classes the same chance, and within each all origins.
+    """Compute chances with which both classes, and the origins of each, are equally likely.
 
     Parameters
     ----------
     codes : ndarray of shape (n_samples,)
-        0 for real, 1 for generated.
+        Labels: 0 for real photographs, 1 for generated images.
     origin : ndarray of shape (n_samples,)
-        Where each image is from.
+        Generator of each generated image and source of each photograph.
 
     Returns
     -------
     chances : ndarray of shape (n_samples,)
-        Of sum 1.
+        Probability of each image to be drawn; they sum to 1.
     """
     chances = np.zeros(len(codes))
     for code in (0, 1):

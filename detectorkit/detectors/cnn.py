@@ -21,10 +21,11 @@ _HALF = (0.5, 0.5, 0.5)  # pixels from -1 to 1
 
 
 class CNNDetector(TorchDetector):
-    """Detect generated images by the modified CNN.
+    """Detect generated images by the modified CNN of the original study.
 
-    Convolutions of 32 filters of 2x2, then 64 of 3x3, 128 of 4x4, 256 of 5x5 and 512 of 6x6, with
-    max-pooling after each, dense layers of 256, 128 and 64 units with dropout, and two outputs.
+    The network has convolutions of 32 filters of 2x2, then 64 of 3x3, 128 of 4x4, 256 of 5x5 and
+    512 of 6x6, with max-pooling after each, dense layers of 256, 128 and 64 units with dropout, and
+    two outputs.
 
     Read more in the :ref:`User Guide <networks>`.
 
@@ -33,56 +34,63 @@ class CNNDetector(TorchDetector):
     Parameters
     ----------
     image_size : tuple of (int, int), default=(128, 128)
-        Height and width that images are brought to, or of the crops.
+        Height and width of the images that the network sees, to which images are resized or
+        crops are cut.
     n_conv : int, default=5
-        Number of convolutions, 1 to 5. The study says five in one place and four in another.
+        Number of convolutions, from 1 to 5. The study says five in one place and four in another.
     batch_norm : bool, default=True
-        Whether each convolution is followed by batch normalisation, which the study does not name.
-        It costs nothing in predictions.
+        Whether each convolution is followed by batch normalisation, which the study does not
+        mention. It takes no time in predictions.
     dropout : float, default=0.3
-        Share of the activations that is dropped after each dense layer in training.
+        Proportion of the activations that is dropped after each dense layer in training.
     learning_rate : float, default=3e-4
-        Of Adam.
+        Learning rate of Adam.
     batch_size : int, default=32
-        Images in a step of training.
+        Number of images in each step of training.
     max_epochs : int, default=50
-        Passes over the training images, at most.
+        Maximum number of passes over the training images.
     patience : int, default=6
-        Epochs without a smaller validation loss after which training stops. The weights of the
-        best epoch are kept.
+        Number of epochs without a smaller validation loss after which training stops. The weights
+        of the best epoch are kept.
     validation_fraction : float, default=0.1
-        Share of the images that training does not see and that says when to stop; 0 trains for
-        `max_epochs`.
+        Proportion of the images that are set aside to decide when training stops. 0 sets none
+        aside and trains for `max_epochs`.
     validation : {"images", "origins"}, default="images"
-        What is set aside: single images, or a generator and a real source as a whole. The second
-        needs `origin` in `fit`, and stops when the network gets worse on what it does not know.
+        What is set aside: single images, or a whole generator and a whole source of photographs.
+        "origins" needs `origin` in `fit`, and stops when the network gets worse on origins that it
+        was not trained on.
     balance : {None, "origin"}, default=None
-        "origin" draws both classes equally often, and within each all origins; it needs `origin`
-        in `fit`.
+        With "origin", both classes are drawn equally often, and within each class all origins;
+        this needs `origin` in `fit`. None draws all images equally often.
     augmentation : "default", Augmentation or None, default="default"
-        How training images are changed at random; None leaves them as they are.
+        Random changes of the training images. None leaves them unchanged.
     n_crops : int, default=None
-        None resizes whole images. A number (1, 4, 5, 9, 16 or 25) learns from crops at native
-        resolution, and predicts the mean score of so many.
+        Number of crops (1, 4, 5, 9, 16 or 25) that are cut from each image at native resolution.
+        The network learns from crops, and the score of an image is the mean score of its crops.
+        None resizes whole images.
     quantize : {None, "float16", "static", "dynamic"}, default=None
-        "float16" halves the file and changes next to nothing. "static" stores weights and
-        activations in 8 bits, which makes convolutions two to three times as fast and the file a
-        quarter; "dynamic" stores weights only, and runs one image at a time. What it costs is in
-        `quantization_`.
+        Number format of the saved network. "float16" halves the file and hardly changes the
+        scores. "static" stores weights and activations in 8 bits, which makes convolutions two to
+        three times as fast and the file a quarter of the size. "dynamic" stores only the weights
+        in 8 bits, and runs one image at a time. None keeps float32. `quantization_` tells the loss
+        of accuracy.
     checkpoint : str or Path, default=None
-        File for the state of the training after each epoch. If it exists, `fit` goes on from there.
+        File to which the state of the training is written after each epoch. If it exists, `fit`
+        continues from it. None writes none.
     device : str, default="auto"
-        "cpu", "cuda" or another device of torch to train on.
+        Device of torch to train on, such as "cpu" or "cuda". "auto" means "cuda" if available.
     class_weight : dict or "balanced", default=None
-        Factors of the loss for each class; "balanced" gives both classes the same sum.
+        Factors by which the loss of each class is multiplied. "balanced" gives both classes the
+        same total weight; None leaves all weights as they are.
     input_shape : tuple of int, default=None
-        The shape of one image, (height, width) or (height, width, n_channels), where X is a
-        2-D array of flattened images; one entry may be -1. None refuses 2-D arrays.
+        Shape of one image, (height, width) or (height, width, n_channels), where X is a 2-D array
+        of flattened images; one entry may be -1. None refuses 2-D arrays.
     n_jobs : int, default=None
         Number of threads that read images and, in predictions, run the network. None means 1
         unless in a `joblib.parallel_config` context; -1 means all processors.
     random_state : int, RandomState instance or None, default=None
-        Draws the weights at the start, the validation part, the order and the changes of images.
+        Source of randomness for the initial weights, the validation part, and the order and the
+        changes of images.
     verbose : bool, default=False
         Whether `fit` shows its progress and the losses on standard error.
 
@@ -91,38 +99,39 @@ class CNNDetector(TorchDetector):
     classes_ : ndarray of shape (2,)
         The labels; the second means "generated".
     threshold_ : float
-        The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
+        Score above which `predict` returns "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration
-        How `predict_proba` makes probabilities of scores; fitted on the validation part.
+        Map from scores to probabilities, used by `predict_proba`; fitted on the validation part.
     onnx_model_ : bytes
-        The trained network as the content of an ONNX file.
+        Content of the ONNX file of the trained network.
     history_ : list of dict
-        Losses and seconds of each epoch.
+        Losses and duration in seconds of each epoch.
     quantization_ : dict
-        Only with `quantize`: accuracy before and after on held-out images, and sizes in bytes.
+        Accuracy on held-out images before and after quantization, and sizes of the file in bytes.
+        Only with `quantize`.
     record_ : ModelRecord
-        What the model says of itself, as it is now.
+        Record of the model, with its current threshold and calibration.
     training_summary_ : dict
-        Number of images in all and by class, and settings; saved with the model.
+        Number of images in total and in each class, and settings; saved with the model.
     n_features_in_ : int
-        Number of columns of X; only where X was 2-D.
+        Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns of X; only where X was 2-D with names that are all strings.
+        Names of the columns of X in `fit`; only if X was 2-D with names that are all strings.
 
     See Also
     --------
-    ResNetDetector : A deeper network.
-    BackboneDetector : A network that was trained on other images before.
+    ResNetDetector : A deeper network that is trained from random weights.
+    BackboneDetector : A network that was pretrained on other images.
 
     Notes
     -----
     `fit` needs the extra "train"; predictions do not. Convolutions keep the size of their maps, and
     pooling halves it. The loss is the binary cross-entropy of the softmax over both outputs; the
-    score is the difference of the logits. The study does not say what learning rate and dropout it
-    used here. Without batch normalisation the network stayed at chance on 1400 faces.
+    score is the difference of the logits. The study does not tell the learning rate and dropout
+    that it used here. Without batch normalisation the network stayed at chance on 1400 faces.
 
-    With the same `random_state`, a training on the same machine gives the same network, also if it
-    was stopped and went on from its checkpoint.
+    With the same `random_state`, training on the same machine results in the same network, also
+    if it was interrupted and continued from its checkpoint.
 
     Examples
     --------

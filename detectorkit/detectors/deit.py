@@ -18,8 +18,8 @@ __all__ = ["DeiTDetector"]
 class DeiTDetector(BackboneDetector):
     """Detect generated images by a vision transformer with a bottleneck layer.
 
-    This is `BackboneDetector` with DeiT-tiny at 224 x 224 pixels. The study trained all of it:
-    that is ``fine_tune=True``.
+    This is `BackboneDetector` with DeiT-tiny at 224 x 224 pixels. The study trained the whole
+    network, as ``fine_tune=True`` does.
 
     Read more in the :ref:`User Guide <backbones>`.
 
@@ -28,67 +28,74 @@ class DeiTDetector(BackboneDetector):
     Parameters
     ----------
     backbone : str or Path, default="deit-tiny"
-        "deit-tiny" or "deit-small", which ``detectorkit backbones export`` gets once from the model
-        hub; another name there; a folder that transformers saved; or an ONNX file.
+        Vision transformer to use: "deit-tiny" or "deit-small", which ``detectorkit backbones
+        export`` downloads once from the model hub; another name on the hub; a folder that
+        transformers saved; or the path of an ONNX file.
     bottleneck : int or None, default=64
-        Units of the layer between features and output; None gives a linear classifier.
+        Number of units of the layer between features and output. None makes the head a linear
+        classifier.
     fine_tune : bool, default=False
-        Whether the backbone is trained too; needs the extra "train".
+        Whether the backbone is trained too, which needs the extra "train".
     image_size : tuple of (int, int), default=None
-        Height and width that images are brought to, or of the crops. None takes the backbone's own;
-        only networks of convolutions can have another one.
+        Height and width of the images that the network sees, to which images are resized or
+        crops are cut. None takes the size of the backbone; only convolutional networks can have
+        another one.
     n_crops : int, default=None
-        None resizes whole images. A number (1, 4, 5, 9, 16 or 25) takes so many crops at native
-        resolution. Of a fixed backbone the features are averaged in training, the scores in
-        predictions.
+        Number of crops (1, 4, 5, 9, 16 or 25) that are cut from each image at native resolution.
+        With a fixed backbone, the features of the crops are averaged in training and their scores
+        in predictions. None resizes whole images.
     network_input : NetworkInput, default=None
-        How images are prepared, for an ONNX file that does not say it.
+        Size, colours and scaling of the images that the network takes, for an ONNX file that does
+        not say them. None reads them from the file.
     learning_rate : float, default=None
-        Of Adam. None takes 1e-3 for a head alone and 1e-4 for the whole network.
+        Learning rate of Adam. None means 1e-3 for a head alone and 1e-4 for the whole network.
     alpha : float, default=1e-4
-        Strength of the L2 penalty of a head alone.
+        Strength of the L2 penalty on the weights of the head; without effect with `fine_tune`.
     dropout : float, default=0.2
-        Share of the activations that is dropped before each layer of the head, with `fine_tune`.
+        Proportion of the activations that is dropped before each layer of the head, with
+        `fine_tune`.
     batch_size : int, default=32
-        Images in a step of training.
+        Number of images in each step of training.
     max_epochs : int, default=50
-        Passes over the training images, at most.
+        Maximum number of passes over the training images.
     patience : int, default=6
-        Epochs without a smaller validation loss after which training stops. The weights of the
-        best epoch are kept.
+        Number of epochs without a smaller validation loss after which training stops. The weights
+        of the best epoch are kept.
     validation_fraction : float, default=0.1
-        Share of the images that training does not see and that says when to stop; 0 trains for
-        `max_epochs`.
+        Proportion of the images that are set aside to decide when training stops. 0 sets none
+        aside and trains for `max_epochs`.
     validation : {"images", "origins"}, default="images"
-        What is set aside: single images, or a generator and a real source as a whole. The second
-        needs `origin` in `fit`.
+        What is set aside: single images, or a whole generator and a whole source of photographs.
+        "origins" needs `origin` in `fit`.
     balance : {None, "origin"}, default=None
-        "origin" gives both classes the same weight, and within each all origins; it needs `origin`
-        in `fit`.
+        With "origin", both classes have the same weight, and within each class all origins; this
+        needs `origin` in `fit`. None leaves the weights as they are.
     augmentation : "default", Augmentation or None, default="default"
-        How training images are changed at random, with `fine_tune`.
+        Random changes of the training images, with `fine_tune`. None leaves them unchanged.
     quantize : {None, "float16", "static", "dynamic"}, default=None
-        "float16" halves the file and changes next to nothing. "static" stores weights and
-        activations in 8 bits, best for convolutions; "dynamic" stores weights only, best for
-        transformers, and runs one image at a time. What it costs is in `quantization_`.
+        Number format of the saved network. "float16" halves the file and hardly changes the
+        scores. "static" stores weights and activations in 8 bits, which is best for convolutions.
+        "dynamic" stores only the weights in 8 bits, which is best for transformers, and runs one
+        image at a time. None keeps float32. `quantization_` tells the loss of accuracy.
     cache_dir : str or Path, default=None
-        Folder that keeps features of a fixed backbone, from one fit or prediction to the next, so
-        that each is computed once in all folds of a search. None keeps none.
+        Folder in which the features of a fixed backbone are kept, so that those of an image are
+        computed only once in all fits, predictions and folds of a search. None keeps none.
     checkpoint : str or Path, default=None
-        File for the state of the training after each epoch, with `fine_tune`. If it exists, `fit`
-        goes on from there.
+        File to which the state of the training is written after each epoch, with `fine_tune`. If
+        it exists, `fit` continues from it. None writes none.
     device : str, default="auto"
-        "cpu", "cuda" or another device of torch to train on.
+        Device of torch to train on, such as "cpu" or "cuda". "auto" means "cuda" if available.
     class_weight : dict or "balanced", default=None
-        Factors of the loss for each class; "balanced" gives both classes the same sum.
+        Factors by which the loss of each class is multiplied. "balanced" gives both classes the
+        same total weight; None leaves all weights as they are.
     input_shape : tuple of int, default=None
-        The shape of one image, (height, width) or (height, width, n_channels), where X is a
-        2-D array of flattened images; one entry may be -1. None refuses 2-D arrays.
+        Shape of one image, (height, width) or (height, width, n_channels), where X is a 2-D array
+        of flattened images; one entry may be -1. None refuses 2-D arrays.
     n_jobs : int, default=None
         Number of threads that read images and run the network. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     random_state : int, RandomState instance or None, default=None
-        Draws the weights at the start, the validation part and the order of images.
+        Source of randomness for the initial weights, the validation part and the order of images.
     verbose : bool, default=False
         Whether `fit` shows its progress and the losses on standard error.
 
@@ -97,34 +104,35 @@ class DeiTDetector(BackboneDetector):
     classes_ : ndarray of shape (2,)
         The labels; the second means "generated".
     threshold_ : float
-        The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
+        Score above which `predict` returns "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration
-        How `predict_proba` makes probabilities of scores; fitted on the validation part.
+        Map from scores to probabilities, used by `predict_proba`; fitted on the validation part.
     onnx_model_ : bytes
-        Backbone and head as the content of one ONNX file.
+        Content of the ONNX file of backbone and head.
     history_ : list of dict
-        Losses of each epoch.
+        Training and validation losses of each epoch.
     quantization_ : dict
-        Only with `quantize`: accuracy before and after on held-out images, and sizes in bytes.
+        Accuracy on held-out images before and after quantization, and sizes of the file in bytes.
+        Only with `quantize`.
     record_ : ModelRecord
-        What the model says of itself, as it is now.
+        Record of the model, with its current threshold and calibration.
     training_summary_ : dict
-        Number of images in all and by class, the backbone and its licence, and settings; saved with
-        the model.
+        Number of images in total and in each class, the backbone and its licence, and settings;
+        saved with the model.
     n_features_in_ : int
-        Number of columns of X; only where X was 2-D.
+        Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns of X; only where X was 2-D with names that are all strings.
+        Names of the columns of X in `fit`; only if X was 2-D with names that are all strings.
 
     See Also
     --------
-    BackboneDetector : With any network.
+    BackboneDetector : The same detector with any pretrained network.
 
     Notes
     -----
-    No checkpoint of DeiT comes with a Python package, so the export needs a machine that is online,
-    once. Of the study's settings, the bottleneck, batches of 32, the learning rate of 1e-3 for the
-    head, early stopping and at most 50 epochs are the defaults.
+    No Python package contains a checkpoint of DeiT, so it must be exported once on a machine that
+    is online. The bottleneck, batches of 32, the learning rate of 1e-3 for the head, early stopping
+    and at most 50 epochs are those of the study.
 
     References
     ----------

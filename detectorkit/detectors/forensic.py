@@ -1,4 +1,4 @@
-"""A detector on the classical traces of processing and generation."""
+"""Detector based on classical features: traces of processing and generation."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_FEATURES", "ForensicDetector"]
 
 DEFAULT_FEATURES = ("hog", "lbp", "residual")
-"""The families of ``feature_set="default"``; cross-validation chose them, see docs/accuracy.md."""
+"""Families of ``feature_set="default"``, chosen by cross-validation: see docs/accuracy.md."""
 
 
 def _default_transformers() -> dict[str, ImageTransformer]:
-    """Give each family with the parameters that it has in the detector."""
+    """Return the transformer of each family, with its parameters in the detector."""
     return {
         "hog": HoGTransformer(
             orientations=12,
@@ -67,8 +67,8 @@ def _default_transformers() -> dict[str, ImageTransformer]:
 class ForensicDetector(RecordedDetector):
     """Detect AI-generated images by a stack of classical features.
 
-    Families of features are computed at the native resolution of every image, scaled so that each
-    family counts the same, and scored by a linear machine or by boosted trees.
+    Families of features are computed at the native resolution of every image, scaled so that all
+    families have the same weight, and scored by a linear classifier or by boosted trees.
 
     Read more in the :ref:`User Guide <forensic>`.
 
@@ -77,36 +77,38 @@ class ForensicDetector(RecordedDetector):
     Parameters
     ----------
     feature_set : {"default", "all"} or sequence of str or of transformers, default="default"
-        The families: names out of "hog", "lbp", "residual", "block_dct", "spectrum" and
-        "smoothness", with the parameters that proved themselves here; or transformers of
-        `detectorkit.features` with parameters of your own. "default" is HoG, LBP and residuals.
+        Families of features: names out of "hog", "lbp", "residual", "block_dct", "spectrum" and
+        "smoothness", with parameters that worked well in experiments; or transformers of
+        `detectorkit.features` with your own parameters. "default" means HoG, LBP and residuals.
     C : float, default=10.0
         Inverse strength of the regularisation of the linear classifiers, as in scikit-learn. As
         features are scaled to a small variance, useful values are large: from 1 for "svm", from 30
         for "logistic".
     classifier : {"svm", "logistic", "boosting"}, default="svm"
-        A linear support vector machine, logistic regression, or
+        Classifier of the features: a linear support vector machine, logistic regression, or
         `sklearn.ensemble.HistGradientBoostingClassifier`, which is slow with thousands of features
-        unless `n_components` is set. "svm" is for up to some ten thousand images.
+        unless `n_components` is set. "svm" is meant for up to some ten thousand images.
     n_components : int, default=None
-        Number of principal components that the scaled features are reduced to first. None takes
+        Number of principal components to which the scaled features are reduced first. None uses
         the features themselves.
     color_space : {"gray", "rgb", "ycbcr"}, default=None
-        The planes that all families are computed on (HoG sees grey instead of "ycbcr"). None
-        leaves each family its own: all but HoG have "ycbcr".
+        Colour planes on which all families are computed (HoG uses grey instead of "ycbcr"). None
+        leaves each family its own: "ycbcr" for all but HoG.
     image_size : tuple of (int, int), default=None
         Height and width to which all images are resized first, which destroys the finest traces.
-        None takes images at their native resolution; only HoG resizes them then, for itself.
+        None keeps the native resolution, except that HoG resizes the images for itself.
     class_weight : dict or "balanced", default=None
-        Factors of the weight of each class; "balanced" gives both classes the same sum.
+        Factors by which the weights of the images of each class are multiplied. "balanced" gives
+        both classes the same total weight; None leaves all weights as they are.
     input_shape : tuple of int, default=None
-        The shape of one image, (height, width) or (height, width, n_channels), where X is a
-        2-D array of flattened images; one entry may be -1. None refuses 2-D arrays.
+        Shape of one image, (height, width) or (height, width, n_channels), where X is a 2-D array
+        of flattened images; one entry may be -1. None refuses 2-D arrays.
     n_jobs : int, default=None
         Number of threads that decode images and compute features. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     random_state : int, RandomState instance or None, default=None
-        Draws the folds for the probabilities, and the components of large sets.
+        Source of randomness for the folds on which the probabilities are fitted, and for the
+        principal components of large data sets.
     verbose : bool, default=False
         Whether `fit` shows its progress on standard error.
 
@@ -115,40 +117,41 @@ class ForensicDetector(RecordedDetector):
     classes_ : ndarray of shape (2,)
         The labels; the second means "generated".
     families_ : dict of str to slice
-        The columns of each family among all features.
+        Columns of each family among all features.
     preprocessing_ : Preprocessing
-        How images are read, as `fit` read them.
+        Size and colour space to which images are converted.
     transformers_ : list of transformers
-        What computes the features.
+        Transformers that compute the features, one for each family.
     head_ : LinearHead or BoostingHead
-        From features to the score. A linear one has `coef` and `intercept`, for the features as
-        they come.
+        Fitted classifier, which computes the score from the features. A linear one has `coef` and
+        `intercept`, which apply to unscaled features.
     threshold_ : float
-        The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
+        Score above which `predict` returns "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration
-        How `predict_proba` makes probabilities of scores; fitted on held-out scores.
+        Map from scores to probabilities, used by `predict_proba`; fitted on held-out scores.
     record_ : ModelRecord
-        What the model says of itself, as it is now.
+        Record of the model, with its current threshold and calibration.
     training_summary_ : dict
-        Number of images in all and by class, and settings; saved with the model.
+        Number of images in total and in each class, and settings; saved with the model.
     n_features_in_ : int
-        Number of columns of X; only where X was 2-D.
+        Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns of X; only where X was 2-D with names that are all strings.
+        Names of the columns of X in `fit`; only if X was 2-D with names that are all strings.
 
     See Also
     --------
-    HoGSVMDetector : HoG alone.
+    HoGSVMDetector : A detector on HoG features alone.
     detectorkit.load_detector : Read a saved detector.
 
     Notes
     -----
     With its default features, images need at least 32 x 32 pixels. Floats are rounded to 8 bits.
 
-    Scaling gives each feature the variance 1, divided by the number of features of its family and
-    by the number of families. Both linear classifiers are solved exactly, with more features than
-    images in the space that the images span. Memory for `fit` is 4 bytes for each feature of each
-    image, some 160 kB an image with the default features, and 12 bytes for each pair of images.
+    Each feature is scaled to the variance 1, divided by the number of features of its family and
+    by the number of families. Both linear classifiers are solved exactly; if there are more
+    features than images, in the space that the images span. `fit` needs 4 bytes of memory for each
+    feature of each image, which is some 160 kB per image with the default features, and 12 bytes
+    for each pair of images.
 
     Examples
     --------
@@ -188,7 +191,7 @@ class ForensicDetector(RecordedDetector):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
-        """Fit the head and its probabilities.
+        """Fit the classifier and its probabilities.
 
         Parameters
         ----------
@@ -197,23 +200,23 @@ class ForensicDetector(RecordedDetector):
             The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
             array needs `input_shape`.
         y : array-like of shape (n_samples,)
-            The labels: 0 for real, 1 for generated.
+            Labels: 0 for real photographs, 1 for generated images.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weights of the images. None gives all the same.
+            Weights of the images. None weighs all images equally.
         groups : array-like of shape (n_samples,), default=None
-            Images of one group are held out together when the probabilities are fitted. Pass
-            them where images come in pairs or copies, such as photographs and their own
-            reconstructions: without, the probabilities are far off.
+            Group of each image. Images of one group are held out together when the probabilities
+            are fitted. Pass groups where images come in pairs or copies, such as photographs and
+            their reconstructions: without them, the probabilities are far off.
 
         Returns
         -------
         self : object
-            The fitted detector.
+            The detector itself, fitted to X and y.
 
         Raises
         ------
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         ValueError
             If a parameter is wrong, X is not a set of images, an image is too small for the
             features, or y does not have two classes.
@@ -249,10 +252,11 @@ class ForensicDetector(RecordedDetector):
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Score the images.
+        """Compute the scores of the images.
 
-        With "svm", the signed distance from the plane in units of the margin; with the others, the
-        logarithm of the odds of "generated" in training.
+        With "svm", a score is the signed distance from the separating plane in units of the margin.
+        With the other classifiers, it is the logarithm of the odds of "generated" among images like
+        those in training.
 
         Parameters
         ----------
@@ -264,12 +268,13 @@ class ForensicDetector(RecordedDetector):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Higher means "generated"; `predict` cuts at `threshold_`.
+            Scores of the images. Higher means "generated"; `predict` compares them with
+            `threshold_`.
 
         Raises
         ------
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         """
         check_is_fitted(self)
         return self._map(X, self.head_.score).astype(np.float64)
@@ -282,7 +287,7 @@ class ForensicDetector(RecordedDetector):
         n_repeats: int = 5,
         random_state: int | np.random.RandomState | None = None,
     ) -> dict[str, float]:
-        """Say how much each family of features matters.
+        """Compute the importance of each family of features.
 
         Parameters
         ----------
@@ -291,23 +296,23 @@ class ForensicDetector(RecordedDetector):
             The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
             array needs `input_shape`.
         y : array-like of shape (n_samples,), default=None
-            The labels. With them, a family's importance is by how much the area under the ROC curve
-            falls when its features are permuted among the images. Without, it is the standard
-            deviation of its part of the score; only a linear head has that.
+            Labels of the images. With labels, the importance of a family is the loss of area under
+            the ROC curve when its features are permuted among the images. With None, it is the
+            standard deviation of the family's part of the score, which only a linear head has.
         n_repeats : int, default=5
-            Number of permutations, whose mean is given.
+            Number of permutations over which the importance is averaged.
         random_state : int, RandomState instance or None, default=None
-            Draws the permutations.
+            Source of randomness for the permutations.
 
         Returns
         -------
         importance : dict of str to float
-            By family.
+            Importance of each family, by its name.
 
         Raises
         ------
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         ValueError
             If `y` is missing and the head is not linear.
         """
@@ -315,8 +320,8 @@ class ForensicDetector(RecordedDetector):
         head: Any = self.head_
         if y is None and not isinstance(head, LinearHead):
             raise ValueError(
-                f"{type(self).__name__}: the score of boosted trees has no parts. Pass y for the "
-                "importance by permutation."
+                f"{type(self).__name__}: y=None, but the score of boosted trees has no parts that "
+                "belong to families. Pass y for the importance by permutation."
             )
         codes = None if y is None else encode_labels("family_importance", y, self)
         features = self._map(X, None)
@@ -340,16 +345,16 @@ class ForensicDetector(RecordedDetector):
         return importance
 
     def to_onnx(self) -> onnx.ModelProto:
-        """Write the fitted detector as an ONNX graph.
+        """Convert the fitted detector to an ONNX model.
 
         Returns
         -------
         model : onnx.ModelProto
+            Model with the outputs "score" and "probability" of "generated", both of shape (n,).
             With `image_size` and families that can be written as operators ("hog", "lbp" and
-            "block_dct", in grey or RGB), its input "pixels" takes uint8 images of that size. Else
-            its input "features" takes rows of float32 features of shape (n, n_features), and the
-            record in the metadata says how they are computed; `detectorkit.load_detector` does
-            so. The outputs are "score" and "probability", that of "generated", both of shape (n,).
+            "block_dct", in grey or RGB), its input "pixels" takes uint8 images of that size.
+            Otherwise its input "features" takes rows of float32 features of shape (n, n_features);
+            `detectorkit.load_detector` computes them as the record in the metadata says.
         """
         from detectorkit.graph.features import forensic_graph
 
@@ -368,7 +373,7 @@ class ForensicDetector(RecordedDetector):
         return max(int(part.stop) for part in self.families_.values())
 
     def _map(self, X: Any, score: Any) -> NDArray[np.float32]:
-        """Give the features of images, or what a function makes of them."""
+        """Compute the features of images, or the result of `score` on them."""
         images = self._validate_images(X, reset=False)
         stack = FeatureStack(self.transformers_)
         batches = self._describe(images, self.preprocessing_, stack, self._n_features, score)
@@ -395,13 +400,13 @@ class ForensicDetector(RecordedDetector):
         }
 
     def _make_stack(self) -> FeatureStack:
-        """Make the transformers, with the colours and the size that are asked for."""
+        """Make the transformers, with `color_space` and `image_size` of this detector."""
         space: str | None = self.color_space
         if space is not None:
             check_choice(self, "color_space", tuple(PLANES))
         transformers = [clone(transformer) for transformer in self._chosen()]
         for transformer in transformers:
-            # The detector's own settings hold: it reads the images, by its own n_jobs.
+            # The detector reads the images itself, in its own n_jobs threads.
             transformer.set_params(input_shape=None, n_jobs=None)
             if self.image_size is not None:
                 transformer.set_params(image_size=None)
@@ -432,6 +437,6 @@ class ForensicDetector(RecordedDetector):
 def _compute(
     batch: NDArray[Any], *, stack: FeatureStack, n_features: int, score: Any
 ) -> NDArray[np.float32]:
-    """Go from a batch of images to their features, or to what a function makes of these."""
+    """Compute the features of a batch of images, or the result of `score` on them."""
     features = stack.describe(batch, n_features)
     return features if score is None else score(features)

@@ -1,4 +1,4 @@
-"""The detector of the original study: a linear support vector machine on HoG features."""
+"""Detector of the original study: a linear support vector machine on HoG features."""
 
 from __future__ import annotations
 
@@ -39,39 +39,42 @@ class HoGSVMDetector(RecordedDetector):
     Parameters
     ----------
     C : float, default=0.01
-        Inverse strength of the regularisation, as in `sklearn.svm.SVC`. HoG features are
-        many and of unit norm in each block, so useful values are small.
+        Inverse strength of the regularisation, as in `sklearn.svm.SVC`. Useful values are small, as
+        there are many HoG features, of unit norm in each block.
     orientations : int, default=9
         Number of orientation bins over 180 degrees.
     pixels_per_cell : tuple of (int, int), default=(8, 8)
-        Height and width of a cell.
+        Height and width of a cell, in pixels.
     cells_per_block : tuple of (int, int), default=(2, 2)
-        Rows and columns of cells in a block.
+        Number of rows and columns of cells in a block.
     block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}, default="L2-Hys"
-        How the histogram of a block is normalised.
+        Normalisation of the histogram of a block.
     transform_sqrt : bool, default=False
-        Take the square root of every pixel first, against uneven light.
+        Whether the square root of every pixel is taken first, against uneven light.
     color_space : {"gray", "rgb"}, default="gray"
-        In "rgb", the channel with the largest gradient counts at each pixel.
+        Colour space of the images. In "rgb", the channel with the largest gradient is used at
+        each pixel.
     image_size : tuple of (int, int), default=(128, 128)
         Height and width to which images are resized, after float images have been rounded
-        to 8 bits. None takes images as they are, which must then have one size. Rows of a
+        to 8 bits. None keeps the size of the images, which must then all be equal. Rows of a
         2-D float array are not rounded.
     solver : {"auto", "gram", "stream"}, default="auto"
-        "gram" is exact and keeps all features and 12 bytes a pair of images in memory;
-        "stream" approximates by averaged stochastic gradients over features in a temporary
-        file, in memory that does not grow with the images. "auto" takes "gram" up to 10 000
-        images.
+        Solver of the support vector machine. "gram" is exact and keeps all features and 12 bytes
+        per pair of images in memory. "stream" approximates by averaged stochastic gradients over
+        features in a temporary file; its memory does not grow with the number of images. "auto"
+        uses "gram" for up to 10 000 images.
     class_weight : dict or "balanced", default=None
-        Factors of `C` for each class; "balanced" gives both classes the same sum.
+        Factors by which `C` is multiplied for each class. "balanced" gives both classes the same
+        total weight; None leaves all weights as they are.
     input_shape : tuple of int, default=None
-        The shape of one image, (height, width) or (height, width, n_channels), where X is a
-        2-D array of flattened images; one entry may be -1. None refuses 2-D arrays.
+        Shape of one image, (height, width) or (height, width, n_channels), where X is a 2-D array
+        of flattened images; one entry may be -1. None refuses 2-D arrays.
     n_jobs : int, default=None
         Number of threads that decode images and compute features. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     random_state : int, RandomState instance or None, default=None
-        Draws the folds for the probabilities, and the order of "stream".
+        Source of randomness for the folds on which the probabilities are fitted, and for the order
+        of images in "stream".
     verbose : bool, default=False
         Whether `fit` shows its progress on standard error.
 
@@ -80,38 +83,38 @@ class HoGSVMDetector(RecordedDetector):
     classes_ : ndarray of shape (2,)
         The labels; the second means "generated".
     coef_ : ndarray of shape (1, n_features)
-        The weights of the HoG features.
+        Weights of the HoG features.
     intercept_ : ndarray of shape (1,)
-        The score is ``features @ coef_[0] + intercept_``.
+        Constant in the score, ``features @ coef_[0] + intercept_``.
     threshold_ : float
-        The score above which `predict` says "generated"; 0 after `fit`. It may be changed.
+        Score above which `predict` returns "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration
-        How `predict_proba` makes probabilities of scores; fitted on held-out scores.
+        Map from scores to probabilities, used by `predict_proba`; fitted on held-out scores.
     working_size_ : tuple of (int, int)
-        Height and width of the images that the features are computed on.
+        Height and width of the images from which the features are computed.
     record_ : ModelRecord
-        What the model says of itself, as it is now.
+        Record of the model, with its current threshold and calibration.
     training_summary_ : dict
-        Number of images in all and by class, and the solver used; saved with the model.
+        Number of images in total and in each class, and the solver used; saved with the model.
     n_features_in_ : int
-        Number of columns of X; only where X was 2-D.
+        Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
-        Names of the columns of X; only where X was 2-D with names that are all strings.
+        Names of the columns of X in `fit`; only if X was 2-D with names that are all strings.
 
     See Also
     --------
-    detectorkit.features.HoGTransformer : The features alone, for pipelines.
+    detectorkit.features.HoGTransformer : The HoG features alone, for pipelines.
     detectorkit.load_detector : Read a saved detector.
 
     Notes
     -----
     "gram" finds the solution of ``SVC(kernel="linear")`` on the same features, some fifteen
-    times faster: with far more features than images, almost all the time goes into inner
-    products, which one float32 matrix product makes all at once. The folds for the
-    probabilities are cut from the same matrix. libsvm [2]_ solves the rest.
+    times faster: with far more features than images, almost all the time is spent on inner
+    products, which are computed by one float32 matrix product. The folds for the probabilities
+    use the same matrix. libsvm [2]_ solves the remaining problem.
 
     The histogram is that of `skimage.feature.hog`, without the interpolation of the
-    paper [1]_. Parameters that are set after `fit` count from the next `fit` on, except `n_jobs`
+    paper [1]_. Parameters that are set after `fit` take effect at the next `fit`, except `n_jobs`
     and `input_shape`.
 
     References
@@ -165,7 +168,7 @@ class HoGSVMDetector(RecordedDetector):
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
-        """Fit the machine and its probabilities.
+        """Fit the support vector machine and its probabilities.
 
         Parameters
         ----------
@@ -174,23 +177,24 @@ class HoGSVMDetector(RecordedDetector):
             The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
             array needs `input_shape`.
         y : array-like of shape (n_samples,)
-            The labels: 0 for real, 1 for generated.
+            Labels: 0 for real photographs, 1 for generated images.
         sample_weight : array-like of shape (n_samples,), default=None
-            Factors of `C` for each image. None gives all the same.
+            Factors by which `C` is multiplied for each image. None weighs all images equally.
         groups : array-like of shape (n_samples,), default=None
-            Images of one group are held out together when the probabilities are fitted. Pass
-            them where images come in pairs or copies, such as photographs and their own
-            reconstructions: without, the probabilities are far off. "stream" ignores them.
+            Group of each image. Images of one group are held out together when the probabilities
+            are fitted. Pass groups where images come in pairs or copies, such as photographs and
+            their reconstructions: without them, the probabilities are far off. "stream" ignores
+            them.
 
         Returns
         -------
         self : object
-            The fitted detector.
+            The detector itself, fitted to X and y.
 
         Raises
         ------
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         ValueError
             If a parameter is wrong, X is not a set of images, or y does not have two classes.
         """
@@ -225,7 +229,7 @@ class HoGSVMDetector(RecordedDetector):
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
-        """Score the images: their signed distance from the plane, in units of the margin.
+        """Compute the signed distances of the images from the plane, in units of the margin.
 
         Parameters
         ----------
@@ -237,12 +241,13 @@ class HoGSVMDetector(RecordedDetector):
         Returns
         -------
         scores : ndarray of shape (n_samples,)
-            Higher means "generated"; `predict` cuts at `threshold_`.
+            Scores of the images. Higher means "generated"; `predict` compares them with
+            `threshold_`.
 
         Raises
         ------
         ImageReadError
-            If a file cannot be decoded; it names the path and its index.
+            If a file cannot be decoded. The error names the path and its index in X.
         """
         check_is_fitted(self)
         images = self._validate_images(X, reset=False)
@@ -252,15 +257,15 @@ class HoGSVMDetector(RecordedDetector):
         return concatenate_batches(batches, len(images)).astype(np.float64) + self.intercept_[0]
 
     def to_onnx(self) -> onnx.ModelProto:
-        """Write the fitted detector as one ONNX graph, HoG included.
+        """Convert the fitted detector to one ONNX model, HoG included.
 
         Returns
         -------
         model : onnx.ModelProto
-            Its input "pixels" takes uint8 images of `working_size_`, of shape (n, height,
-            width), or (n, height, width, 3) in RGB; its outputs are "score" and "probability",
-            that of "generated", both of shape (n,) and float32. The metadata hold a JSON record
-            of everything else that a prediction needs.
+            Model whose input "pixels" takes uint8 images of `working_size_`, of shape (n, height,
+            width), or (n, height, width, 3) in RGB. Its outputs are "score" and "probability" of
+            "generated", both float32 of shape (n,). The metadata contain a JSON record of
+            everything else that a prediction needs.
         """
         from detectorkit.graph.hog import hog_svm_graph
 
@@ -276,9 +281,9 @@ class HoGSVMDetector(RecordedDetector):
         }
 
     def _fitted_parameters(self) -> tuple[Preprocessing, dict[str, Any]]:
-        """Return what `fit` computed features with, whatever was set since."""
+        """Return the preprocessing and HoG parameters of `fit`, even if changed since."""
         fitted: dict[str, Any] | None = getattr(self, "_fitted", None)
-        if fitted is None:  # pickled before it was kept
+        if fitted is None:  # pickled by an older version, which did not keep them
             return self._check_preprocessing(), check_hog_parameters(self)
         return Preprocessing(fitted["image_size"], fitted["color_space"]), fitted["hog"]
 
@@ -290,7 +295,7 @@ class HoGSVMDetector(RecordedDetector):
         size: tuple[int, ...],
         coef: NDArray[np.float32] | None = None,
     ) -> Iterator[NDArray[np.float32]]:
-        """Compute the features batch by batch, or with `coef` their products with it."""
+        """Compute the features batch by batch, or with `coef` their products with `coef`."""
         function = partial(_describe, size=size, coef=coef, **hog)
         return map_batches(function, images, preprocessing, n_jobs=self.n_jobs)
 
@@ -304,8 +309,8 @@ def _describe(
 ) -> NDArray[np.float32]:
     if batch.shape[1:3] != size:
         raise ValueError(
-            f"HoGSVMDetector: an image of {batch.shape[1]} x {batch.shape[2]} pixels, but the "
-            f"first one in `fit` had {size[0]} x {size[1]}. Set `image_size` to bring all images "
+            f"HoGSVMDetector: an image has {batch.shape[1]} x {batch.shape[2]} pixels, but the "
+            f"first one in `fit` had {size[0]} x {size[1]}. Set `image_size` to resize all images "
             "to one size."
         )
     features = hog_features(batch, **hog)

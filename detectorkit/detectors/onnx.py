@@ -1,4 +1,4 @@
-"""Run an ONNX file: a saved detector, or a classifier from elsewhere. Nothing is unpickled."""
+"""Detector that runs an ONNX file: a saved detector or any exported binary classifier."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class OnnxDetector(GraphDetector):
     Parameters
     ----------
     model : str, Path or bytes
-        The ONNX file, or its content. Unless `network_input` is given, it must hold the record
-        that `save` writes.
+        Path of the ONNX file, or its content. Unless `network_input` is given, it must contain the
+        record that `save` writes.
     network_input : NetworkInput, default=None
-        For a classifier from elsewhere: how images are prepared for it. None takes this from the
-        record of a saved detector.
+        Size, colours and scaling of the images that a classifier from elsewhere takes. None reads
+        them from the record of a saved detector.
     output : {"auto", "logit", "logits", "probability", "probabilities"}, default="auto"
-        What such a classifier gives: one logit or probability for each image, or one for each
-        class. "auto" reads it from the shape of the output and from the last node.
+        Kind of output of a classifier from elsewhere: one logit or probability for each image, or
+        one for each class. "auto" infers it from the shape of the output and from the last node.
     generated_index : {0, 1}, default=1
-        Which output of two is that of generated images; of one output, whether it falls (0) or
-        rises (1) with them.
+        Index of the class of generated images among two outputs. With one output, 1 means that it
+        rises for generated images, and 0 that it falls.
     n_jobs : int, default=None
         Number of threads that decode images and run the graph. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
@@ -52,30 +52,31 @@ class OnnxDetector(GraphDetector):
     classes_ : ndarray of shape (2,)
         The labels; the second means "generated".
     threshold_ : float
-        The score above which `predict` says "generated", from the record. It may be changed.
+        Score above which `predict` returns "generated", from the record. It may be changed.
     calibration_ : SigmoidCalibration or IsotonicCalibration
-        How `predict_proba` makes probabilities of scores, from the record.
+        Map from scores to probabilities, used by `predict_proba`; from the record.
     onnx_model_ : bytes
-        The content of the ONNX file.
+        Content of the ONNX file.
     training_summary_ : dict
-        What the record says of the training.
+        Summary of the training, from the record.
     record_ : ModelRecord
-        What the model says of itself, as it is now: preprocessing, features, training.
+        Record of the model with its current threshold and calibration: preprocessing, features,
+        training.
 
     See Also
     --------
-    detectorkit.load_detector : The usual way to get one.
+    detectorkit.load_detector : Read a saved or a shipped detector, the usual way to make one.
 
     Notes
     -----
-    `fit` loads the model and trains nothing, so that the detector can stand beside others in
-    scikit-learn's tools. The graph runs in onnxruntime.
+    `fit` loads the model and trains nothing, so that the detector can be used in scikit-learn's
+    tools. The graph is run by onnxruntime. Nothing is unpickled.
 
     A classifier from elsewhere is checked when it is loaded: it needs one input of images, channels
-    first or last, of any number of images or of one at a time; weights inside its file or its
-    folder; and finite scores for a probe. Its score is the logit of "generated", and its
-    probabilities are those that it gives itself, until `calibrate` fits others. One that is
-    quantised dynamically is run one image at a time, as its scores depend on the others of a run.
+    first or last, for any number of images or for one at a time; weights inside its file or its
+    folder; and finite scores for a test image. Its score is the logit of "generated", and its
+    probabilities are its own until `calibrate` fits others. A classifier that is quantised
+    dynamically is run one image at a time, as its scores depend on the other images of a batch.
 
     Examples
     --------
@@ -118,21 +119,21 @@ class OnnxDetector(GraphDetector):
         Parameters
         ----------
         path : str or Path
-            The ONNX file.
+            Path of the ONNX file.
         **parameters : object
-            As in the constructor.
+            Other parameters of the constructor.
 
         Returns
         -------
         detector : OnnxDetector
-            Fitted.
+            Fitted detector, ready to predict.
 
         Raises
         ------
         ModelFileError
-            If the file is no detector.
+            If the file is not a detector.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
         """
         detector = cls(path, **parameters)
         detector._load()
@@ -148,17 +149,18 @@ class OnnxDetector(GraphDetector):
             The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
             array needs `input_shape`. Only its form is checked.
         y : array-like of shape (n_samples,), default=None
-            The labels. If given, they must be the two that the model knows.
+            Labels of the images. They must be the two labels that the model knows. None skips
+            this check.
 
         Returns
         -------
         self : object
-            The loaded detector.
+            The detector itself, ready to predict.
 
         Raises
         ------
         ModelFileError
-            If the model is no detector.
+            If the model is not a detector.
         ValueError
             If X is not a set of images, or y has other labels than the model.
         """
@@ -197,25 +199,26 @@ def load_detector(
     Parameters
     ----------
     model : str or Path, default=None
-        A file that a detector's `save` or ``detectorkit train`` wrote, or the name of a detector
-        that comes with the library: "hog-svm", "forensic", "cnn" or "transfer", as far as they are
-        in `detectorkit.models.shipped_detectors`. A file of that name wins. None takes "transfer",
-        or where that is missing the first that is there: see
-        `detectorkit.models.default_detector`.
+        Path of a file that a detector's `save` or ``detectorkit train`` wrote, or name of a shipped
+        detector: "hog-svm", "forensic", "cnn" or "transfer", if it is one of
+        `detectorkit.models.shipped_detectors`. A file takes precedence over a name. None means
+        "transfer" or, if that is not installed, the one that
+        `detectorkit.models.default_detector` returns.
     n_jobs : int, default=None
-        Number of threads for predictions; -1 means all processors.
+        Number of threads for predictions. None means 1 unless in a `joblib.parallel_config`
+        context; -1 means all processors.
 
     Returns
     -------
     detector : OnnxDetector
-        Fitted.
+        Fitted detector, ready to predict.
 
     Raises
     ------
     ModelFileError
-        If the file is no detector.
+        If the file is not a detector.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     ValueError
         If `model` is neither a path nor the name of a shipped detector.
 

@@ -1,4 +1,4 @@
-"""Images in every form: read, checked, cut, resized, encoded; nothing else decodes files."""
+"""Reading, checking, cropping, resizing and encoding of images."""
 
 from detectorkit.images.batches import iter_slices, map_batches
 from detectorkit.images.decoding import decode_image, load_image

@@ -1,4 +1,4 @@
-"""Batches of decoded images, worked on by threads, in order and in bounded memory."""
+"""Batches of decoded images, processed by threads, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from detectorkit.utils.parallel import map_in_order
 __all__ = ["concatenate_batches", "iter_slices", "map_batches"]
 
 BATCH_SIZE: Final = 64
-"""Images that are decoded at a time by each worker."""
+"""Number of images that each worker decodes at a time."""
 
 
 def iter_slices(n: int, size: int = BATCH_SIZE) -> Iterator[slice]:
-    """Cut a range into slices.
+    """Split the range from 0 to n into slices of equal length.
 
     Parameters
     ----------
     n : int
-        Length of the whole.
+        Length of the range to split.
     size : int, default=BATCH_SIZE
-        Length of a slice; the last may be shorter.
+        Length of each slice; the last may be shorter.
 
     Yields
     ------
     part : slice
-        One after the other.
+        The next slice of the range.
     """
     for start in range(0, n, size):
         yield slice(start, min(start + size, n))
@@ -51,23 +51,24 @@ def map_batches(
     Parameters
     ----------
     function : callable
-        Takes an array of shape (n, height, width) or (n, height, width, 3) and returns an
-        array of length n. It must be picklable for `n_jobs` to reach other machines.
+        Function that takes an array of shape (n, height, width) or (n, height, width, 3) and
+        returns an array of length n. It must be picklable where a backend of joblib runs it in
+        other processes.
     images : ImageSequence
-        The images; those of one run of equal sizes go into one array.
+        The images. Consecutive images of equal size and type are stacked into one array.
     preprocessing : Preprocessing
-        Colour and size wanted.
+        Colour space and size to which the images are converted.
     n_jobs : int, default=None
-        Number of threads, each decoding and computing its own batches. None means 1, or what
-        `joblib.parallel_config` says; -1 means all processors. At most twice as many batches are
-        in memory, however slowly the results are taken.
+        Number of threads, each of which decodes and processes its own batches. None means 1
+        unless in a `joblib.parallel_config` context; -1 means all processors. At most twice as
+        many batches as threads are in memory, however slowly the results are taken.
     batch_size : int, default=BATCH_SIZE
-        Images in a batch. The batches do not depend on `n_jobs`.
+        Number of images in a batch. The batches do not depend on `n_jobs`.
 
     Yields
     ------
     result : ndarray
-        The results of consecutive images.
+        Result of the function for the next consecutive images.
     """
     process = partial(_process_batch, function, preprocessing)
     parts = (images[part] for part in iter_slices(len(images), batch_size))
@@ -84,19 +85,19 @@ def _process_batch(
 
 
 def concatenate_batches(batches: Iterator[NDArray[np.float32]], n: int) -> NDArray[np.float32]:
-    """Fill one array of known length; `numpy.concatenate` would hold everything twice.
+    """Concatenate batches of known total length; `numpy.concatenate` needs twice the memory.
 
     Parameters
     ----------
     batches : iterator of ndarray of shape (n_batch, ...)
-        What `map_batches` gives.
+        Results as yielded by `map_batches`.
     n : int
-        The number of images in all.
+        Total number of images in the batches.
 
     Returns
     -------
     whole : ndarray of shape (n, ...), dtype float32
-        All of them.
+        The rows of all batches, in order.
     """
     first = next(batches)
     whole = np.empty((n, *first.shape[1:]), np.float32)

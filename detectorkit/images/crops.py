@@ -12,19 +12,19 @@ __all__ = ["covering_size", "crop_places", "cut_crops", "enlarge_to_cover"]
 
 
 def enlarge_to_cover(image: Image, size: tuple[int, int]) -> Image:
-    """Enlarge an image, keeping its aspect, until a window fits into it.
+    """Enlarge an image, keeping its aspect ratio, until a window fits into it.
 
     Parameters
     ----------
     image : ndarray of shape (height, width) or (height, width, 3)
-        The image.
+        Grey or RGB image to enlarge.
     size : tuple of (int, int)
-        Height and width of the window.
+        Height and width of the window, in pixels.
 
     Returns
     -------
     enlarged : ndarray
-        The same image, if the window fits already.
+        The enlarged image, or the image itself if the window fits already.
     """
     shape = image.shape[:2]
     covering = covering_size((shape[0], shape[1]), size)
@@ -32,19 +32,20 @@ def enlarge_to_cover(image: Image, size: tuple[int, int]) -> Image:
 
 
 def covering_size(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Give the size to which an image is enlarged so that a window fits into it.
+    """Compute the size to which an image is enlarged so that a window fits into it.
 
     Parameters
     ----------
     shape : tuple of (int, int)
-        Height and width of the image.
+        Height and width of the image, in pixels.
     size : tuple of (int, int)
-        Height and width of the window.
+        Height and width of the window, in pixels.
 
     Returns
     -------
     covering : tuple of (int, int)
-        With the aspect of the image; the same, if the window fits already.
+        Height and width with the aspect ratio of the image; `shape` itself if the window fits
+        already.
     """
     factor = max(size[0] / shape[0], size[1] / shape[1])
     if factor <= 1:
@@ -59,17 +60,18 @@ def cut_crops(image: Image, size: tuple[int, int], n_crops: int) -> Image:
     Parameters
     ----------
     image : ndarray of shape (height, width) or (height, width, 3)
-        The image; if it is smaller than a crop, it is enlarged.
+        Grey or RGB image. It is enlarged if it is smaller than a crop.
     size : tuple of (int, int)
-        Height and width of a crop.
+        Height and width of a crop, in pixels.
     n_crops : int
-        1 for the centre, 5 for the corners and the centre, or the square of a number, for a
-        grid from edge to edge.
+        Number of crops: 1 for the centre, 5 for the corners and the centre, or a square number
+        for a grid from edge to edge.
 
     Returns
     -------
     crops : ndarray of shape (n, *size) or (n, *size, 3)
-        Those that differ: fewer than `n_crops`, where the image is not larger than a crop.
+        The crops without duplicates: fewer than `n_crops` where the image is not larger than a
+        crop.
     """
     _, places = crop_places((image.shape[0], image.shape[1]), size, n_crops)
     image = enlarge_to_cover(image, size)
@@ -81,23 +83,23 @@ def cut_crops(image: Image, size: tuple[int, int], n_crops: int) -> Image:
 def crop_places(
     shape: tuple[int, int], size: tuple[int, int], n_crops: int
 ) -> tuple[tuple[int, int], list[tuple[int, int]]]:
-    """Say where the crops of an image lie.
+    """Compute where the crops of an image lie.
 
     Parameters
     ----------
     shape : tuple of (int, int)
-        Height and width of the image.
+        Height and width of the image, in pixels.
     size : tuple of (int, int)
-        Height and width of a crop.
+        Height and width of a crop, in pixels.
     n_crops : int
-        As of `cut_crops`.
+        Number of crops: 1, 5 or a square number, as in `cut_crops`.
 
     Returns
     -------
     covered : tuple of (int, int)
-        Height and width of the image after it was enlarged, if it was smaller than a crop.
+        Height and width of the image, after it was enlarged if it was smaller than a crop.
     places : list of tuple of (int, int)
-        Row and column where each crop begins.
+        Row and column of the top left pixel of each crop.
     """
     covered = covering_size(shape, size)
     spare = np.array(covered) - size

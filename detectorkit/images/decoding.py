@@ -1,6 +1,6 @@
-"""One image file: from its bytes to an array.
+"""Decoding of an image file to an array.
 
-This is the only place where OpenCV decodes. Its order of colours, BGR, exists here and in
+This is the only place where OpenCV decodes. Its order of channels, BGR, exists here and in
 `detectorkit.images.encoding`, and nowhere else.
 """
 
@@ -21,12 +21,12 @@ from detectorkit.images.preprocessing import ColorSpace, convert_color
 __all__ = ["MAX_PIXELS", "decode_image", "load_image", "load_shape"]
 
 MAX_PIXELS: Final = 100_000_000
-"""Files that announce more pixels than this are refused before they are decoded."""
+"""Greatest number of pixels of an image file; larger files are refused before decoding."""
 
 
-# A JPEG is decoded at 1/2, 1/4 or 1/8 only where at least this many decoded pixels a side are
-# left for each pixel wanted: there the area filter averages the difference away (at most one
-# grey level in 3 % of the pixels; at 4 it would already be twice that).
+# A JPEG is decoded at 1/2, 1/4 or 1/8 only where each side keeps at least this many decoded
+# pixels per pixel wanted: there the area filter averages the difference away (at most one grey
+# level in 3 % of the pixels; with 4 it would already be twice that).
 _SHRINK_MARGIN: Final = 8
 
 
@@ -60,28 +60,29 @@ def load_image(
     Parameters
     ----------
     path : str or Path
-        The file.
+        Path of the image file to read.
     color_space : {"gray", "rgb"}, default="rgb"
-        Grey of a JPEG is the luma that the file stores. It differs from the luma computed
-        from its decoded colours by rounding, and more where those colours had to be clipped.
+        Colour space of the result. Grey of a JPEG is the luma that the file stores. It differs
+        from the luma computed from the decoded colours by rounding, and more where those colours
+        were clipped.
     image_size : tuple of (int, int), default=None
-        Height and width that the caller is going to resize to. It lets a JPEG that is very
-        much larger be decoded at a half, a quarter or an eighth; the result is then smaller
-        than the file says, never smaller than eight times `image_size`.
+        Height and width to which the caller will resize the image. A JPEG that is much larger
+        is then decoded at a half, a quarter or an eighth of its size, but never at less than
+        eight times `image_size`. None decodes at full size.
     max_pixels : int, default=MAX_PIXELS
-        Refuse a file that announces more pixels.
+        Greatest number of pixels. A larger image is refused before it is decoded.
     index : int, default=None
-        The position in the user's input, for the error message.
+        Position of the file in the user's input, for the error message. None leaves it out.
 
     Returns
     -------
     image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        Grey or RGB.
+        The decoded image, grey or RGB, with values from 0 to 255.
 
     Raises
     ------
     ImageReadError
-        If the file is missing, empty, broken, truncated, too large or no image.
+        If the file is missing, empty, broken, truncated, too large or not an image.
     """
     return decode_image(
         _read_file(path, index),
@@ -101,23 +102,23 @@ def load_shape(
     Parameters
     ----------
     path : str or Path
-        The file.
+        Path of the image file to read.
     max_pixels : int, default=MAX_PIXELS
-        Refuse a file that announces more pixels.
+        Greatest number of pixels. A larger image is refused.
     index : int, default=None
-        The position in the user's input, for the error message.
+        Position of the file in the user's input, for the error message. None leaves it out.
 
     Returns
     -------
     shape : tuple of (int, int)
-        Those of what `load_image` returns, so after the orientation was applied. An AVIF file is
-        decoded for them.
+        Height and width of the image that `load_image` returns, after the orientation was
+        applied. An AVIF file is decoded to find them.
 
     Raises
     ------
     ImageReadError
-        If the file is missing, empty, too large or no image. Nothing is said of what stands
-        behind the header.
+        If the file is missing, empty, too large or not an image. What follows the header is not
+        checked.
     """
     data = _read_file(path, index)
     header = _checked_header(data, path, max_pixels, index)
@@ -150,27 +151,28 @@ def decode_image(
     Parameters
     ----------
     data : bytes
-        What the file holds.
+        Content of an image file.
     path : str or Path, default="(bytes)"
-        What error messages call it.
+        Name of the file in error messages.
     color_space : {"gray", "rgb"}, default="rgb"
-        As in `load_image`.
+        Colour space of the result; see `load_image` for the grey of a JPEG.
     image_size : tuple of (int, int), default=None
-        As in `load_image`.
+        Height and width to which the caller will resize the image. A JPEG that is much larger
+        is then decoded at a smaller size, see `load_image`. None decodes at full size.
     max_pixels : int, default=MAX_PIXELS
-        As in `load_image`.
+        Greatest number of pixels. A larger image is refused before it is decoded.
     index : int, default=None
-        As in `load_image`.
+        Position of the image in the user's input, for the error message. None leaves it out.
 
     Returns
     -------
     image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        Grey or RGB.
+        The decoded image, grey or RGB, with values from 0 to 255.
 
     Raises
     ------
     ImageReadError
-        If the data are empty, broken, truncated, too large or no image.
+        If the data are empty, broken, truncated, too large or not an image.
     """
     header = _checked_header(data, path, max_pixels, index)
     flag = _read_flag(header, color_space, image_size)
@@ -232,6 +234,7 @@ def _read_flag(
 def _shrink_factor(header: ImageHeader, image_size: tuple[int, int] | None) -> int:
     if image_size is None:
         return 1
-    # EXIF may swap the sides, so the shorter of the file must do for the longer one wanted.
+    # EXIF may swap the sides, so the shorter side of the file must suffice for the longer one
+    # wanted.
     spare = min(header.height, header.width) / (max(image_size) * _SHRINK_MARGIN)
     return next((factor for factor in (8, 4, 2) if spare >= factor), 1)

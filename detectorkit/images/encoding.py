@@ -1,4 +1,4 @@
-"""One image: from an array to the bytes of a file. The twin of `detectorkit.images.decoding`."""
+"""Encoding of an image as a file; the inverse is in `detectorkit.images.decoding`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SUBSAMPLINGS: Final[dict[str, int]] = {
     "4:2:2": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422,
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
 }
-"""How finely a JPEG stores colour: at full size, at half the width, or at half of both sides."""
+"""Chroma subsamplings of a JPEG: colour at full size, half the width, or half of both sides."""
 
 _SUFFIXES: Final = {"JPEG": ".jpg", "PNG": ".png", "WebP": ".webp"}
 
@@ -30,29 +30,30 @@ def encode_image(
     quality: int = 90,
     subsampling: Subsampling = "4:2:0",
 ) -> bytes:
-    """Encode an image as a file would hold it.
+    """Encode an image as the content of an image file.
 
     Parameters
     ----------
     image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        Grey or RGB.
+        Grey or RGB image to encode.
     file_format : {"JPEG", "PNG", "WebP"}, default="PNG"
-        WebP is written with loss, as most programs do.
+        Format of the file. WebP is written with loss, as most programs do.
     quality : int, default=90
-        From 1 to 100; not for PNG. For JPEG it is the scale of libjpeg.
+        Quality of JPEG (on the scale of libjpeg) and WebP, from 1 to 100. PNG ignores it.
     subsampling : {"4:4:4", "4:2:2", "4:2:0"}, default="4:2:0"
-        How finely a JPEG stores colour.
+        Chroma subsampling of JPEG: colour at full size, at half the width, or at half of both
+        sides. Other formats ignore it.
 
     Returns
     -------
     data : bytes
-        The content of a file, without EXIF and colour profile. The same image gives the same
+        Content of the file, without EXIF and colour profile. The same image gives the same
         bytes with one version of OpenCV.
 
     Raises
     ------
     ValueError
-        If an option is none of these, or the image is no 8-bit image.
+        If `file_format`, `quality` or `subsampling` is not allowed, or `image` is not uint8.
 
     Examples
     --------

@@ -1,6 +1,6 @@
-"""Format, size and orientation of an image file, read before anything is decoded.
+"""Format, size and orientation of an image file, read before it is decoded.
 
-A compressed file of a few kilobytes can announce an image of gigabytes. OpenCV only knows one
+A compressed file of a few kilobytes can announce an image of gigabytes. OpenCV only has one
 limit for the whole process, so the size is read here and checked before the decoder runs.
 """
 
@@ -14,22 +14,22 @@ from typing import Final, NamedTuple
 __all__ = ["JPEG_FRAMES", "ImageHeader", "jpeg_segments", "read_header", "read_orientation"]
 
 JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers of the segments that say how the picture of a JPEG is stored."""
+"""Markers of the segments of a JPEG that say how its image is stored (start of frame)."""
 
 _JPEG_APP1 = 0xE1  # EXIF, or something else
-_JPEG_SCAN = 0xDA  # the compressed picture follows
+_JPEG_SCAN = 0xDA  # the compressed image follows
 _JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 
 
 class ImageHeader(NamedTuple):
-    """What the first bytes of an image file say.
+    """Format and size of an image file, as its header says.
 
     Attributes
     ----------
     format : str
-        "AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF" or "WebP".
+        Format of the file: "AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF" or "WebP".
     height, width : int
-        The size in pixels as stored, before any EXIF orientation is applied.
+        Stored size in pixels, before any EXIF orientation is applied.
     """
 
     format: str
@@ -38,17 +38,17 @@ class ImageHeader(NamedTuple):
 
 
 def read_header(data: bytes) -> ImageHeader | None:
-    """Read format and size of an encoded image.
+    """Read format and size of an image file.
 
     Parameters
     ----------
     data : bytes
-        The whole file.
+        Content of the image file.
 
     Returns
     -------
     header : ImageHeader or None
-        None where the bytes are not of a supported format, or end before the size.
+        Format and size. None where the format is not supported or the data end before the size.
     """
     for matches, name, read_size in _FORMATS:
         if matches(data):
@@ -61,23 +61,23 @@ def read_header(data: bytes) -> ImageHeader | None:
 
 
 def read_orientation(data: bytes, file_format: str) -> int | None:
-    """Read how an encoded image is turned and mirrored before it is shown.
+    """Read the orientation of an image file: how it is turned and mirrored before it is shown.
 
     Parameters
     ----------
     data : bytes
-        The whole file.
+        Content of the image file.
     file_format : str
-        As in `ImageHeader`.
+        Format of the file, as `ImageHeader` names it.
 
     Returns
     -------
     orientation : int or None
-        From 1 to 8, as EXIF numbers them; from 5 on, height and width change places. 1 where the
-        file does not say it in a way that the decoder follows. None where only the decoder knows.
+        Orientation from 1 to 8, as in EXIF; from 5 on, height and width change places. 1 where
+        the file has no orientation that the decoder applies. None where only the decoder knows.
     """
     if file_format == "AVIF":
-        return None  # nor is the size certain: the first that stands there may be that of a tile
+        return None  # nor is the size certain: the first one in the file may be that of a tile
     if file_format not in _ORIENTATIONS:
         return 1
     try:
@@ -88,19 +88,19 @@ def read_orientation(data: bytes, file_format: str) -> int | None:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Walk through the segments of a JPEG that stand before its compressed picture.
+    """Iterate over the segments of a JPEG that precede its compressed image.
 
     Parameters
     ----------
     data : bytes
-        The whole file.
+        Content of the JPEG file.
 
     Yields
     ------
     marker : int
-        What kind of segment it is.
+        Marker of the segment, which says its kind.
     content : bytes
-        What it holds.
+        Content of the segment, without its length.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def _tiff_size(data: bytes) -> tuple[int, int]:
 
 
 def _tiff_entries(data: bytes) -> Iterator[tuple[int, int, int, str]]:
-    """Walk through the first directory: tag, type, where the value is, order of its bytes."""
+    """Iterate over the first directory: tag, type, position of the value, order of bytes."""
     order = "<" if data[:2] == b"II" else ">"
     position = struct.unpack_from(order + "I", data, 4)[0]
     for entry in range(struct.unpack_from(order + "H", data, position)[0]):
@@ -207,7 +207,7 @@ def _png_orientation(data: bytes) -> int:
     position = 8
     while position < len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
-        if kind == b"eXIf":  # it may stand behind the picture; one that is damaged does not count
+        if kind == b"eXIf":  # it may follow the image; a damaged one is ignored
             content = data[position + 8 : position + 8 + length]
             stored = struct.unpack_from(">I", data, position + 8 + length)[0]
             if zlib.crc32(kind + content) == stored and content.startswith((b"II", b"MM")):

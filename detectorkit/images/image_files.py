@@ -1,4 +1,4 @@
-"""Find the image files below a folder; apart from the data sets, which import much."""
+"""Search for image files below a folder, in a module that imports little."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["IMAGE_SUFFIXES", "find_images"]
 IMAGE_SUFFIXES = frozenset(
     {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 )
-"""Files of a folder that are taken for images, by the end of their name."""
+"""Suffixes of the files that count as images, in lower case."""
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -21,17 +21,18 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     Parameters
     ----------
     folder : str or Path
-        Where to look.
+        Path of the folder to search.
 
     Returns
     -------
     paths : list of Path
-        Sorted; files of other names are passed over.
+        Sorted paths of the files with the suffix of an image format that the library reads.
+        Other files are ignored.
     """
     paths: list[Path] = []
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True):
-        folders.sort()  # which of two ways to a folder counts must not depend on the file system
+        folders.sort()  # the path of a folder reached twice must not depend on the file system
         if os.path.realpath(place) in seen:
             folders.clear()
             continue

@@ -21,7 +21,7 @@ __all__ = ["from_levels", "levels_as_uint8", "round_to_levels", "to_levels"]
 
 
 def to_levels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Scale pixels to levels, as the graphs take them.
+    """Scale pixels to levels, the input of the ONNX graphs.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def to_levels(pixels: NDArray[Any]) -> NDArray[Any]:
     Returns
     -------
     levels : ndarray
-        Numbers where white is 255: uint8 as it is, floats not rounded and not clipped.
+        Levels where white is 255: uint8 unchanged, floats not rounded and not clipped.
     """
     return pixels if pixels.dtype == np.uint8 else pixels * np.float32(255)
 
@@ -47,7 +47,7 @@ def round_to_levels(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     Returns
     -------
     levels : ndarray of the same shape, dtype uint8
-        From 0 to 255; floats outside of 0 to 1 are clipped.
+        Levels from 0 to 255; floats outside of 0 to 1 are clipped.
     """
     return pixels if pixels.dtype == np.uint8 else levels_as_uint8(to_levels(pixels))
 
@@ -58,31 +58,31 @@ def levels_as_uint8(levels: NDArray[Any]) -> NDArray[np.uint8]:
     Parameters
     ----------
     levels : ndarray
-        Numbers where white is 255.
+        Numbers of any dtype where white is 255.
 
     Returns
     -------
     levels : ndarray of the same shape, dtype uint8
-        From 0 to 255.
+        Whole levels from 0 to 255.
     """
     rounded = np.rint(levels)
     return np.clip(rounded, 0, 255, out=rounded).astype(np.uint8)
 
 
 def from_levels(levels: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
-    """Turn levels into pixels of the kind that an image has: the inverse of `to_levels`.
+    """Convert levels to pixels of the dtype of an image: the inverse of `to_levels`.
 
     Parameters
     ----------
     levels : ndarray
-        Numbers where white is 255; what is below 0 or above 255 is clipped.
+        Numbers where white is 255; values below 0 or above 255 are clipped.
     like : ndarray
-        An image of dtype uint8, or of floats from 0 to 1.
+        Image whose dtype the result has: uint8, or floats from 0 to 1.
 
     Returns
     -------
     pixels : ndarray
-        Rounded to uint8, or float32 from 0 to 1.
+        Pixels rounded to uint8, or as float32 from 0 to 1.
     """
     if like.dtype == np.uint8:
         return levels_as_uint8(levels)

@@ -1,4 +1,4 @@
-"""How an image is brought to the form that a model works on: its colours and its size."""
+"""Preprocessing of images: conversion of their colour space and resizing."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ COLOR_SPACES: Final = ("gray", "rgb")
 
 
 def convert_color(image: Any, color_space: ColorSpace) -> Any:
-    """Bring an image to a colour space.
+    """Convert an image to a colour space.
 
     Parameters
     ----------
     image : ndarray of shape (height, width) or (height, width, 3)
-        Grey or RGB; uint8 or float32.
+        Grey or RGB image of dtype uint8 or float32.
     color_space : {"gray", "rgb"}
-        Grey is ITU-R BT.601 luma; RGB of a grey image has three equal channels.
+        Colour space of the result. Grey is ITU-R BT.601 luma; RGB of a grey image has three
+        equal channels.
 
     Returns
     -------
     converted : ndarray of shape (height, width) or (height, width, 3)
-        The same image where nothing is to be done.
+        The converted image, or the image itself if it has this colour space already.
     """
     if color_space == "gray" and image.ndim == 3:
         return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
@@ -41,19 +42,19 @@ def convert_color(image: Any, color_space: ColorSpace) -> Any:
 
 
 def resize_image(image: Any, image_size: tuple[int, int]) -> Any:
-    """Resize by averaging over areas where it shrinks and linearly where it enlarges.
+    """Resize an image, by averaging over areas where it shrinks and linearly where it grows.
 
     Parameters
     ----------
     image : ndarray of shape (height, width) or (height, width, 3)
-        The image, uint8 or float32.
+        Grey or RGB image of dtype uint8 or float32.
     image_size : tuple of (int, int)
-        Height and width of the result.
+        Height and width of the result, in pixels.
 
     Returns
     -------
     resized : ndarray
-        The same kind of image; uint8 is rounded to the nearest level.
+        Resized image of the same dtype; uint8 is rounded to the nearest level.
     """
     height, width = image_size
     smaller = min(height, image.shape[0]), min(width, image.shape[1])
@@ -66,21 +67,21 @@ def resize_image(image: Any, image_size: tuple[int, int]) -> Any:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How an image is brought to the form that a model works on; saved with the model.
+    """Size and colour space to which a model's images are converted; saved with the model.
 
     Attributes
     ----------
     image_size : tuple of (int, int) or None
-        Height and width to which every image is resized, whatever its aspect; None keeps the
-        size of each image.
+        Height and width to which every image is resized, whatever its aspect ratio. None keeps
+        the size of each image.
     color_space : {"gray", "rgb"}
-        Grey is ITU-R BT.601 luma, as in JPEG files.
+        Colour space of the images. Grey is ITU-R BT.601 luma, as in JPEG files.
     as_uint8 : bool, default=True
-        Whether float images are rounded to 8 bits, as a file would hold them, before anything
-        else. Rows of a 2-D array never are: they may have been scaled by an earlier step.
+        Whether float images are first rounded to 8 bits, as in a file. Rows of a 2-D array are
+        never rounded, as an earlier step may have scaled them.
     n_crops : int or None, default=None
-        None resizes whole images. A number cuts so many crops of `image_size` at native
-        resolution instead, see `cut_crops`; what is computed of them is averaged.
+        Number of crops of `image_size` that are cut from each image at its own resolution,
+        see `cut_crops`; the results for the crops are averaged. None resizes whole images.
     """
 
     image_size: tuple[int, int] | None
@@ -90,16 +91,16 @@ class Preprocessing:
 
     @property
     def array_shape(self) -> tuple[int, ...]:
-        """Shape of an array of one image, where `image_size` is given."""
+        """Shape of the array of one image, where `image_size` is not None."""
         return (*(self.image_size or ()), *((3,) if self.color_space == "rgb" else ()))
 
     def to_record(self) -> dict[str, Any]:
-        """Return the JSON form, in which the fixed choices of this module are spelt out.
+        """Return the JSON form, which also names the fixed choices of this module.
 
         Returns
         -------
         record : dict
-            What another program needs to prepare an image in the same way.
+            Everything that another program needs to prepare an image in the same way.
         """
         record: dict[str, Any] = {
             "image_size": self.image_size,

@@ -1,9 +1,9 @@
-"""The only reader of X: files and arrays in, uint8 or float images out.
+"""The only reader of X: it takes files and arrays and returns uint8 or float images.
 
-Everything that takes images passes them through `check_images`, which settles what form X has
-and reads no pixel, and then takes them one by one, or in batches, from the
-`ImageSequence` that it returns. Which forms and values are allowed is decided here and nowhere
-else; how a file is decoded, in `detectorkit.images.decoding`.
+Every function that takes images calls `check_images`, which checks the form of X without reading
+a pixel, and then reads them one by one, or in batches, from the `ImageSequence` that it returns.
+Which forms and values are allowed is decided here and nowhere else. Files are decoded in
+`detectorkit.images.decoding`.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ __all__ = ["ImageSequence", "check_images"]
 
 
 class ImageSequence(Sequence[Any]):
-    """Images that are known to have an allowed form, each read when it is asked for.
+    """Images of a checked form, each of which is read when it is needed.
 
-    Made by `check_images`; slices are again sequences and remember the positions of their
-    images, so that an error names the index that the user knows.
+    It is made by `check_images`. A slice is again an `ImageSequence` and keeps the positions of
+    its images in the user's X, which error messages name.
 
     Parameters
     ----------
     items : sequence
         Arrays of one image each, or paths.
     are_rows : bool, default=False
-        Whether the images were the rows of a 2-D array. These may have been scaled by an
-        earlier step, so their range is not checked.
+        Whether the images were the rows of a 2-D array. An earlier step may have scaled such
+        rows, so their range is not checked.
     start : int, default=0
-        The index of the first item in the user's X.
+        Index of the first item in the user's X.
     max_pixels : int, default=MAX_PIXELS
-        Refuse files that announce more pixels.
+        Greatest number of pixels of an image file. A larger one is refused.
 
     Attributes
     ----------
     items : sequence
-        The arrays or paths.
+        Arrays of one image each, or paths.
     """
 
     def __init__(
@@ -78,17 +78,18 @@ class ImageSequence(Sequence[Any]):
         return self.read(int(index), Preprocessing(None, "rgb"))
 
     def take(self, index: NDArray[np.intp]) -> ImageSequence:
-        """Give some of the images.
+        """Select some of the images.
 
         Parameters
         ----------
         index : ndarray of int
-            Their positions.
+            Positions of the images in this sequence.
 
         Returns
         -------
         images : ImageSequence
-            In the order of `index`. What error messages say counts from its beginning.
+            The selected images, in the order of `index`. Error messages count from the first of
+            them.
         """
         items = self.items
         chosen = items[index] if isinstance(items, np.ndarray) else [items[int(i)] for i in index]
@@ -100,22 +101,22 @@ class ImageSequence(Sequence[Any]):
         Parameters
         ----------
         index : int
-            Its position in this sequence.
+            Position of the image in this sequence.
         preprocessing : Preprocessing
-            Colour and size wanted.
+            Colour space and size to which the image is converted.
 
         Returns
         -------
         image : ndarray of shape (height, width) or (height, width, 3)
-            Values are uint8, or float32 for float arrays that were not rounded. Where crops are
-            wanted, there is one more axis in front.
+            Image of dtype uint8, or float32 for float arrays that are not rounded. With
+            `n_crops`, the crops are stacked along a first axis.
 
         Raises
         ------
         ImageReadError
             If the file cannot be decoded.
         ValueError
-            If the array is no image.
+            If the array has values that an image cannot have.
         """
         if preprocessing.n_crops is not None and preprocessing.image_size is not None:
             whole = replace(preprocessing, image_size=None, n_crops=None)
@@ -140,17 +141,18 @@ class ImageSequence(Sequence[Any]):
         return resize_image(image, preprocessing.image_size)
 
     def shape_of(self, index: int) -> tuple[int, int]:
-        """Give height and width of an image as it is found.
+        """Return height and width of an image before preprocessing.
 
         Parameters
         ----------
         index : int
-            Its position in this sequence.
+            Position of the image in this sequence.
 
         Returns
         -------
         shape : tuple of (int, int)
-            After a file's orientation was applied; a file is not decoded for it.
+            Height and width in pixels. For a file, the orientation is applied and only the
+            header is read (an AVIF file is decoded).
 
         Raises
         ------
@@ -163,17 +165,17 @@ class ImageSequence(Sequence[Any]):
         return item.shape[0], item.shape[1]
 
     def read_stacked(self, preprocessing: Preprocessing) -> Iterator[NDArray[Any]]:
-        """Read all images, as few arrays as their sizes allow.
+        """Read all images, stacked into as few arrays as their sizes allow.
 
         Parameters
         ----------
         preprocessing : Preprocessing
-            Colour and size wanted.
+            Colour space and size to which the image is converted.
 
         Yields
         ------
         images : ndarray of shape (n, height, width) or (n, height, width, 3)
-            Consecutive images of one size and type; with crops, those of as many crops.
+            Consecutive images of equal size and dtype (with `n_crops`, of equally many crops).
         """
         if self._is_ready(preprocessing):
             yield np.asarray(self.items)
@@ -189,7 +191,7 @@ class ImageSequence(Sequence[Any]):
             yield np.stack(run)
 
     def _is_ready(self, preprocessing: Preprocessing) -> bool:
-        """Whether the items are one array that is already what is wanted."""
+        """Return whether the items are one array that needs no preprocessing."""
         items = self.items
         if not isinstance(items, np.ndarray) or items.dtype != np.uint8:
             return False
@@ -203,18 +205,18 @@ class ImageSequence(Sequence[Any]):
 def check_images(
     X: Any, *, caller: str = "check_images", max_pixels: int = MAX_PIXELS
 ) -> ImageSequence:
-    """Settle the form of X without reading a pixel.
+    """Check the form of X without reading a pixel.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths. What this
-        function returned is returned as it is; so estimators take it too.
+        The images: one array, or a sequence of arrays (of any sizes) or of paths. An
+        `ImageSequence` is returned unchanged, so that estimators take it too.
     caller : str, default="check_images"
-        The name that error messages begin with.
+        Name of the function or class that error messages begin with.
     max_pixels : int, default=MAX_PIXELS
-        Files that announce more pixels than this are refused when they are read.
+        Greatest number of pixels of an image file. A larger one is refused when it is read.
 
     Returns
     -------
@@ -226,7 +228,7 @@ def check_images(
     TypeError
         If X is a single path, or not a sequence.
     ValueError
-        If X is empty or of a form that is no set of images.
+        If X is empty or does not have the form of a set of images.
 
     Examples
     --------
@@ -251,7 +253,7 @@ def check_images(
 
 
 def _as_items(X: Any, caller: str) -> Any:
-    """Give X as one numeric array or as a list."""
+    """Return X as one numeric array or as a list."""
     if isinstance(X, str | os.PathLike):
         raise TypeError(
             f"{caller}: X is the single path {os.fspath(X)!r}. Pass a list of paths: [path]."
@@ -295,8 +297,8 @@ def _check_item_forms(items: list[Any], caller: str) -> None:
         if is_path != are_paths:
             raise ValueError(
                 f"{caller}: X mixes paths and arrays: item {index} is "
-                f"{'a path' if is_path else 'no path'}, item 0 is "
-                f"{'a path' if are_paths else 'none'}. Pass one kind."
+                f"{'a path' if is_path else 'not a path'}, item 0 is "
+                f"{'a path' if are_paths else 'not'}. Pass only paths or only arrays."
             )
         if is_path:
             continue
@@ -329,7 +331,7 @@ def _check_image_form(shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -
 
 
 def _checked_array(image: NDArray[Any], index: int, *, check_range: bool) -> Image:
-    """Check the values of one image; give it as uint8 or float32 without alpha."""
+    """Check the values of one image and return it as uint8 or float32, without alpha."""
     if image.dtype != np.uint8:
         image = image.astype(np.float32, copy=False)
         low, high = float(image.min()), float(image.max())

@@ -1,7 +1,7 @@
-"""The detectors that come with the library: each an ONNX file with its card beside it.
+"""Detectors that are shipped with the library, each an ONNX file with a model card.
 
-Measured limits are in the cards. Adding a file ``NAME.onnx`` and its ``NAME.md`` to this folder is
-all that it takes to ship another detector.
+The cards tell the measured limits. To ship another detector, add its ``NAME.onnx`` and ``NAME.md``
+to this folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = [
 ]
 
 DEFAULT: Final = "transfer"
-"""The detector that is used where none is named, if it is installed."""
+"""Name of the detector that is used by default, if it is installed."""
 
 _FOLDER: Final = Path(__file__).parent
 _NEXT_BEST: Final = ("forensic", "cnn", "hog-svm")
@@ -32,7 +32,7 @@ def shipped_detectors() -> dict[str, Path]:
     Returns
     -------
     files : dict of str to Path
-        The ONNX file of each, by its name.
+        Names of the detectors and their ONNX files.
 
     Examples
     --------
@@ -44,15 +44,15 @@ def shipped_detectors() -> dict[str, Path]:
 
 
 def default_detector() -> str:
-    """Name the detector that is used where none is named.
+    """Return the name of the detector that is used by default.
 
-    That is `DEFAULT`; where its file was left out of an installation, the first that is there of
-    "forensic", "cnn" and "hog-svm", or any other.
+    This is `DEFAULT`. If its file is not installed, it is the first installed one of "forensic",
+    "cnn" and "hog-svm", or any other.
 
     Returns
     -------
     name : str
-        One of `shipped_detectors`.
+        Name of the detector, one of `shipped_detectors`.
 
     Raises
     ------
@@ -62,8 +62,8 @@ def default_detector() -> str:
     shipped = shipped_detectors()
     if not shipped:
         raise ValueError(
-            "no detector is shipped with this installation. Pass the path of one that `save` or "
-            "`detectorkit train` wrote."
+            "no detector is shipped with this installation. Pass the path of a detector that "
+            "`save` or `detectorkit train` wrote."
         )
     return next(name for name in (DEFAULT, *_NEXT_BEST, *shipped) if name in shipped)
 
@@ -74,19 +74,19 @@ def find_detector(model: str | os.PathLike[str] | None = None) -> Path:
     Parameters
     ----------
     model : str or Path, default=None
-        The path of a file, or the name of a shipped detector; a file wins over a name. None takes
-        the default one.
+        Path of a file, or name of a shipped detector. A file takes precedence over a name. None
+        means the default detector.
 
     Returns
     -------
     path : Path
-        The file. What looks like a path, with a separator or ".onnx" at its end, is given as it is,
-        whether there is such a file or not.
+        File of the detector. A path, with a separator or ending in ".onnx", is returned unchanged,
+        whether the file exists or not.
 
     Raises
     ------
     ValueError
-        If it is neither a path nor the name of a shipped detector.
+        If `model` is neither a path nor the name of a shipped detector.
     """
     shipped = shipped_detectors()
     if model is None:
@@ -106,38 +106,38 @@ def find_detector(model: str | os.PathLike[str] | None = None) -> Path:
 
 
 def card_path(name: str) -> Path:
-    """Give the file of a shipped detector's card.
+    """Return the path of a shipped detector's model card.
 
     Parameters
     ----------
     name : str
-        One of `shipped_detectors`.
+        Name of the detector, one of `shipped_detectors`.
 
     Returns
     -------
     path : Path
-        A Markdown file.
+        Markdown file of the model card.
     """
     return _FOLDER / f"{name}.md"
 
 
 def model_card(name: str) -> str:
-    """Read the card of a shipped detector: data, protocol, figures, thresholds, limits, licence.
+    """Read the card of a shipped detector: data, protocol, metrics, thresholds, limits, licence.
 
     Parameters
     ----------
     name : str
-        One of `shipped_detectors`.
+        Name of the detector, one of `shipped_detectors`.
 
     Returns
     -------
     card : str
-        Markdown.
+        Content of the model card, in Markdown.
 
     Raises
     ------
     ValueError
-        If no such detector is shipped.
+        If `name` is not a shipped detector.
     """
     shipped = shipped_detectors()
     if name not in shipped:

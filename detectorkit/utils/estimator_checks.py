@@ -1,6 +1,6 @@
-"""Checks that every estimator on images should pass, public for estimators of others.
+"""Checks that every estimator on images should pass, for estimators of this and other libraries.
 
-scikit-learn's common checks know only 2-D arrays; these are their counterpart for images. Run
+scikit-learn's common checks use only 2-D arrays; these are their counterpart for images. Run
 both side by side:
 
     @sklearn.utils.estimator_checks.parametrize_with_checks([MyDetector(input_shape=(1, -1))])
@@ -64,7 +64,8 @@ def check_image_estimator(
     estimator : estimator object
         Unfitted detector or transformer; it is cloned for every check.
     expected_failed_checks : mapping of str to str, default=None
-        Names of checks that it need not pass, with the reason; they are not run.
+        Names of checks that the estimator need not pass, with the reason. They are not run. None
+        runs all checks.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def check_image_estimator(
     Raises
     ------
     AssertionError
-        From the first check that fails; other errors that a check meets pass through.
+        If a check fails. Other errors that a check raises are passed on.
 
     Examples
     --------
@@ -101,14 +102,15 @@ def parametrize_with_image_checks(
     Parameters
     ----------
     estimators : sequence of estimator objects
-        Unfitted.
+        Unfitted detectors and transformers; they are cloned for every check.
     expected_failed_checks : callable, default=None
-        Takes an estimator and gives names of checks that must fail, with the reason.
+        Function that takes an estimator and returns the names of checks that must fail, with the
+        reason. None expects no failures.
 
     Returns
     -------
     decorator : pytest.MarkDecorator
-        For a test with the arguments `estimator` and `check`.
+        Decorator for a test with the arguments `estimator` and `check`.
     """
     import pytest
 
@@ -160,7 +162,7 @@ def _fitted(estimator: Any) -> Any:
 
 
 def check_forms_agree(estimator: Any) -> None:
-    """Give the same for every form that the same images can have."""
+    """Check that the results are equal for every form that the same images can have."""
     images, y, paths = _data()
     expected = _outputs(_fitted(estimator), images)
     as_objects = np.empty(_N, dtype=object)
@@ -180,7 +182,7 @@ def check_forms_agree(estimator: Any) -> None:
 
 
 def check_series_of_paths(estimator: Any) -> None:
-    """Take a pandas Series of paths."""
+    """Check that a pandas Series of paths is taken."""
     pandas = _import_or_none("pandas")
     if pandas is not None:
         series = pandas.Series([str(path) for path in _data().paths], index=range(5, 5 + _N))
@@ -189,14 +191,14 @@ def check_series_of_paths(estimator: Any) -> None:
 
 
 def check_one_channel(estimator: Any) -> None:
-    """Give the same for (n, h, w) as for (n, h, w, 1)."""
+    """Check that the results are equal for shapes (n, h, w) and (n, h, w, 1)."""
     gray = _data().images[..., 0]
     estimator = _fitted(estimator)
     assert_array_equal(_outputs(estimator, gray), _outputs(estimator, gray[..., np.newaxis]))
 
 
 def check_alpha_is_dropped(estimator: Any) -> None:
-    """Give the same for RGBA as for RGB."""
+    """Check that the results are equal for RGBA and RGB."""
     images = _data().images
     alpha = np.random.default_rng(0).integers(0, 256, (*images.shape[:3], 1), dtype=np.uint8)
     estimator = _fitted(estimator)
@@ -205,7 +207,7 @@ def check_alpha_is_dropped(estimator: Any) -> None:
 
 
 def check_float_equals_uint8(estimator: Any) -> None:
-    """Give the same for floats from 0 to 1 as for uint8."""
+    """Check that the results are equal for floats from 0 to 1 and uint8."""
     # Transformers may take floats as they are, whose grey is not rounded to levels.
     images = _data().images if is_classifier(estimator) else _data().images[..., 0]
     expected = _outputs(_fitted(estimator), images)
@@ -214,7 +216,7 @@ def check_float_equals_uint8(estimator: Any) -> None:
 
 
 def check_input_is_untouched(estimator: Any) -> None:
-    """Change neither arrays nor files nor parameters."""
+    """Check that arrays, files and parameters are not changed."""
     images, y, paths = _data()
     before, files = images.copy(), [path.read_bytes() for path in paths]
     parameters = repr(estimator.get_params())
@@ -227,7 +229,7 @@ def check_input_is_untouched(estimator: Any) -> None:
 
 
 def check_readonly_memmap(estimator: Any) -> None:
-    """Work on a memory map that must not be written to."""
+    """Check that a read-only memory map is taken."""
     images, y, _ = _data()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "images.npy"
@@ -239,7 +241,7 @@ def check_readonly_memmap(estimator: Any) -> None:
 
 
 def check_sizes_may_differ(estimator: Any) -> None:
-    """Take images of different sizes, or say that they must be resized."""
+    """Check that images of different sizes are taken, or the error says to resize them."""
     images = [
         image[: _SIZE - index % 5, : _SIZE - index % 3]
         for index, image in enumerate(_data().images)
@@ -247,20 +249,20 @@ def check_sizes_may_differ(estimator: Any) -> None:
     try:
         outputs = _outputs(estimator.fit(images, _data().y), images)
     except ValueError as error:
-        assert "size" in str(error), f"the error does not speak of the size: {error}"
+        assert "size" in str(error), f"the error does not mention the size: {error}"
     else:
         assert len(outputs) == _N
 
 
 def check_single_image(estimator: Any) -> None:
-    """Take one image in a list."""
+    """Check that a list of one image is taken."""
     estimator = _fitted(estimator)
     for X in ([_data().images[0]], [_data().paths[0]], _data().images[:1]):
         assert len(_outputs(estimator, X)) == 1
 
 
 def check_subset_and_order(estimator: Any) -> None:
-    """Give the same for an image whatever stands beside it."""
+    """Check that the result for an image does not depend on the other images."""
     images = _data().images
     expected = _outputs(_fitted(estimator), images)
     order = np.random.default_rng(0).permutation(_N)
@@ -269,13 +271,13 @@ def check_subset_and_order(estimator: Any) -> None:
 
 
 def check_pickle(estimator: Any) -> None:
-    """Give the same after pickling."""
+    """Check that the results are equal after pickling."""
     expected = _outputs(_fitted(estimator), _data().images)
     assert_array_equal(_outputs(pickle.loads(pickle.dumps(estimator)), _data().images), expected)  # noqa: S301
 
 
 def check_skops(estimator: Any) -> None:
-    """Give the same after a round through skops."""
+    """Check that the results are equal after saving and loading with skops."""
     skops = _import_or_none("skops.io")
     if skops is not None:
         expected = _outputs(_fitted(estimator), _data().images)
@@ -287,26 +289,26 @@ def check_skops(estimator: Any) -> None:
 
 
 def check_clone(estimator: Any) -> None:
-    """Give the same when a clone is fitted on the same images."""
+    """Check that a clone that is fitted on the same images has the same results."""
     expected = _outputs(_fitted(estimator), _data().images)
     assert_array_equal(_outputs(_fitted(clone(estimator)), _data().images), expected)
 
 
 def check_n_jobs(estimator: Any) -> None:
-    """Give the same bits whatever the number of threads, for many images and for a few."""
+    """Check that the results do not depend on the number of threads, for many and few images."""
     if "n_jobs" in estimator.get_params():
         images, y = np.concatenate([_data().images] * 4), np.tile(_data().y, 4)
         results = []
         for n_jobs in (1, 2):
             fitted = _fitted(clone(estimator).set_params(n_jobs=n_jobs)).fit(images, y)
-            # Many images are shared among the threads; a few, the threads may work on together.
+            # Many images are divided among the threads; on few, all threads may work together.
             results.append([_outputs(fitted, some) for some in (images, images[:2], images[:1])])
         for one, two in zip(*results, strict=True):
             assert_array_equal(one, two)
 
 
 def check_other_backends(estimator: Any) -> None:
-    """Give the same in other processes, as on a cluster."""
+    """Check that the results are equal in other processes, as on a cluster."""
     if "n_jobs" in estimator.get_params():
         expected = _outputs(_fitted(estimator), _data().paths)
         estimator.set_params(n_jobs=2)
@@ -315,12 +317,12 @@ def check_other_backends(estimator: Any) -> None:
 
 
 def check_unfitted(estimator: Any) -> None:
-    """Raise NotFittedError before `fit`."""
+    """Check that NotFittedError is raised before `fit`."""
     _assert_raises(NotFittedError, "not fitted", _outputs, estimator, _data().images)
 
 
 def check_2d_needs_input_shape(estimator: Any) -> None:
-    """Refuse rows of numbers of which nobody said what shape they have."""
+    """Check that a 2-D array is refused without `input_shape`."""
     if getattr(estimator, "input_shape", None) is None:
         rows = _data().images.reshape(_N, -1)
         _assert_raises(ValueError, "input_shape", estimator.fit, rows, _data().y)
@@ -354,13 +356,13 @@ def _write(name: str, content: bytes) -> Path:
 
 
 def _check_error(case: str, fitted: Callable[[], Any], _: Any) -> None:
-    """Refuse a bad image with an error that says which and why."""
+    """Check that a bad image is refused with an error that names it and the reason."""
     message, make = _BAD_IMAGES[case]
     _assert_raises((ValueError, TypeError, ImageReadError), message, _outputs, fitted(), make())
 
 
 def check_signs_agree(estimator: Any) -> None:
-    """Call generated what scores above the threshold and has a probability above one half."""
+    """Check that "generated" means scores above the threshold and probabilities above 1/2."""
     images = _data().images
     scores = _outputs(_fitted(estimator), images)
     assert_array_equal(estimator.predict(images), estimator.classes_[(scores > 0).astype(int)])
@@ -372,7 +374,7 @@ def check_signs_agree(estimator: Any) -> None:
 
 
 def check_scikit_learn_tools(estimator: Any) -> None:
-    """Work in pipelines, searches, cross-validation and calibration, on paths."""
+    """Check pipelines, searches, cross-validation and calibration on paths."""
     _, y, paths = _data()
     search = GridSearchCV(make_pipeline(estimator), {}, cv=2, error_score="raise").fit(paths, y)
     assert search.predict(paths).shape == y.shape
@@ -383,17 +385,17 @@ def check_scikit_learn_tools(estimator: Any) -> None:
 
 
 def check_one_class(estimator: Any) -> None:
-    """Refuse labels of one class."""
+    """Check that labels of one class are refused."""
     _assert_raises(ValueError, "class", estimator.fit, _data().images, np.zeros(_N, int))
 
 
 def check_lengths(estimator: Any) -> None:
-    """Refuse labels of another number than images."""
+    """Check that different numbers of labels and images are refused."""
     _assert_raises(ValueError, "inconsistent", estimator.fit, _data().images, _data().y[:-2])
 
 
 def check_onnx_round_trip(estimator: Any) -> None:
-    """Give the same from the saved ONNX file, threshold included."""
+    """Check that the saved ONNX file has the same results and threshold."""
     from detectorkit.detectors import load_detector
 
     images = _data().images
@@ -410,7 +412,7 @@ def check_onnx_round_trip(estimator: Any) -> None:
 
 
 def check_feature_names(estimator: Any) -> None:
-    """Name as many features as there are, also in a data frame."""
+    """Check that every feature has a name, also in a data frame."""
     outputs = _outputs(_fitted(estimator), _data().images)
     names = estimator.get_feature_names_out()
     assert len(set(names)) == outputs.shape[1]
@@ -420,14 +422,14 @@ def check_feature_names(estimator: Any) -> None:
 
 
 def check_float32(estimator: Any) -> None:
-    """Give features in single precision, all finite."""
+    """Check that features are finite and in single precision."""
     outputs = _outputs(_fitted(estimator), _data().images)
     assert outputs.dtype == np.float32
     assert np.isfinite(outputs).all()
 
 
 def check_feature_union(estimator: Any) -> None:
-    """Work in a FeatureUnion in a pipeline in a parallel search, on paths."""
+    """Check a FeatureUnion in a pipeline in a parallel search, on paths."""
     _, y, paths = _data()
     model = make_pipeline(make_union(estimator, clone(estimator)), LogisticRegression())
     search = GridSearchCV(model, {"logisticregression__C": [0.1, 1]}, cv=2, n_jobs=2)

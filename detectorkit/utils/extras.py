@@ -1,4 +1,4 @@
-"""Packages that only some work needs."""
+"""Optional packages, which are installed as extras."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ __all__ = ["require_extra"]
 
 
 def require_extra(extra: str, *packages: str, caller: str) -> None:
-    """Make sure that the packages of an extra can be imported.
+    """Check that the packages of an extra can be imported.
 
     Parameters
     ----------
     extra : str
-        Its name.
+        Name of the extra of detectorkit.
     *packages : str
-        The packages that are needed now.
+        Names of the packages that are needed now.
     caller : str
-        What the message begins with: a class and a parameter, or what needs them.
+        Beginning of the error message: the class and parameter, or the task, that needs them.
 
     Raises
     ------
     ImportError
-        If one is missing; it names the extra.
+        If a package is missing. The error names the package and the extra.
     """
     for package in packages:
         try:

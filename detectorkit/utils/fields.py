@@ -1,4 +1,4 @@
-"""Fields of a JSON record, each checked when it is read, so that an error names the field."""
+"""Reading of the fields of a JSON record, with checks and errors that name the field."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _MISSING: Final = object()
 
 
 class Fields:
-    """The fields of one object in a record.
+    """Fields of a JSON object in a record, each checked when it is read.
 
     Parameters
     ----------
     content : dict
-        The object, as JSON has it.
+        Content of the JSON object.
     name : str
-        What error messages call the file.
+        Name of the file in error messages.
     place : str, default=""
-        Where the object stands in the record.
+        Path of the object in the record, with a dot at the end; empty for the record itself.
     """
 
     def __init__(self, content: dict[str, Any], name: str, place: str = "") -> None:
@@ -34,24 +34,24 @@ class Fields:
 
     @classmethod
     def from_json(cls, text: str, name: str) -> Fields:
-        """Read a record.
+        """Read a record from JSON.
 
         Parameters
         ----------
         text : str
-            One JSON object.
+            Record as the text of one JSON object.
         name : str
-            What error messages call the file.
+            Name of the file in error messages.
 
         Returns
         -------
         fields : Fields
-            Those of the object.
+            Fields of the record that was read.
 
         Raises
         ------
         ModelFileError
-            If it is something else.
+            If the text is not a JSON object.
         """
         try:
             content = json.loads(text)
@@ -65,19 +65,19 @@ class Fields:
         return self._content.get(key) is not None
 
     def error(self, key: str, expected: str) -> ModelFileError:
-        """Make the error about one field.
+        """Make the error for a field with a wrong value.
 
         Parameters
         ----------
         key : str
-            The field.
+            Name of the field to read.
         expected : str
-            What it should be.
+            Description of an allowed value.
 
         Returns
         -------
         error : ModelFileError
-            It names the file, the field, its value and what was expected.
+            Error that names the file, the field, its value and what was expected.
         """
         value = self._content.get(key, _MISSING)
         found = "missing" if value is _MISSING else reprlib.repr(value)
@@ -87,32 +87,32 @@ class Fields:
         )
 
     def get(self, key: str) -> Any:
-        """Return a field as it is.
+        """Return the value of a field without a check.
 
         Parameters
         ----------
         key : str
-            The field.
+            Name of the field to read.
 
         Returns
         -------
         value : object
-            None if it is missing.
+            Value of the field; None if it is missing.
         """
         return self._content.get(key)
 
     def part(self, key: str) -> Fields:
-        """Return the fields of an object in the object.
+        """Return the fields of an object in this object.
 
         Parameters
         ----------
         key : str
-            The field.
+            Name of the field to read.
 
         Returns
         -------
         fields : Fields
-            Those of the inner object.
+            Fields of the inner object.
         """
         value = self._content.get(key)
         if not isinstance(value, dict):
@@ -125,14 +125,14 @@ class Fields:
         Parameters
         ----------
         key : str
-            The field.
+            Name of the field to read.
         choices : sequence of str, default=()
-            What it may be; empty allows any text.
+            Allowed values. An empty sequence allows any text.
 
         Returns
         -------
         value : str
-            The text.
+            Text that the field contains.
         """
         value = self._content.get(key)
         if not isinstance(value, str) or (choices and value not in choices):
@@ -140,19 +140,19 @@ class Fields:
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
-        """Return a finite number.
+        """Return a field that is a finite number.
 
         Parameters
         ----------
         key : str
-            The field.
+            Name of the field to read.
         default : float, default=None
-            What a missing field stands for; None lets it be an error.
+            Value of a missing field. With None, a missing field is an error.
 
         Returns
         -------
         value : float
-            The number.
+            Number that the field contains.
         """
         value: Any = self._content.get(key, default)
         if not is_finite(value):
@@ -160,17 +160,17 @@ class Fields:
         return float(value)
 
     def numbers(self, key: str) -> list[float]:
-        """Return a list of finite numbers.
+        """Return a field that is a list of finite numbers.
 
         Parameters
         ----------
         key : str
-            The field.
+            Name of the field to read.
 
         Returns
         -------
         values : list of float
-            The numbers.
+            Numbers in the field, in order.
         """
         values = self._content.get(key)
         if not isinstance(values, list) or not all(map(is_finite, values)):
@@ -178,17 +178,17 @@ class Fields:
         return [float(value) for value in values]
 
     def integer(self, key: str) -> int | None:
-        """Return a positive integer.
+        """Return a field that is a positive integer or null.
 
         Parameters
         ----------
         key : str
-            The field.
+            Name of the field to read.
 
         Returns
         -------
         value : int or None
-            None if it is null or missing.
+            Integer in the field; None if it is null or missing.
         """
         value = self._content.get(key)
         if value is not None and not _is_positive(value):
@@ -196,17 +196,17 @@ class Fields:
         return value
 
     def size(self, key: str) -> tuple[int, int] | None:
-        """Return a height and a width.
+        """Return a field of a height and a width, or null.
 
         Parameters
         ----------
         key : str
-            The field.
+            Name of the field to read.
 
         Returns
         -------
         size : tuple of (int, int) or None
-            None if it is null or missing.
+            Height and width in the field; None if it is null or missing.
         """
         value = self._content.get(key)
         if value is None:
@@ -217,17 +217,17 @@ class Fields:
 
 
 def is_finite(value: Any) -> bool:
-    """Say whether a value of JSON is a finite number.
+    """Return whether a value of JSON is a finite number.
 
     Parameters
     ----------
     value : object
-        The value.
+        Value as read from JSON.
 
     Returns
     -------
     is_finite : bool
-        False for what is not a number, and for integers that no float can hold.
+        Whether it is a number of at most 1e300 in magnitude, which a float can hold.
     """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and abs(value) <= 1e300

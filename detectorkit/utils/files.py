@@ -18,20 +18,20 @@ __all__ = ["fill_whole_folder", "hash_files", "open_whole", "write_whole"]
 
 
 def hash_files(paths: Sequence[str | os.PathLike[str]], *, verbose: bool = False) -> str:
-    """Give one sha256 for a set of files, whatever their names and order.
+    """Compute one SHA-256 for a set of files, which does not depend on their names and order.
 
     Parameters
     ----------
     paths : sequence of str or Path
-        The files.
+        Paths of the files to hash.
     verbose : bool, default=False
         Whether to show a progress bar on standard error.
 
     Returns
     -------
     sha256 : str
-        That of the sorted sha256 of the files in hexadecimal, one a line. For one file it is not
-        the sha256 of that file.
+        SHA-256 in hexadecimal of the sorted SHA-256 of the files in hexadecimal, one per line. For
+        one file it differs from the SHA-256 of that file.
 
     Raises
     ------
@@ -54,14 +54,14 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
     Parameters
     ----------
     path : str or Path
-        The file, treated as `open_whole` does.
+        File to write, in the same way as by `open_whole`.
     content : str or bytes
-        What it will hold. Text is written in UTF-8, its ends of lines as they are.
+        New content of the file. Text is written in UTF-8, with its line ends unchanged.
 
     Raises
     ------
     OSError
-        If it cannot be written; it names the path, and an old file is as it was.
+        If the file cannot be written. The error names the path, and an old file is unchanged.
     """
     with open_whole(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
@@ -69,29 +69,29 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
 
 @contextmanager
 def open_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a file that appears at its path when all is written, or not at all.
+    """Open a file for writing that appears at its path when it is complete, or not at all.
 
     Parameters
     ----------
     path : str or Path
-        The file. An existing one is replaced in one step and its permissions are kept. Where the
-        path is a link, the link stays and what it leads to is replaced. What is not a file, such
-        as a pipe or `/dev/null`, is written to directly.
+        File to write. An existing file is replaced in one step and its permissions are kept. If
+        the path is a link, the link is kept and its target is replaced. Pipes and devices, such as
+        `/dev/null`, are written to directly.
 
     Yields
     ------
     file : binary file
-        To be written to. Its content is on the disk before it replaces the old one.
+        File to write to. Its content is on the disk before it replaces the old file.
 
     Raises
     ------
     OSError
-        If it cannot be written; it names the path, and an old file is as it was.
+        If the file cannot be written. The error names the path, and an old file is unchanged.
 
     Notes
     -----
-    Until then the content is in a hidden file beside it, under a name that nobody else can have,
-    so that several processes may write to one path: the last one wins.
+    The content is first written to a hidden file beside `path`, under a unique name, so that
+    several processes may write to the same path: the last one wins.
     """
     target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
@@ -117,17 +117,17 @@ def open_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def fill_whole_folder(path: Path) -> Iterator[Path]:
-    """Make a folder to fill, which becomes `path` at the end, or vanishes after an error.
+    """Make a temporary folder to fill, which becomes `path`, or is deleted after an error.
 
     Parameters
     ----------
     path : Path
-        A folder that does not exist or is empty, in one that exists.
+        Folder that does not exist or is empty, in a folder that exists.
 
     Yields
     ------
     folder : Path
-        Where the files belong meanwhile.
+        Temporary folder to write the files to.
     """
     path = path.absolute()
     unfinished = _unique_beside(path)
@@ -142,5 +142,5 @@ def fill_whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _unique_beside(path: Path) -> Path:
-    """Return a hidden name in the same folder, which is no longer than a name may be."""
+    """Return a hidden, unique name in the same folder, short enough for every file system."""
     return path.with_name(f".{path.name[:40]}-{uuid.uuid4().hex}")

@@ -1,4 +1,4 @@
-"""JSON that every reader takes: no NaN, no infinity, no types of numpy."""
+"""Strict JSON, without NaN, infinity and numpy types, which every reader can parse."""
 
 from __future__ import annotations
 
@@ -15,18 +15,19 @@ __all__ = ["dumps", "to_plain"]
 
 
 def to_plain(value: Any) -> Any:
-    """Return a value in a form that JSON can hold.
+    """Convert a value to types that JSON can represent.
 
     Parameters
     ----------
     value : object
-        Dataclasses, named tuples and mappings become dicts whose keys are text; arrays and other
-        sequences become lists; numbers of numpy become those of Python; paths become text.
+        Value to convert. Dataclasses, named tuples and mappings become dicts with text as keys;
+        arrays and other sequences become lists; numpy numbers become Python numbers; paths become
+        text.
 
     Returns
     -------
     plain : object
-        The same figures. None stands for nan and infinity, for which JSON has no number.
+        Converted value. NaN and infinity, which JSON cannot represent, become None.
 
     Examples
     --------
@@ -51,23 +52,23 @@ def to_plain(value: Any) -> Any:
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """Return a value as JSON.
+    """Write a value as JSON.
 
     Parameters
     ----------
     value : object
-        Anything that `to_plain` takes.
+        Value to write, of a type that `to_plain` converts.
     indent : int, default=None
-        Spaces of each level; None writes one line.
+        Number of spaces by which each level is indented. None writes one line.
 
     Returns
     -------
     text : str
-        Valid JSON.
+        The value as valid JSON.
 
     Raises
     ------
     TypeError
-        If the value holds something that JSON has no form for.
+        If the value contains a type that JSON cannot represent.
     """
     return json.dumps(to_plain(value), indent=indent, allow_nan=False)

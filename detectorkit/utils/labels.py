@@ -1,13 +1,15 @@
-"""Labels: 0 for a real photograph, 1 for a generated image. All that takes y asks here.
+"""Checks of labels: 0 for real photographs, 1 for generated images.
 
-=================  =================================================================
-`check_labels`     0 and 1, also as floats or bool: for figures of scores, of files
+Every function that takes y uses one of these:
+
+=================  ==================================================================
+`check_labels`     0 and 1, also as floats or bool: for metrics of scores or of files
 `find_classes`     two numbers, of which the larger means "generated": for `fit`
 `encode_labels`    the labels of a fitted detector, by its `classes_`
-=================  =================================================================
+=================  ==================================================================
 
 Words are refused where nothing says which of them means "generated": scikit-learn takes the second
-in sorted order for the positive class, and that would be "human" of "ai" and "human".
+in sorted order as the positive class, which would be "human" of "ai" and "human".
 """
 
 from __future__ import annotations
@@ -33,18 +35,18 @@ def check_labels(
     Parameters
     ----------
     caller : str
-        The name that error messages begin with.
+        Name of the function or class that error messages begin with.
     y : array-like of shape (n_samples,)
-        The labels: numbers or bool.
+        Labels of the images, as numbers or bool.
     name : str, default="y"
-        The name of the parameter.
+        Name of the parameter, for error messages.
     need_both : bool, default=False
-        Whether there must be images of both classes.
+        Whether images of both classes are required.
 
     Returns
     -------
     codes : ndarray of shape (n_samples,), dtype int64
-        The labels as whole numbers.
+        Labels as integers: 0 for real, 1 for generated.
 
     Raises
     ------
@@ -60,26 +62,26 @@ def check_labels(
 
 
 def find_classes(caller: str, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Find the two labels, as a classifier does in `fit`.
+    """Find the two labels for the `fit` of a classifier.
 
     Parameters
     ----------
     caller : str
-        The name that error messages begin with.
+        Name of the function or class that error messages begin with.
     y : array-like of shape (n_samples,)
-        The labels: 0 and 1, bool, or any other two numbers.
+        Labels of the images: 0 and 1, bool, or any other two numbers.
 
     Returns
     -------
     classes : ndarray of shape (2,)
-        The labels; the second, and larger one, means "generated".
+        The two labels in ascending order; the second means "generated".
     codes : ndarray of shape (n_samples,), dtype int64
-        0 for real, 1 for generated.
+        Labels as 0 for real and 1 for generated.
 
     Raises
     ------
     ValueError
-        If there are not two labels, or they are not numbers.
+        If there are not exactly two labels, or they are not numbers.
     """
     labels = _as_numbers(caller, y, "y")
     check_classification_targets(labels)
@@ -101,29 +103,29 @@ def find_classes(caller: str, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
 def encode_labels(
     caller: str, y: Any, detector: Any, *, need_both: bool = False
 ) -> NDArray[np.int64]:
-    """Translate the labels of a fitted detector to 0 for real and 1 for generated.
+    """Convert labels of a fitted detector to 0 for real and 1 for generated.
 
     Parameters
     ----------
     caller : str
-        The name that the error message begins with.
+        Name of the function or class that error messages begin with.
     y : array-like of shape (n_samples,)
-        The labels.
+        Labels of the images, which must be among the detector's `classes_`.
     detector : classifier
-        Fitted; without `classes_` its labels are 0 and 1.
+        Fitted detector. Without `classes_` its labels are 0 and 1.
     need_both : bool, default=False
-        Whether there must be images of both classes.
+        Whether images of both classes are required.
 
     Returns
     -------
     codes : ndarray of shape (n_samples,), dtype int64
-        1 where the label is the detector's second one.
+        1 where the label is the second one of the detector, and 0 elsewhere.
 
     Raises
     ------
     ValueError
-        If there are labels that the detector does not know, a class is missing, or nothing says
-        which of its labels means "generated".
+        If there are labels that the detector does not know, a class is missing, or it is not known
+        which label of the detector means "generated".
     """
     if y is None:
         raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
@@ -140,24 +142,25 @@ def encode_labels(
 
 
 def check_classes(caller: str, detector: Any) -> NDArray[Any]:
-    """Return the labels of a classifier, of which the second must be known to mean "generated".
+    """Return the labels of a classifier; it must be known that the second means "generated".
 
     Parameters
     ----------
     caller : str
-        The name that the error message begins with.
+        Name of the function or class that error messages begin with.
     detector : classifier
-        Fitted; without `classes_` its labels are 0 and 1.
+        Fitted detector. Without `classes_` its labels are 0 and 1.
 
     Returns
     -------
     classes : ndarray of shape (2,)
-        The labels.
+        The two labels; the second means "generated".
 
     Raises
     ------
     ValueError
-        If there are not two, or they are words and the classifier is not one of this library.
+        If there are not two labels, or they are words and the classifier is not a detector of this
+        library.
     """
     classes = np.asarray(getattr(detector, "classes_", [0, 1]))
     if classes.shape != (2,):
@@ -165,7 +168,7 @@ def check_classes(caller: str, detector: Any) -> NDArray[Any]:
             f"{caller}: {type(detector).__name__} knows the classes {_some(classes)}. Pass a "
             "binary classifier."
         )
-    # A detector of this library names "generated" second, whatever its model calls it.
+    # In a detector of this library the second label means "generated", also if it is a word.
     if _are_words(classes) and not hasattr(detector, "calibration_"):
         raise ValueError(
             f"{caller}: {type(detector).__name__} was fitted on the labels {classes.tolist()}, and "
@@ -189,7 +192,7 @@ def _are_words(labels: NDArray[Any]) -> bool:
 
 
 def _as_numbers(caller: str, y: Any, name: str) -> NDArray[Any]:
-    """Make an array of numbers or bool of labels, or say why not."""
+    """Return labels as an array of numbers or bool; raise an error if they are not."""
     if y is None:
         raise ValueError(f"{caller} requires {name} to be passed, but the target {name} is None.")
     labels = column_or_1d(y, warn=True)
@@ -208,5 +211,5 @@ def _as_numbers(caller: str, y: Any, name: str) -> NDArray[Any]:
 
 
 def _some(labels: NDArray[Any]) -> list[Any]:
-    """Return the first few different labels, for a message."""
+    """Return the first few different labels, for an error message."""
     return list(dict.fromkeys(labels.ravel().tolist()))[:5]

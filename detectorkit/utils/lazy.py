@@ -1,4 +1,4 @@
-"""Names of a package that are imported when they are first used."""
+"""Lazy import of the names of a package, when they are first used."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ __all__ = ["lazy_names"]
 def lazy_names(
     package: str, home_of: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make a package's ``__getattr__`` and ``__dir__``, so that it is imported in no time.
+    """Make a package's ``__getattr__`` and ``__dir__``, so that its import takes no time.
 
     Parameters
     ----------
     package : str
         Name of the package, for the error message.
     home_of : mapping of str to str
-        The module that defines each name.
+        Names of the package and the modules that define them.
 
     Returns
     -------
     getattr_, dir_ : callable
-        To be called ``__getattr__`` and ``__dir__`` in the package.
+        Functions to assign to ``__getattr__`` and ``__dir__`` in the package.
     """
 
     def getattr_(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Work shared among threads, or by joblib, in order and in bounded memory."""
+"""Parallel work by threads or by joblib, in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -15,38 +15,39 @@ __all__ = ["map_ahead", "map_in_order"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_WINDOW: Final = 4  # items a worker of another backend is given before the next are dispatched
+_WINDOW: Final = 4  # items per worker that are dispatched at a time, with other backends of joblib
 
 
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, n_jobs: int | None = None
 ) -> Iterator[Result]:
-    """Apply a function to items, some at a time, as joblib is configured.
+    """Apply a function to items in parallel, as `joblib.parallel_config` says.
 
     Parameters
     ----------
     function : callable
-        Takes an item. It must be picklable for `n_jobs` to reach other machines.
+        Function that takes an item. It must be picklable where a backend of joblib runs it in
+        other processes.
     items : iterable
-        What it is applied to; not taken before it is their turn.
+        Items to which the function is applied. They are taken only when they are needed.
     n_jobs : int, default=None
-        Number of threads. None means 1, or what `joblib.parallel_config` says; -1 means all
-        processors. Where `parallel_config` names another backend, such as "loky" or "dask",
-        the work is done there.
+        Number of threads. None means 1 unless in a `joblib.parallel_config` context; -1 means all
+        processors. If `parallel_config` names another backend, such as "loky" or "dask", it does
+        the work.
 
     Yields
     ------
     result : object
-        One for each item, in their order. An error of the function is raised in its place.
+        Result for each item, in order. An error of the function is raised in place of its result.
 
     Notes
     -----
-    joblib begins the next piece of work when one is done, not when its result is taken, so that
-    all results may wait in memory for a slow consumer. Here at most twice as many items as there
-    are threads are begun and not taken; of other backends, four times as many as workers.
+    joblib starts the next item when one is finished, not when its result is taken, so that all
+    results may accumulate in memory if the consumer is slow. Here at most two items per thread are
+    started before their results are taken; with other backends, four per worker.
     """
     if n_jobs in {None, 1} and "joblib" not in sys.modules:
-        # There is no `parallel_config` that could say more, so joblib need not be imported.
+        # Without joblib there cannot be a `parallel_config`, so it need not be imported.
         yield from map(function, items)
         return
     from joblib import Parallel, delayed
@@ -69,24 +70,24 @@ def map_in_order(
 def map_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], *, n_threads: int, n_ahead: int
 ) -> Iterator[Result]:
-    """Apply a function to items by threads that are a little ahead of the consumer.
+    """Apply a function to items in threads that are at most `n_ahead` items ahead.
 
     Parameters
     ----------
     function : callable
-        Takes an item.
+        Function that takes an item.
     items : iterable
-        What it is applied to; not taken before it is their turn.
+        Items to which the function is applied. They are taken only when they are needed.
     n_threads : int
-        Number of threads.
+        Number of threads that run the function.
     n_ahead : int
-        Greatest number of items that are begun and whose results are not taken.
+        Maximum number of items that are started before their results are taken.
 
     Yields
     ------
     result : object
-        One for each item, in their order. An error of the function is raised in its place. When
-        this generator ends or is closed, no thread is left at work.
+        Result for each item, in order. An error of the function is raised in place of its result.
+        When this generator ends or is closed, no thread is left running.
     """
     waiting: deque[Future[Result]] = deque()
     consumer = get_ident()
@@ -99,6 +100,6 @@ def map_ahead(
         while waiting:
             yield waiting.popleft().result()
     finally:
-        # If it is forgotten, the interpreter may close it in one of its own threads, for which it
-        # cannot wait there.
+        # A generator that is garbage-collected may be closed in one of the pool's own threads,
+        # which cannot wait for itself.
         pool.shutdown(wait=get_ident() == consumer, cancel_futures=True)

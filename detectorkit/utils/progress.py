@@ -1,4 +1,4 @@
-"""What long work says of its progress, on standard error."""
+"""Progress of long work, shown on standard error."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ _PATIENCE = 1.0  # seconds of work before anything is shown
 
 @contextmanager
 def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
-    """Show how far a piece of work is; nothing where it takes less than a second.
+    """Show a progress bar, if the work takes more than a second.
 
     Parameters
     ----------
     what : str
-        What is being done.
+        Description of the work, shown before the bar.
     total : int
-        Number of steps.
+        Total number of steps of the work.
     show : bool
-        Whether to show anything. Where standard error is no terminal, only the end is said.
+        Whether to show anything. If standard error is not a terminal, only the total time is
+        written at the end.
 
     Yields
     ------
     advance : callable
-        To be called with the number of steps just done.
+        Function to call with the number of steps that were just done.
     """
     done = 0
     begin = shown = time.monotonic()
@@ -60,14 +61,14 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
 
 
 def report_epoch(title: str, figures: Mapping[str, float]) -> None:
-    """Write the figures of an epoch of training in a line.
+    """Write the losses and other values of an epoch of training in one line.
 
     Parameters
     ----------
     title : str
-        Which epoch.
+        Beginning of the line, which names the epoch.
     figures : mapping of str to float
-        Losses and the like.
+        Values by their names, such as the losses.
     """
     text = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in figures.items())
     sys.stderr.write(f"{title}: {text}\n")
@@ -75,23 +76,23 @@ def report_epoch(title: str, figures: Mapping[str, float]) -> None:
 
 
 def track(what: str, parts: Iterable[Part], total: int, *, show: bool) -> Iterator[Part]:
-    """Show how far an iteration over parts of something is.
+    """Show a progress bar for an iteration over parts, each of which counts by its length.
 
     Parameters
     ----------
     what : str
-        What is being done.
+        Description of the work, shown before the bar.
     parts : iterable of sized
-        The parts; the length of each counts.
+        Parts to iterate over, such as batches.
     total : int
-        The length of all together.
+        Sum of the lengths of all parts.
     show : bool
-        Whether to show anything.
+        Whether to show a progress bar on standard error.
 
     Yields
     ------
     part : sized
-        One after the other.
+        The next one of `parts`, unchanged.
     """
     with progress_bar(what, total, show=show) as advance:
         for part in parts:

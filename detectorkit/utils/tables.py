@@ -15,24 +15,24 @@ def text_table(
     align: str = "",
     indent: int = 0,
 ) -> list[str]:
-    r"""Lay out a table as lines of text, its columns two spaces apart.
+    r"""Format a table as lines of text, with columns two spaces apart.
 
     Parameters
     ----------
     rows : iterable of sequence
-        The cells, which are shown as ``str`` gives them; as many in each row.
+        Rows of cells, which are converted by ``str``. All rows have the same number of cells.
     headings : sequence of str, default=None
-        Names of the columns; None leaves this line out.
+        Headings of the columns. None leaves out this line.
     align : str, default=""
-        For each column "<", to the left, or ">", to the right. Columns that it does not reach
-        are aligned as the last that it does, or to the left.
+        Alignment of each column: "<" for left or ">" for right. Further columns are aligned like
+        the last one named, or to the left.
     indent : int, default=0
-        Spaces before each line.
+        Number of spaces before each line.
 
     Returns
     -------
     lines : list of str
-        One a row, without spaces at the end.
+        Lines of the table, without spaces at the end.
 
     Examples
     --------
@@ -62,14 +62,14 @@ def markdown_table(rows: Iterable[Sequence[str]], headings: Sequence[str]) -> st
     Parameters
     ----------
     rows : iterable of sequence of str
-        The cells, which are Markdown already; `to_markdown_text` makes it of any text.
+        Rows of cells in Markdown; `to_markdown_text` converts any text to it.
     headings : sequence of str
-        Names of the columns.
+        Headings of the columns, in Markdown.
 
     Returns
     -------
     markdown : str
-        One line a row, without an end of line at the end.
+        Table with one line per row, without a newline at the end.
 
     Examples
     --------

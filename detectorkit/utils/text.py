@@ -1,4 +1,4 @@
-"""Any text, such as the name of a file, as text in HTML and in Markdown, and never as markup."""
+"""Escaping of text, such as names of files, for lines, HTML and Markdown."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from html import escape
 
 __all__ = ["printable", "to_html_text", "to_markdown_code", "to_markdown_text"]
 
-# Control characters and ends of lines; marks that turn the direction of writing, with which a name
-# can pass for another; halves of surrogate pairs, which stand for bytes of a file name that are no
-# UTF-8 and cannot be written to a file.
+# Control characters and line ends; marks that change the direction of writing, with which a name
+# can look like another; halves of surrogate pairs, which stand for bytes of a file name that are
+# not UTF-8 and cannot be written to a file.
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
-# What has a meaning anywhere in a line. Not every dialect lets a backslash protect "<" and "&",
-# so these become entities.
+# Characters that are markup anywhere in a line. Not every dialect lets a backslash escape "<" and
+# "&", so these become entities.
 _MARKDOWN = re.compile(r"[\\`*_\[\]|~$]|:(?=//)|(?<=www)\.")
-# What has a meaning at the start of a line: headings, lists, rules.
+# Characters that are markup at the start of a line: headings, lists, rules.
 _MARKDOWN_START = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=#|[=+-](?:[\s=+-]|$)))(.)")
 
 
 def printable(text: str) -> str:
-    r"""Spell out the characters that break lines, hide, or cannot be written to a file.
+    r"""Escape characters that break lines, are invisible, or cannot be written to a file.
 
     Parameters
     ----------
     text : str
-        Any text.
+        Text to escape, such as the name of a file.
 
     Returns
     -------
     text : str
-        One line.
+        Text in one line, with escapes as in Python.
 
     Examples
     --------
@@ -43,17 +43,17 @@ def printable(text: str) -> str:
 
 
 def to_html_text(text: str) -> str:
-    """Give text for HTML, also for the inside of an attribute.
+    """Escape text for HTML, also for attributes.
 
     Parameters
     ----------
     text : str
-        Any text.
+        Text to escape, such as the name of a file.
 
     Returns
     -------
     html : str
-        One line that shows it.
+        HTML in one line that displays the text.
 
     Examples
     --------
@@ -65,17 +65,17 @@ def to_html_text(text: str) -> str:
 
 
 def to_markdown_text(text: str) -> str:
-    r"""Give text for Markdown, also for the cell of a table.
+    r"""Escape text for Markdown, also for cells of tables.
 
     Parameters
     ----------
     text : str
-        Any text.
+        Text to escape, such as the name of a file.
 
     Returns
     -------
     markdown : str
-        One line that shows it in CommonMark and its relatives.
+        Markdown in one line that displays the text, in CommonMark and related dialects.
 
     Examples
     --------
@@ -88,19 +88,19 @@ def to_markdown_text(text: str) -> str:
 
 
 def to_markdown_code(text: str, language: str = "") -> str:
-    """Give text as a block of code for Markdown.
+    """Format text as a block of code in Markdown.
 
     Parameters
     ----------
     text : str
-        Any text; its lines are kept.
+        Text of the block. Its lines are kept.
     language : str, default=""
-        What it is written in, for colours.
+        Language of the code, for syntax highlighting.
 
     Returns
     -------
     markdown : str
-        The block, between fences that the text does not hold.
+        Block between fences that do not occur in the text.
     """
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -108,5 +108,5 @@ def to_markdown_code(text: str, language: str = "") -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Do as `printable` line by line, with spaces for tabs."""
+    """Apply `printable` to each line, after replacing tabs with spaces."""
     return "\n".join(printable(line.expandtabs(4)) for line in text.split("\n"))

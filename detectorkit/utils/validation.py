@@ -1,4 +1,4 @@
-"""Checks of parameters, arguments and scores, with one form of message."""
+"""Checks of parameters, arguments and scores, with error messages of one form."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ __all__ = [
 
 
 def parameter_error(estimator: Any, name: str, expected: str) -> ValueError:
-    """Make the error for a parameter of a wrong value.
+    """Make the error for a parameter with a wrong value.
 
     Parameters
     ----------
     estimator : object
-        The estimator that has the parameter.
+        Estimator that has the parameter.
     name : str
-        The name of the parameter.
+        Name of the parameter with the wrong value.
     expected : str
-        What it must be.
+        Description of an allowed value, such as "a positive number".
 
     Returns
     -------
     error : ValueError
-        To be raised; it names class, parameter, value and cure.
+        Error to raise, which names class, parameter, value and `expected`.
     """
     value = getattr(estimator, name)
     return ValueError(f"{type(estimator).__name__}: {name}={value!r} must be {expected}.")
@@ -52,18 +52,18 @@ def check_argument(caller: str, name: str, value: Any, choices: Sequence[Any]) -
     Parameters
     ----------
     caller : str
-        The name of the function.
+        Name of the function that error messages begin with.
     name : str
-        The name of the argument.
+        Name of the argument, for error messages.
     value : object
-        What was given.
+        Value that was passed to the function.
     choices : sequence
-        The values that are allowed.
+        All values that are allowed.
 
     Raises
     ------
     ValueError
-        If it is none of the choices.
+        If the value is not one of the choices.
     """
     if value not in choices:
         allowed = ", ".join(map(repr, choices))
@@ -76,11 +76,11 @@ def check_choice(estimator: Any, name: str, choices: Sequence[Any]) -> Any:
     Parameters
     ----------
     estimator : object
-        The estimator that has the parameter.
+        Estimator that has the parameter.
     name : str
-        The name of the parameter.
+        Name of the parameter to check.
     choices : sequence
-        The values that are allowed.
+        All values that are allowed.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def check_choice(estimator: Any, name: str, choices: Sequence[Any]) -> Any:
     Raises
     ------
     ValueError
-        If it is none of the choices.
+        If the value is not one of the choices.
     """
     value = getattr(estimator, name)
     if value not in choices:
@@ -112,13 +112,13 @@ def check_real(
     Parameters
     ----------
     estimator : object
-        The estimator that has the parameter.
+        Estimator that has the parameter.
     name : str
-        The name of the parameter.
+        Name of the parameter to check.
     minimum, maximum : float
-        The bounds, if they belong to the interval.
+        Bounds that are included in the interval.
     above, below : float
-        The bounds, if they do not.
+        Bounds that are excluded from the interval.
 
     Returns
     -------
@@ -128,7 +128,7 @@ def check_real(
     Raises
     ------
     ValueError
-        If it is not a number in the interval.
+        If the value is not a number in the interval.
     """
     value: Any = getattr(estimator, name)
     caller = type(estimator).__name__
@@ -138,16 +138,16 @@ def check_real(
 
 
 def check_integer(estimator: Any, name: str, *, minimum: int) -> int:
-    """Check that a parameter is a whole number of a least size.
+    """Check that a parameter is a whole number of at least a minimum.
 
     Parameters
     ----------
     estimator : object
-        The estimator that has the parameter.
+        Estimator that has the parameter.
     name : str
-        The name of the parameter.
+        Name of the parameter to check.
     minimum : int
-        The least value allowed.
+        Smallest value that is allowed.
 
     Returns
     -------
@@ -157,7 +157,7 @@ def check_integer(estimator: Any, name: str, *, minimum: int) -> int:
     Raises
     ------
     ValueError
-        If it is not a whole number or too small.
+        If the value is not a whole number or is too small.
     """
     return check_count(type(estimator).__name__, name, getattr(estimator, name), minimum=minimum)
 
@@ -177,25 +177,25 @@ def check_number(
     Parameters
     ----------
     caller : str
-        The name of the function.
+        Name of the function that error messages begin with.
     name : str
-        The name of the argument.
+        Name of the argument, for error messages.
     value : object
-        What was given.
+        Value that was passed to the function.
     minimum, maximum : float
-        The bounds, if they belong to the interval.
+        Bounds that are included in the interval.
     above, below : float
-        The bounds, if they do not.
+        Bounds that are excluded from the interval.
 
     Returns
     -------
     value : float
-        The number.
+        The value as a float.
 
     Raises
     ------
     ValueError
-        If it is not a number in the interval.
+        If the value is not a number in the interval.
     """
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not (minimum <= value <= maximum and above < value < below):
@@ -205,28 +205,28 @@ def check_number(
 
 
 def check_count(caller: str, name: str, value: Any, *, minimum: int) -> int:
-    """Check that an argument of a function is a whole number of a least size.
+    """Check that an argument of a function is a whole number of at least a minimum.
 
     Parameters
     ----------
     caller : str
-        The name of the function.
+        Name of the function that error messages begin with.
     name : str
-        The name of the argument.
+        Name of the argument, for error messages.
     value : object
-        What was given.
+        Value that was passed to the function.
     minimum : int
-        The least value allowed.
+        Smallest value that is allowed.
 
     Returns
     -------
     value : int
-        The number.
+        The value as an int.
 
     Raises
     ------
     ValueError
-        If it is not a whole number or too small.
+        If the value is not a whole number or is too small.
     """
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or value < minimum:
@@ -237,14 +237,14 @@ def check_count(caller: str, name: str, value: Any, *, minimum: int) -> int:
 
 
 def check_confidence(caller: str, confidence: Any) -> float:
-    """Check the confidence of intervals.
+    """Check the confidence level of intervals.
 
     Parameters
     ----------
     caller : str
-        The name of the function.
+        Name of the function that error messages begin with.
     confidence : object
-        What was given.
+        Value that was passed to the function.
 
     Returns
     -------
@@ -254,69 +254,70 @@ def check_confidence(caller: str, confidence: Any) -> float:
     Raises
     ------
     ValueError
-        If it is anything else.
+        If the value is not such a number.
     """
     return check_number(caller, "confidence", confidence, above=0, below=1)
 
 
 def check_scores(caller: str, scores: Any, *, name: str = "scores") -> NDArray[np.float64]:
-    """Check that scores are one finite number an image.
+    """Check that scores are one finite number per image.
 
     Parameters
     ----------
     caller : str
-        The name of the function, or of the detector that gave the scores.
+        Name of the function, or of the detector that computed the scores.
     scores : array-like of shape (n_samples,)
-        The scores, or other numbers of the images.
+        Scores, or other numbers, of the images.
     name : str, default="scores"
-        The name of the argument.
+        Name of the argument, for error messages.
 
     Returns
     -------
     scores : ndarray of shape (n_samples,)
-        The scores as floats.
+        Scores of the images as floats.
 
     Raises
     ------
     ValueError
-        If there are several columns, or a score is missing, NaN or infinite. Compared with a
-        threshold, NaN would say "real".
+        If there are several columns, or a score is missing, NaN or infinite. A NaN is never above
+        a threshold and would mean "real".
     """
     values = np.asarray(scores, np.float64)
     if values.ndim != 1:
         raise ValueError(
-            f"{caller}: {name} of shape {values.shape} must be one number an image. Pass one "
+            f"{caller}: {name} of shape {values.shape} must be one number per image. Pass one "
             "column."
         )
     wrong = np.flatnonzero(~np.isfinite(values))
     if len(wrong):
         raise ValueError(
             f"{caller}: {name} must be finite, but {len(wrong)} of {len(values)} are not; the "
-            f"first is {values[wrong[0]]} at index {wrong[0]}. Leave such images out, or mend the "
-            "detector."
+            f"first is {values[wrong[0]]} at index {wrong[0]}. Leave such images out, or repair "
+            "the detector."
         )
     return values
 
 
 def check_seed(caller: str, random_state: Any) -> int:
-    """Turn a random state into the seed of one function call.
+    """Convert a random state to the seed of one function call.
 
     Parameters
     ----------
     caller : str
-        The name of the function.
+        Name of the function that error messages begin with.
     random_state : int, RandomState instance or None
-        What was given.
+        Random state that was passed to the function.
 
     Returns
     -------
     seed : int
-        An int as it is; from a RandomState, or from numpy's own for None, the next one drawn.
+        An int is returned unchanged. Otherwise a seed is drawn from the RandomState, or from
+        numpy's global one if None.
 
     Raises
     ------
     ValueError
-        If it is anything else.
+        If the random state is of another type, or a number outside the range.
     """
     from sklearn.utils import check_random_state
 
@@ -346,9 +347,9 @@ def check_pair(estimator: Any, name: str) -> tuple[int, int]:
     Parameters
     ----------
     estimator : object
-        The estimator that has the parameter.
+        Estimator that has the parameter.
     name : str
-        The name of the parameter.
+        Name of the parameter to check.
 
     Returns
     -------
@@ -358,7 +359,7 @@ def check_pair(estimator: Any, name: str) -> tuple[int, int]:
     Raises
     ------
     ValueError
-        If it is anything else.
+        If the value is not such a pair.
     """
     value = getattr(estimator, name)
     try:

@@ -136,9 +136,9 @@ def test_a_checkpoint_that_lacks_weights_is_refused(checkpoint):
 
 @pytest.mark.usefixtures("torch")
 def test_what_is_nowhere_is_not_found(tmp_path):
-    with pytest.raises(BackboneNotFoundError, match="neither on this machine nor"):
+    with pytest.raises(BackboneNotFoundError, match="is not on this machine and cannot be loaded"):
         load_torch_backbone(str(tmp_path / "nothing"))
-    with pytest.raises(BackboneNotFoundError, match="torch cannot train it"):
+    with pytest.raises(BackboneNotFoundError, match="which torch cannot train"):
         load_torch_backbone("clip-vit-b16")
 
 

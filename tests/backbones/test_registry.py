@@ -61,7 +61,7 @@ def test_what_is_asked_for_wins_over_the_file(installed):
 
 def test_no_model_is_refused(tmp_path):
     (tmp_path / "x.onnx").write_bytes(b"no model")
-    with pytest.raises(ModelFileError, match=r"x\.onnx is no ONNX model"):
+    with pytest.raises(ModelFileError, match=r"x\.onnx is not an ONNX model"):
         find_backbone(tmp_path / "x.onnx")
 
 
@@ -72,7 +72,7 @@ def test_no_model_is_refused(tmp_path):
         ("deit-tiny", "detectorkit backbones export deit-tiny"),
         ("resnet-18", "online"),
         ("nonsense", "Known names are efficientnet-lite0, clip-vit-b16"),
-        ("none.onnx", "or give the path of an ONNX file"),
+        ("none.onnx", "Or pass the path of an ONNX file"),
     ],
 )
 def test_what_is_missing_can_be_got(name, cure):
@@ -85,13 +85,13 @@ def test_what_is_missing_can_be_got(name, cure):
 def test_another_size_is_another_file():
     with pytest.raises(BackboneNotFoundError, match="export resnet-18 --image-size 96 128"):
         find_backbone("resnet-18", image_size=(96, 128))
-    with pytest.raises(BackboneNotFoundError, match="of one size only"):
+    with pytest.raises(BackboneNotFoundError, match="for images of one size only"):
         find_backbone("clip-vit-b16", image_size=(96, 96))
 
 
 def test_a_file_has_one_size_only(installed):
     assert find_backbone("tiny", image_size=(8, 8)).network_input.image_size == (8, 8)
-    with pytest.raises(ValueError, match=r"takes images of \(8, 8\), not \(16, 16\)"):
+    with pytest.raises(ValueError, match=r"takes images of \(8, 8\), not image_size=\(16, 16\)"):
         find_backbone("tiny", image_size=(16, 16))
 
 

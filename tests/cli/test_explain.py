@@ -56,7 +56,7 @@ def test_a_detector_without_a_gradient_is_explained_by_occlusion(image, tmp_path
 def test_errors_leave_nothing_behind(model, image, tmp_path, capsys):
     missing = tmp_path / "nowhere" / "map.png"
     assert main(["explain", str(model), str(image), "-o", str(missing)]) == 2
-    assert "there is no folder" in capsys.readouterr().err
+    assert "does not exist. Make it first." in capsys.readouterr().err
     output = tmp_path / "map.png"
     assert main(["explain", str(model), str(tmp_path / "no.png"), "-o", str(output)]) == 2
     assert not output.exists()

@@ -79,7 +79,7 @@ def test_images_that_must_not_be_published_are_neither_shown_nor_named(model, fo
         text = page.with_suffix(suffix).read_text(encoding="utf-8")
         assert "data:image/jpeg" not in text
         assert not any(name in text for name in names)
-        assert "as was asked for" in text
+        assert "because of --no-images" in text
 
 
 def test_broken_images_are_named_and_left_out(model, folder, tmp_path, capsys):
@@ -119,7 +119,7 @@ def test_photographs_alone_are_enough_but_not_for_an_audit(model, folder, tmp_pa
     assert main(arguments) == 0
     assert "Photographs alone do not show" in capsys.readouterr().out
     assert main([*arguments, "--audit"]) == 2
-    assert "--audit takes photographs and generated images" in capsys.readouterr().err
+    assert "--audit needs photographs and generated images" in capsys.readouterr().err
 
 
 def test_two_runs_differ_by_their_date_alone(model, folder, written, tmp_path):
