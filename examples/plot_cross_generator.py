@@ -1,13 +1,13 @@
 """
-What it knows, and what it does not
-===================================
+Known and unknown generators
+============================
 
 Fit a detector several times, each time without one generator and some sources of photographs, and
-set the figures for what it knows (*self*) beside those for what it has never seen (*foreign*).
+compare the metrics on origins that it knows (*self*) with those on unknown origins (*foreign*).
 
 The images are crops of photographs and their *reconstructions* by small decoders. Reconstructions
 are not AI-generated images. They stand here for the images of five generators, and each of the
-photographs stands for a source. The example shows how such a report is made and read. It says
+photographs stands for a source. The example shows how to make and read such a report. It says
 nothing about any real generator.
 """
 
@@ -22,13 +22,13 @@ from detectorkit.evaluation import cross_generator_report
 # Where each image comes from
 # ---------------------------
 #
-# The **origin** of a generated image is its generator, that of a photograph its source. For files
-# it is ``load_images(...).origin``. The **picture** says which images show the same thing. Here
-# these are pairs: a crop and its reconstruction. If one of a pair is tested, the other must not be
-# trained on.
+# The **origin** of a generated image is its generator, and that of a photograph its source. For
+# files it is ``load_images(...).origin``. The **picture** says which images show the same thing.
+# Here these are pairs of a crop and its reconstruction. If one of a pair is tested, the other must
+# not be trained on.
 
 data = make_upsampling_images(n_samples=600, random_state=0)
-origin = np.where(data.target == 1, data.generator, data.source)
+origin = data.origin
 pair = np.arange(len(data.target)) // 2
 print("generators:", ", ".join(np.unique(origin[data.target == 1])))
 print("sources:", len(np.unique(origin[data.target == 0])))
@@ -37,13 +37,13 @@ print("sources:", len(np.unique(origin[data.target == 0])))
 # The report
 # ----------
 #
-# There is one line for each generator. With it, some sources are left out, so that both classes of
-# the foreign test are new. Of the other images, 80 % are fitted on, and a tenth is the test for
-# *self*.
+# There is one line for each generator. Some sources are left out together with it, so that both
+# classes of the foreign test are new. Of the other images, 80 % are used to fit, and 10 % for the
+# test *self*.
 #
-# "found" and "alarms" are shares at the detector's own threshold. "inverted" marks generators whose
-# images look more real to the detector than photographs do: the area under the ROC curve is below
-# one half.
+# "found" and "alarms" are proportions at the detector's own threshold. "inverted" marks generators
+# whose images look more real to the detector than photographs do: the area under the ROC curve is
+# below one half.
 
 detector = HoGSVMDetector(C=0.001, pixels_per_cell=(3, 3), cells_per_block=(1, 1), random_state=0)
 report = cross_generator_report(
@@ -55,8 +55,9 @@ print(report.to_text())
 # Self against foreign
 # --------------------
 #
-# The lines are 95 % intervals. They say how much chance there is in these images. They do not say
-# how the next generator will fare: five generators differ more than any of the intervals is wide.
+# The lines are 95 % intervals. They cover the chance in these images. They do not say what the
+# area will be for the next generator: the five generators differ by more than the width of any of
+# the intervals.
 
 names = [result.trial.name.split(" + ")[0] for result in report.trials]
 rows = np.arange(len(names))
@@ -79,9 +80,9 @@ plt.show()
 # By source and generator
 # -----------------------
 #
-# The share of each foreign origin that is called generated. For a generator it is the share found
-# and should be high. For photographs it is the share of false alarms and should be low. Figures
-# over all images hide the photographs that the detector gets all wrong.
+# The chart shows the proportion of each foreign origin that is called generated. For a generator it
+# is the proportion found and should be high. For photographs it is the false-positive rate and
+# should be low. Metrics over all images hide sources that the detector gets all wrong.
 
 foreign = [row for result in report.trials for row in result.test["foreign"].origins]
 foreign.sort(key=lambda row: (not row.is_generator, row.called_generated.value))
@@ -89,29 +90,29 @@ value, low, high = np.array([row.called_generated for row in foreign]).T
 
 fig, ax = plt.subplots(figsize=(7, 5.5), layout="constrained")
 for is_generator, label, colour in (
-    (True, "generators: share found", "tab:orange"),
-    (False, "sources of photographs: false alarms", "tab:blue"),
+    (True, "generators: proportion found", "tab:orange"),
+    (False, "sources of photographs: false-positive rate", "tab:blue"),
 ):
     mine = np.array([row.is_generator == is_generator for row in foreign])
     ax.barh(np.flatnonzero(mine), value[mine], color=colour, label=label)
 ax.hlines(range(len(foreign)), low, high, color="0.3", linewidth=1)
 ax.set_yticks(range(len(foreign)), [row.name for row in foreign])
-ax.set(xlabel="share called generated, with 95 % intervals", xlim=(0, 1))
+ax.set(xlabel="proportion called generated, with 95 % intervals", xlim=(0, 1))
 ax.legend(loc="lower right")
 plt.show()
 
 # %%
-# The figure to quote
+# The metric to quote
 # -------------------
 #
-# The macro balanced accuracy counts every source and every generator the same. It is the mean over
-# the sources of 1 minus the false-positive rate, and the mean over the generators of the share
-# found, averaged. For a coin it is one half.
+# The macro balanced accuracy gives every source and every generator the same weight. It is the
+# average of two means: over the sources, of 1 minus the false-positive rate, and over the
+# generators, of the proportion found. By chance it is one half.
 
 for part in ("self", "foreign"):
-    figures = report.summary[part]["default"]
-    worst = figures["worst_source"]
+    metrics = report.summary[part]["default"]
+    worst = metrics["worst_source"]
     print(
-        f"{part:8} macro balanced accuracy {figures['macro_balanced_accuracy']['value']:.2f}; "
+        f"{part:8} macro balanced accuracy {metrics['macro_balanced_accuracy']['value']:.2f}; "
         f"worst source: {worst['name']}, {worst['false_positive_rate']:.0%} called generated"
     )

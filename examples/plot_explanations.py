@@ -2,8 +2,8 @@
 Where a score comes from
 ========================
 
-Explain single verdicts of a detector by maps, and find out which of the maps can be trusted, before
-anything is read into them.
+Explain single verdicts of a detector by saliency maps, and measure how far the maps can be trusted
+before anything is read into them.
 
 The images are crops of photographs and their *reconstructions* by small decoders. Reconstructions
 are not AI-generated images.
@@ -50,9 +50,10 @@ plt.show()
 # Which map to trust
 # ------------------
 #
-# Pixels are replaced by texture from elsewhere in the image, the strongest of a map first. The area
-# between the two curves, insertion less deletion, says how well the map knows what the verdict
-# rests on. A map of noise says what is had for nothing. All maps are smoothed.
+# Pixels are replaced by texture from elsewhere in the same image, beginning with the largest values
+# of the map (deletion), or put back in this order (insertion). The area under the curve of
+# insertion less that of deletion says how well the map finds what the verdict rests on. A map of
+# noise shows what is to be had by chance. All maps are smoothed.
 
 some = X[:16]
 methods = {
@@ -69,27 +70,39 @@ for name, found in maps.items():
     print(f"{name:17} {np.mean(areas.insertion - areas.deletion):5.2f}")
 
 # %%
-# Occlusion knows what this detector looks at. The gradient does not, and smoothing does not help:
-# how steep the score is at a pixel is another question than what it rests on.
+# By this measure, on these 16 images, occlusion finds what the verdict rests on. The gradient is
+# hardly better than noise, and neither smoothing nor the product with the input helps much: how
+# steep the score is at a pixel is another question than what it rests on. But this is a single
+# measure, without intervals, and the next one does not repeat the result.
 
 # %%
 # A game with a known answer
 # --------------------------
 #
-# Images that are half real and half generated: is the map largest in the generated half? One half
-# would be luck.
+# Images that are half real and half generated: is the largest value of the map in the generated
+# half? By chance the hit rate is 0.5, and so is the proportion of the positive values that lies in
+# that half.
 
 real, generated = X[y == 0][:16], X[y == 1][:16]
 for name in ("gradient", "occlusion"):
     game = pointing_game(methods[name], real, generated, random_state=0)
-    print(f"{name:17} hit rate {game.hit_rate}, share of the mass {game.mass_share:.2f}")
+    print(f"{name:17} hit rate {game.hit_rate}, proportion of the mass {game.mass_share:.2f}")
 
 # %%
-# Shares that add up
-# ------------------
+# Here the gradient hits at least as often as occlusion: 13 times in 16, and 11 times. The two
+# intervals overlap by most of their width, so 16 images do not say which is better, but only that
+# of the gradient lies above 0.5. By the proportion of the mass, occlusion is ahead, and the
+# gradient is close to chance. So no single measure says which map to trust. Take several measures,
+# more images, and intervals, as the :doc:`results </explanations>` do.
+
+# %%
+# Parts that add up
+# -----------------
 #
-# Integrated gradients add up to the score, as far as the score is smooth. That of HoG jumps where a
-# gradient turns from one bin of orientation to the next, so something is missing.
+# Integrated gradients add up to the difference between the score of the image and that of a blurred
+# copy, as far as the score is smooth. The score of HoG jumps where a gradient turns from one bin of
+# orientation to the next. What is missing here is about as large as the scores, or larger, so these
+# maps must not be read as parts of a score.
 
 explainer = IntegratedGradients(detector, n_steps=64)
 print("missing:", explainer.completeness_error(X[:3]).round(2))

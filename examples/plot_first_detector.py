@@ -2,7 +2,7 @@
 A first detector
 ================
 
-Fit a detector, look at its ROC curve, and look at pictures that it gets right and wrong.
+Fit a detector, draw its ROC curve, and look at images that it classifies right and wrong.
 
 The images are crops of the photographs that come with scikit-image and, for each crop, its
 *reconstruction* by a small decoder of the kind that image generators end in. A reconstruction is
@@ -36,9 +36,9 @@ print("decoders:", ", ".join(sorted(set(data.generator) - {"photograph"})))
 # ---------------------
 #
 # Crops of one photograph overlap, and a reconstruction shows the same picture as its crop. If
-# they were on both sides of the split, the test would be too easy. With ``groups=data.source``,
-# all images of a photograph stay in one part. The search for near duplicates is left out because
-# the groups already hold all copies together.
+# they were in different parts of the split, the test would be too easy. With
+# ``groups=data.source``, all images of a photograph stay in one part. The search for near
+# duplicates is switched off because the groups already keep all copies together.
 
 X_train, X_val, X_test, y_train, y_val, y_test, pictures, _, source = train_val_test_split(
     data.data,
@@ -57,8 +57,8 @@ print(f"{len(X_train)} images to fit, {len(X_val)} to choose, {len(X_test)} to t
 # -------
 #
 # Traces of upsampling are small and can be anywhere, so the cells are small and each is
-# normalised alone. The value of ``C`` is chosen on the validation part. The groups keep crops of
-# one photograph together where the probabilities are fitted.
+# normalised alone. The value of ``C`` is chosen on the validation part. With ``groups``, crops of
+# one photograph stay in one fold when the probabilities are fitted.
 
 candidates = [
     HoGSVMDetector(C=C, pixels_per_cell=(3, 3), cells_per_block=(1, 1), random_state=0)
@@ -76,7 +76,7 @@ print(detector)
 # The test
 # --------
 #
-# Every figure comes with the interval that its number of images allows. The intervals treat
+# Every metric comes with an interval, which depends on the number of images. The intervals treat
 # images as independent. Here many crops share few photographs, so the true uncertainty is larger.
 
 scores = detector.decision_function(X_test)
@@ -91,9 +91,9 @@ fig, ax = plt.subplots(figsize=(5, 5), layout="constrained")
 RocCurveDisplay.from_estimator(detector, X_test, y_test, ax=ax, name="HoG + SVM")
 ax.plot([0, 1], [0, 1], "--", color="0.6", linewidth=1)
 ax.set(
-    xlabel="share of photographs called reconstructions",
-    ylabel="share of reconstructions found",
-    title="Photographs that it never saw",
+    xlabel="proportion of photographs called reconstructions",
+    ylabel="proportion of reconstructions found",
+    title="Photographs that were not used to fit",
 )
 plt.show()
 
@@ -101,9 +101,9 @@ plt.show()
 # Right and wrong
 # ---------------
 #
-# The surest right verdicts are in the upper row, the surest wrong ones in the lower row. The
-# number is the probability of "reconstruction". It holds for data like the training data, and for
-# nothing else.
+# The upper row shows the right verdicts with the most extreme probabilities, the lower row the
+# wrong ones. The number is the probability of "reconstruction". It holds for data like the training
+# data, and for nothing else.
 
 probability = detector.predict_proba(X_test)[:, 1]
 order = np.argsort(np.abs(probability - y_test))

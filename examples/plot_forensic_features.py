@@ -2,12 +2,12 @@
 Which traces tell a reconstruction from a photograph
 ====================================================
 
-Crops of photographs are compared with their reconstructions by small decoders: first by their
-frequencies, then by a stack of features, which is asked which of its families matter. One decoder
-is kept back.
+Compare crops of photographs with their reconstructions by small decoders, first by their
+frequencies, then by a stack of features, and find out which families of features matter. One
+decoder is not used to fit.
 
 A reconstruction is the same picture with traces of upsampling. It is not an AI-generated image, and
-what finds it need not find one.
+features that find reconstructions need not find AI-generated images.
 """
 
 import matplotlib.pyplot as plt
@@ -22,8 +22,9 @@ from detectorkit.features import RadialSpectrumTransformer
 # Frequencies
 # -----------
 #
-# The power spectrum, averaged over rings. Upsampling cannot make what the finer grid has room
-# for, so reconstructions differ at high frequencies, each decoder in its own way.
+# The chart shows the power spectrum, averaged over rings. Upsampling cannot restore the finest
+# details, so reconstructions differ from photographs at high frequencies, each decoder in its own
+# way.
 
 N_RINGS = 64
 
@@ -47,8 +48,8 @@ plt.show()
 # A stack of features
 # -------------------
 #
-# The families of the default detector, on decoders that it knows and on one that it does not. Pairs
-# of a crop and its reconstruction are neighbours in these data.
+# The default ``ForensicDetector`` is measured on decoders that it knows and on one that it does
+# not. Crops and their reconstructions stand next to each other in these data.
 
 UNSEEN = "pixel-shuffle"
 pair = np.arange(len(data.target)) // 2
@@ -65,8 +66,9 @@ for name, part in (("known decoders", ~is_unseen & ~is_train), ("unseen decoder"
 # Which family matters
 # --------------------
 #
-# By how much the area falls if the features of one family are shuffled among the images. The
-# families know much of the same, so the falls do not add up.
+# The chart shows by how much the area under the ROC curve falls if the features of one family are
+# permuted among the images. The families contain much of the same information, so the falls do not
+# add up.
 
 test = ~is_train
 importance = detector.family_importance(data.data[test], data.target[test], random_state=0)

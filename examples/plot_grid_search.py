@@ -32,10 +32,10 @@ print("set aside:  ", ", ".join(np.unique(data.source[test_part])))
 # ----------
 #
 # ``GroupKFold`` with ``groups`` keeps the crops of a photograph together. Without it, each
-# reconstruction would be scored by a machine that knows its original. The area under the ROC curve
-# does not depend on a threshold, so it compares parameters more fairly than the accuracy.
+# reconstruction would be scored by a detector that was fitted on its original. The area under the
+# ROC curve does not depend on a threshold, so it compares parameters more fairly than the accuracy.
 #
-# ``n_jobs=2`` runs two fits side by side. The detector's own ``n_jobs`` stays at one thread.
+# ``n_jobs=2`` runs two fits in parallel. The detector's own ``n_jobs`` stays at one thread.
 
 search = GridSearchCV(
     HoGSVMDetector(cells_per_block=(1, 1), random_state=0),
@@ -54,8 +54,9 @@ print(search.best_params_)
 # The result
 # ----------
 #
-# Mean and standard deviation over the folds. The folds differ a lot, because each holds only a few
-# photographs. Differences between neighbouring cells of the table mean little.
+# The table shows the mean and the standard deviation over the folds. The folds differ a lot,
+# because each holds only a few photographs. Differences between neighbouring cells of the table
+# mean little.
 
 C_values = search.param_grid["C"]
 cell_values = search.param_grid["pixels_per_cell"]
@@ -80,8 +81,8 @@ plt.show()
 # -----------------------------------
 #
 # The best of many candidates tends to look better than it is. Only images that took no part in the
-# search say how good it is. With so few photographs, even that figure depends much on which ones
-# were set aside, and it may come out higher as well as lower.
+# search say how good it is. With so few photographs, even this area depends much on which ones
+# were set aside, and it may be higher as well as lower.
 
 test_auc = roc_auc_score(data.target[test_part], search.decision_function(data.data[test_part]))
 print(f"best mean AUC in the search: {search.best_score_:.2f}")

@@ -2,9 +2,9 @@
 What HoG sees
 =============
 
-A histogram of oriented gradients counts, in each cell of an image, how strong the edges of each
-direction are. Here it is drawn for the crop of a photograph and for its reconstruction by a small
-decoder, compared with scikit-image, and timed.
+A histogram of oriented gradients (HoG) holds, for each cell of an image, how strong the edges of
+each direction are. Draw it for the crop of a photograph and for its reconstruction by a small
+decoder, compare it with that of scikit-image, and measure the time.
 
 A reconstruction is the same picture with traces of upsampling. It is not an AI-generated image.
 """
@@ -24,8 +24,8 @@ from detectorkit.features import HoGTransformer, hog_features
 # -----------------------------
 #
 # Each reconstruction stands after its original. The transformer converts to grey and gives one row
-# of features for each image. In cells of 4 x 4 pixels that stand alone and are divided by their sum
-# ("L1"), each feature is the share of one direction in the edges of one cell.
+# of features for each image. With cells of 4 x 4 pixels that are normalised one by one by their sum
+# ("L1"), each feature is the proportion of one direction in the edges of one cell.
 
 ORIENTATIONS = 9
 
@@ -45,9 +45,9 @@ print(features.shape, features.dtype)
 # Directions
 # ----------
 #
-# The features of an image are an array of cells by directions. Left: the pictures. Middle: the mean
-# share of each direction over all cells. The angle is that of the gradient, which is
-# perpendicular to the edge. Right: the share of the strongest direction in each cell. Where a
+# The features of an image are an array of cells by directions. Left: the images. Middle: the mean
+# proportion of each direction over all cells. The angle is that of the gradient, which is
+# perpendicular to the edge. Right: the proportion of the strongest direction in each cell. Where a
 # decoder has smoothed the fine texture away, one direction is left and the cell is bright.
 
 shares = features.reshape(len(features), 32, 32, ORIENTATIONS)
@@ -63,22 +63,23 @@ for row, (index, name) in enumerate(((0, "crop"), (1, "reconstruction"))):
     bars.bar(angles, mean_shares[index], width=180 / ORIENTATIONS, edgecolor="white")
     bars.set(
         xlabel="direction of the gradient in degrees",
-        ylabel="mean share",
+        ylabel="mean proportion",
         ylim=(0, 1.1 * mean_shares[:2].max()),
     )
     drawn = strongest.imshow(shares[index].max(axis=2), vmin=0, vmax=1)
-    strongest.set_title("share of the strongest direction")
+    strongest.set_title("proportion of the strongest direction")
     strongest.axis("off")
     fig.colorbar(drawn, ax=strongest)
 plt.show()
 
 # %%
-# One picture may be an exception. Over all pairs:
+# One image may be an exception, so compute the mean over all pairs:
 
 strongest_share = shares.max(axis=3).mean(axis=(1, 2))
 is_higher = strongest_share[1::2] > strongest_share[::2]
-print(f"mean share of the strongest direction, crops:           {strongest_share[::2].mean():.3f}")
-print(f"mean share of the strongest direction, reconstructions: {strongest_share[1::2].mean():.3f}")
+print("mean proportion of the strongest direction")
+print(f"  in crops:           {strongest_share[::2].mean():.3f}")
+print(f"  in reconstructions: {strongest_share[1::2].mean():.3f}")
 print(f"higher in the reconstruction in {is_higher.sum()} of {len(is_higher)} pairs")
 
 # %%
@@ -96,12 +97,13 @@ print("largest difference:", np.abs(ours - theirs).max())
 # How long it takes
 # -----------------
 #
-# The shortest of several runs each, one thread, on the machine that built this page. The ratio is
-# more telling than the times.
+# These are the shortest times of five runs each, in one thread, on the machine that built this
+# page. The ratio says more than the times. So few images are computed in numpy also where numba is
+# installed; see ``detectorkit.features.hog.compile_hog``.
 
 
 def shortest_time(function: Callable[[], object]) -> float:
-    """Give the shortest duration of five calls, in seconds."""
+    """Return the shortest duration of five calls, in seconds."""
     times = []
     for _ in range(5):
         start = time.perf_counter()

@@ -2,11 +2,11 @@
 When files are saved again
 ==========================
 
-Re-encode, resize and blur photographs and reconstructions alike, and see what that does to the
-scores of both. Then give a verdict only where it survives.
+Re-encode, resize and blur photographs and reconstructions alike, and measure how the scores of both
+change. Then give a verdict only where it survives such changes.
 
 The images are crops of photographs and their *reconstructions* by small decoders. Reconstructions
-are not AI-generated images. Their traces are faint, so changes do more harm here than they may do
+are not AI-generated images. Their traces are faint, so changes may do more harm here than
 elsewhere.
 """
 
@@ -21,8 +21,8 @@ from detectorkit.evaluation import abstention_metrics, consistency_check, robust
 # A detector
 # ----------
 #
-# The images to test on are further crops of the photographs that it was fitted on. That is the easy
-# test: everything that goes wrong below is due to the changes.
+# The test images are further crops of the photographs that the detector was fitted on. This is the
+# easy test, so that what gets worse below is due to the changes.
 
 data = make_upsampling_images(
     n_samples=1000, decoders=["bilinear", "nearest", "pixel-shuffle", "transposed"], random_state=0
@@ -46,8 +46,8 @@ print(report.to_text())
 
 # %%
 # Where both classes move to the same side, the ranking may still be good and only the threshold
-# wrong. Where they move towards each other, as under JPEG, no threshold helps. An accuracy alone
-# would not tell the two apart.
+# wrong. Where they move towards each other, as under JPEG of quality 90 and 75, a new threshold
+# cannot restore the ranking. An accuracy alone would not tell the two apart.
 
 changes = report.rows[1:]
 places = np.arange(len(changes))
@@ -70,11 +70,11 @@ plt.show()
 # Verdicts that survive
 # ---------------------
 #
-# ``consistency_check`` scores each image as it is and after five changes that pictures meet on the
-# web. Where one of them turns the verdict, it gives none (``-1``).
+# ``consistency_check`` scores each image as it is and after five changes that often happen to
+# pictures on the web. Where one of them changes the verdict, it gives none (``-1``).
 #
-# Read both lines together. The accuracy on what is left is bought with images that get no verdict.
-# And a detector that is wrong for another reason is wrong here with full agreement.
+# Read both lines together: the accuracy on the decided images comes at the price of images that get
+# no verdict. And a detector that is wrong for another reason is wrong with full agreement.
 
 checked = consistency_check(detector, X_test)
 as_it_is = (checked.scores[0] > detector.threshold_).astype(int)

@@ -2,14 +2,14 @@
 Thresholds, and where their promise ends
 ========================================
 
-Set a threshold for a wanted share of false alarms, and see what comes of it: on further images of
-the same sources, where the promise holds, and on sources that were not used, where nothing was
-promised. Then two remedies: to say "can't tell", and to move the threshold with a few labelled
-images of the new source.
+Set a threshold for a wanted false-positive rate, and measure the rate: on further images of
+the same sources, for which it is promised, and on sources that were not used, for which nothing is
+promised. Then try two remedies: the verdict "can't tell", and moving the threshold with a few
+labelled images of the new source.
 
 The images are crops of photographs and their *reconstructions* by small decoders. Reconstructions
-are not AI-generated images. Each of the photographs stands for a source. The new ones were chosen
-because the difference is plain on them; it need not be so large elsewhere.
+are not AI-generated images. Each of the photographs stands for a source. The new sources were
+chosen because they show the difference clearly; it need not be so large elsewhere.
 """
 
 import matplotlib.pyplot as plt
@@ -30,7 +30,7 @@ from detectorkit.evaluation import (
 # Known sources and new ones
 # --------------------------
 #
-# Nine photographs are known. Their crops are parted into images to fit on, images to set thresholds
+# Nine photographs are known. Their crops are split into images to fit on, images to set thresholds
 # on, and images to test on; a crop and its reconstruction stay together. Five other photographs
 # are new.
 
@@ -48,13 +48,13 @@ detector = HoGSVMDetector(
 ).fit(known.data[fit], known.target[fit], groups=pair[fit])
 
 # %%
-# A threshold for 5 % false alarms
-# --------------------------------
+# A threshold for 5 % false positives
+# -----------------------------------
 #
-# ``fpr_threshold`` needs photographs alone. Whatever their scores are like, it knows beforehand
-# what rate further photographs of the same kind will have: on average at most what was asked for,
-# and with 95 % confidence within the interval. ``guarantee=True`` promises more: the rate is at
-# most 5 % with 95 % confidence. The price is a higher threshold, so fewer images are found.
+# ``fpr_threshold`` needs photographs alone. Whatever the distribution of their scores, it knows
+# beforehand what rate further photographs of the same kind will have: on average at most the wanted
+# rate, and with 95 % confidence within the interval. ``guarantee=True`` promises more: the rate is
+# at most 5 % with 95 % confidence. The price is a higher threshold, so fewer images are found.
 
 val_scores = detector.decision_function(known.data[val])
 photograph_scores = val_scores[known.target[val] == 0]
@@ -65,8 +65,8 @@ print(f"expected: {asked.rate}, above a score of {asked.threshold:.2f}")
 print(f"strict:   {strict.rate}, above a score of {strict.threshold:.2f}")
 
 # %%
-# What came
-# ---------
+# The rates that were measured
+# ----------------------------
 
 on_known = evaluate(
     detector, known.data[test], known.target[test], threshold=asked.threshold, n_resamples=200
@@ -86,8 +86,8 @@ for name, rate in rates.items():
 
 # %%
 # On the known sources the promise is kept. On the new ones the rate is anything between nothing and
-# nearly all. No interval warned of that: it is about chance among images of one kind, and these
-# are of another kind.
+# nearly all. The interval did not warn of this, because it covers chance among images of one kind,
+# and these images are of another kind.
 
 places = np.arange(len(rates))
 value, low, high = np.array(list(rates.values())).T
@@ -97,17 +97,17 @@ ax.hlines(places, low, high, color="0.3", linewidth=1)
 ax.axvspan(asked.rate.low, asked.rate.high, color="tab:red", alpha=0.25, label="what was promised")
 ax.set_yticks(places, list(rates))
 ax.invert_yaxis()
-ax.set(xlabel="share of photographs called generated", xlim=(0, 1))
+ax.set(xlabel="proportion of photographs called generated", xlim=(0, 1))
 ax.legend()
 plt.show()
 
 # %%
-# To say "can't tell"
-# -------------------
+# The verdict "can't tell"
+# ------------------------
 #
-# ``ConformalAbstention`` keeps both kinds of error within stated rates, and gives no verdict
-# (``-1``) where it cannot. Its promise ends at the same border. On the new sources it abstains no
-# more often than on the known ones: their scores look as usual, they are only wrong.
+# ``ConformalAbstention`` keeps both kinds of error within given rates, and gives no verdict
+# (``-1``) where it cannot. Its promise holds for the same kind of images only. On the new sources
+# it abstains no more often than on the known ones: their scores look as usual, but are wrong.
 
 abstention = ConformalAbstention(fpr=0.05, fnr=0.05).fit(val_scores, known.target[val])
 for name, result in (("known", on_known), ("new", on_new)):
@@ -117,14 +117,14 @@ for name, result in (("known", on_known), ("new", on_new)):
         print(f"  {key.replace('_', ' '):23} {metrics[key]}")
 
 # %%
-# To move the threshold
-# ---------------------
+# Moving the threshold
+# --------------------
 #
-# On each of the new sources, 50 labelled images are spent to calibrate. ``method="shift"`` moves
+# On each of the new sources, 50 labelled images are used to calibrate. ``method="shift"`` moves
 # the score at which the probability is one half, and changes nothing else: the ranking, and so the
 # area under the ROC curve, stay as they are. Where the ranking is good and the threshold wrong,
 # this helps a lot. It cannot help where the ranking is poor. The ``calibration_gap`` of
-# ``evaluate`` tells both apart: it is what a wrong threshold costs.
+# ``evaluate`` tells the two apart: it is the balanced accuracy that is lost by a wrong threshold.
 
 accuracies = []
 for name in NEW:
