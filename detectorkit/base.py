@@ -251,7 +251,7 @@ class FitInputs(NamedTuple):
         The training images, not yet read.
     classes : ndarray of shape (2,)
         The two labels; the second means "generated".
-    codes : ndarray of shape (n_samples,)
+    y : ndarray of shape (n_samples,)
         Labels as 0 for real photographs and 1 for generated images.
     weight : ndarray of shape (n_samples,) or None
         Weights of the images; None where all weigh the same.
@@ -261,7 +261,7 @@ class FitInputs(NamedTuple):
 
     images: ImageSequence
     classes: NDArray[Any]
-    codes: NDArray[np.int64]
+    y: NDArray[np.int64]
     weight: NDArray[np.float64] | None
     groups: NDArray[Any] | None
 
@@ -390,11 +390,11 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
     def _check_training(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> FitInputs:
         """Check the arguments of `fit`, for a detector with the parameter `class_weight`."""
         images = self._validate_images(X, reset=True)
-        classes, codes = find_classes(type(self).__name__, y)
+        classes, y = find_classes(type(self).__name__, y)
         groups = None if groups is None else np.asarray(groups)
-        check_consistent_length(images, codes, groups)
-        weight = self._check_weights(sample_weight, images, classes, codes)
-        return FitInputs(images, classes, codes, weight, groups)
+        check_consistent_length(images, y, groups)
+        weight = self._check_weights(sample_weight, images, classes, y)
+        return FitInputs(images, classes, y, weight, groups)
 
     def _finish_fit(
         self,
@@ -407,14 +407,14 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         from detectorkit.calibration.fit import fit_platt_slope
 
         weight = None if training.weight is None else training.weight[held_out]
-        slope = fit_platt_slope(held_out_scores, training.codes[held_out], weight)
+        slope = fit_platt_slope(held_out_scores, training.y[held_out], weight)
         self.calibration_ = SigmoidCalibration(slope)
         self.classes_ = training.classes
         self.threshold_ = 0.0
         self.training_summary_ = {
-            "n_samples": len(training.codes),
-            "n_real": int(np.sum(training.codes == 0)),
-            "n_generated": int(np.sum(training.codes == 1)),
+            "n_samples": len(training.y),
+            "n_real": int(np.sum(training.y == 0)),
+            "n_generated": int(np.sum(training.y == 1)),
             **settings,
         }
 
@@ -423,7 +423,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         sample_weight: Any,
         images: ImageSequence,
         classes: NDArray[Any],
-        codes: NDArray[np.int64],
+        y: NDArray[np.int64],
     ) -> NDArray[np.float64] | None:
         """Return the weight of each image, or None where all weigh the same."""
         class_weight = self.class_weight
@@ -432,14 +432,14 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         weight: NDArray[np.float64] = _check_sample_weight(sample_weight, images, dtype=np.float64)
         if weight.min() < 0:
             raise ValueError(f"{type(self).__name__}: sample_weight has negative entries.")
-        if any(weight[codes == code].sum() == 0 for code in (0, 1)):
+        if any(weight[y == code].sum() == 0 for code in (0, 1)):
             raise ValueError(
                 f"{type(self).__name__}: after removing images of zero sample_weight only one "
                 "class is left. Pass both real and generated images."
             )
         if class_weight is None:
             return weight
-        return weight * compute_sample_weight(class_weight, classes[codes])
+        return weight * compute_sample_weight(class_weight, classes[y])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -5,9 +5,9 @@ methods with signs, blue is evidence against it. A map shows what this detector 
 is wrong with the image.
 
 The methods: "occlusion" (change of the score when a window is blurred; for every detector, slow,
-and the most faithful where it was measured), "integrated-gradients" (parts that add up to the
-score), "gradient" and "smooth-grad" (slope of the score at each pixel), "grad-cam" (a coarse map of
-a layer of a network) and "attention" (of a transformer).
+and first or second in faithfulness where it was measured), "integrated-gradients" (parts that add
+up to the score), "gradient" and "smooth-grad" (slope of the score at each pixel), "grad-cam" (a
+coarse map of a layer of a network) and "attention" (of a transformer).
 """
 
 from __future__ import annotations

@@ -65,21 +65,21 @@ def split_validation(
         StratifiedGroupShuffleSplit,
     )
 
-    codes = training.codes
-    groups = np.arange(len(codes))
+    y = training.y
+    groups = np.arange(len(y))
     if training.groups is not None:
         groups = number_pictures(training.groups.astype(str))
     if by_origin and origin is not None:
         splitter = LeaveOneGeneratorOut(shuffle=True, random_state=random_state)
-        cuts = list(splitter.split(codes, codes, np.column_stack([origin, groups.astype(str)])))
+        cuts = list(splitter.split(y, y, np.column_stack([origin, groups.astype(str)])))
         train, val = cuts[random_state.randint(len(cuts))]
         return np.asarray(train), np.asarray(val)
-    fewest = min(len(np.unique(groups[codes == code])) for code in (0, 1))
+    fewest = min(len(np.unique(groups[y == code])) for code in (0, 1))
     if share == 0 or fewest < 2:
-        return np.arange(len(codes)), np.arange(0)
+        return np.arange(len(y)), np.arange(0)
     share = max(share, 1 / fewest)
     shuffle = StratifiedGroupShuffleSplit(1, test_size=share, random_state=random_state)
-    train, val = next(shuffle.split(codes, codes, groups))
+    train, val = next(shuffle.split(y, y, groups))
     return np.sort(train), np.sort(val)
 
 
@@ -209,7 +209,7 @@ class TorchDetector(GraphDetector):
         """Check `origin`, which some values of `validation` and `balance` need."""
         if origin is not None:
             origin = np.asarray(origin).astype(str)
-            check_consistent_length(training.codes, origin)
+            check_consistent_length(training.y, origin)
             return origin
         for name, value in (("validation", "origins"), ("balance", "origin")):
             if getattr(self, name) == value:
@@ -241,12 +241,12 @@ class TorchDetector(GraphDetector):
         )
         chances = None
         if self.balance == "origin" and origin is not None:
-            chances = balanced_chances(training.codes[train], origin[train])
+            chances = balanced_chances(training.y[train], origin[train])
         chosen = self.augmentation
         return TrainingSet(
             images=training.images,
-            codes=training.codes,
-            weight=np.ones(len(training.codes)) if training.weight is None else training.weight,
+            y=training.y,
+            weight=np.ones(len(training.y)) if training.weight is None else training.weight,
             train=train,
             val=val,
             chances=chances,
@@ -297,12 +297,12 @@ class TorchDetector(GraphDetector):
         )
         model = network_graph(exported, network_input, record, output="logits")
         self._adopt(model.SerializeToString(), type(self).__name__)
-        self._quantize(data.images, data.codes, data.train, held_out)
+        self._quantize(data.images, data.y, data.train, held_out)
 
     def _quantize(
         self,
         images: ImageSequence,
-        codes: NDArray[np.int64],
+        y: NDArray[np.int64],
         train: NDArray[np.intp],
         held_out: NDArray[np.intp],
     ) -> None:
@@ -328,8 +328,8 @@ class TorchDetector(GraphDetector):
         self.quantization_ = {
             "method": how,
             "n": len(held_out),
-            "accuracy_float": float(np.mean((floats > 0) == codes[held_out])),
-            "accuracy": float(np.mean((quantized > 0) == codes[held_out])),
+            "accuracy_float": float(np.mean((floats > 0) == y[held_out])),
+            "accuracy": float(np.mean((quantized > 0) == y[held_out])),
             "largest_score_change": float(np.abs(quantized - floats).max()),
             "bytes_float": len(before),
             "bytes": len(self.onnx_model_),
@@ -362,12 +362,12 @@ def sample_pixels(
     return to_levels(np.stack(found))
 
 
-def balanced_chances(codes: NDArray[np.int64], origin: NDArray[Any]) -> NDArray[np.float64]:
+def balanced_chances(y: NDArray[np.int64], origin: NDArray[Any]) -> NDArray[np.float64]:
     """Compute chances with which both classes, and the origins of each, are equally likely.
 
     Parameters
     ----------
-    codes : ndarray of shape (n_samples,)
+    y : ndarray of shape (n_samples,)
         Labels: 0 for real photographs, 1 for generated images.
     origin : ndarray of shape (n_samples,)
         Generator of each generated image and source of each photograph.
@@ -377,9 +377,9 @@ def balanced_chances(codes: NDArray[np.int64], origin: NDArray[Any]) -> NDArray[
     chances : ndarray of shape (n_samples,)
         Probability of each image to be drawn; they sum to 1.
     """
-    chances = np.zeros(len(codes))
+    chances = np.zeros(len(y))
     for code in (0, 1):
-        names, counts = np.unique(origin[codes == code], return_counts=True)
+        names, counts = np.unique(origin[y == code], return_counts=True)
         for name, count in zip(names, counts, strict=True):
-            chances[(codes == code) & (origin == name)] = 0.5 / len(names) / count
+            chances[(y == code) & (origin == name)] = 0.5 / len(names) / count
     return chances

@@ -293,10 +293,10 @@ class BackboneDetector(TorchDetector):
         )
         weight = np.ones(len(features)) if training.weight is None else training.weight
         if self.balance == "origin" and origin is not None:
-            weight = weight * balanced_chances(training.codes, origin) * len(features)
+            weight = weight * balanced_chances(training.y, origin) * len(features)
         head = fit_network_head(
             features,
-            training.codes,
+            training.y,
             weight,
             train,
             val,
@@ -324,7 +324,7 @@ class BackboneDetector(TorchDetector):
         self._join(backbone, head.layers)
         if self.cache_dir is not None and self.n_crops is None and self.quantize is None:
             self._kept = _KeptFeatures(backbone, head, Path(self.cache_dir))
-        self._quantize(training.images, training.codes, train, held_out)
+        self._quantize(training.images, training.y, train, held_out)
 
     def _score(self, images: ImageSequence) -> NDArray[np.float64]:
         """Compute scores by the graph, or from features that are kept on disk."""

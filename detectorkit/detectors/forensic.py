@@ -225,19 +225,19 @@ class ForensicDetector(RecordedDetector):
         stack = self._make_stack()
         random_state = check_random_state(self.random_state)
         training = self._check_training(X, y, sample_weight, groups)
-        images, codes = training.images, training.codes
+        images, y = training.images, training.y
 
         size = None if self.image_size is None else check_pair(self, "image_size")
         preprocessing = Preprocessing(size, stack.color_space)
         first = stack.describe_families(images.read(0, preprocessing)[np.newaxis])
         ends = np.cumsum([part.shape[1] for part in first])
         batches = self._describe(images, preprocessing, stack, int(ends[-1]))
-        shown = track("Computing features", batches, len(codes), show=self.verbose)
-        features = concatenate_batches(iter(shown), len(codes))
+        shown = track("Computing features", batches, len(y), show=self.verbose)
+        features = concatenate_batches(iter(shown), len(y))
         slices = [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
         fitted = fit_head(
             features,
-            codes,
+            y,
             families=slices,
             sample_weight=training.weight,
             groups=training.groups,
@@ -323,24 +323,24 @@ class ForensicDetector(RecordedDetector):
                 f"{type(self).__name__}: y=None, but the score of boosted trees has no parts that "
                 "belong to families. Pass y for the importance by permutation."
             )
-        codes = None if y is None else encode_labels("family_importance", y, self)
+        y = None if y is None else encode_labels("family_importance", y, self)
         features = self._map(X, None)
-        if codes is None:
+        if y is None:
             coef = head.coef
             return {
                 name: float(np.std(features[:, part] @ coef[part]))
                 for name, part in self.families_.items()
             }
-        check_consistent_length(features, codes)
+        check_consistent_length(features, y)
         random = check_random_state(random_state)
-        whole = roc_auc_score(codes, head.score(features))
+        whole = roc_auc_score(y, head.score(features))
         importance = {}
         for name, part in self.families_.items():
             areas = []
             for _ in range(n_repeats):
                 permuted = features.copy()
                 permuted[:, part] = features[random.permutation(len(features)), part]
-                areas.append(roc_auc_score(codes, head.score(permuted)))
+                areas.append(roc_auc_score(y, head.score(permuted)))
             importance[name] = float(whole - np.mean(areas))
         return importance
 

@@ -203,18 +203,18 @@ class HoGSVMDetector(RecordedDetector):
         hog, preprocessing = check_hog_parameters(self), self._check_preprocessing()
         random_state = check_random_state(self.random_state)
         training = self._check_training(X, y, sample_weight, groups)
-        images, codes = training.images, training.codes
+        images, y = training.images, training.y
 
         working_size = images.read(0, preprocessing).shape[:2]
-        uses_gram = self.solver == "gram" or (self.solver == "auto" and len(codes) <= GRAM_LIMIT)
+        uses_gram = self.solver == "gram" or (self.solver == "auto" and len(y) <= GRAM_LIMIT)
         parts = self._features(images, preprocessing, hog, working_size)
-        batches = track("Computing features", parts, len(codes), show=self.verbose)
+        batches = track("Computing features", parts, len(y), show=self.verbose)
         settings = {"C": C, "sample_weight": training.weight, "random_state": random_state}
         if uses_gram:
-            features = concatenate_batches(batches, len(codes))
-            solution = solve_gram(features, codes, groups=training.groups, **settings)
+            features = concatenate_batches(batches, len(y))
+            solution = solve_gram(features, y, groups=training.groups, **settings)
         else:
-            solution = solve_stream(batches, codes, verbose=self.verbose, **settings)
+            solution = solve_stream(batches, y, verbose=self.verbose, **settings)
 
         self.coef_ = solution.coef[np.newaxis]
         self.intercept_ = np.array([solution.intercept])

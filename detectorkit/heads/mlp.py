@@ -89,7 +89,7 @@ class TrainedHead:
 
 def fit_network_head(
     features: NDArray[np.float32],
-    codes: NDArray[np.int64],
+    y: NDArray[np.int64],
     weight: NDArray[np.float64],
     train: NDArray[np.intp],
     val: NDArray[np.intp],
@@ -101,7 +101,7 @@ def fit_network_head(
     ----------
     features : ndarray of shape (n_samples, n_features), dtype float32
         Features of all images, not scaled.
-    codes : ndarray of shape (n_samples,)
+    y : ndarray of shape (n_samples,)
         Labels: 0 for real photographs, 1 for generated images.
     weight : ndarray of shape (n_samples,)
         Factor of each image in the loss.
@@ -136,10 +136,10 @@ def fit_network_head(
     shown = weight[train] / weight[train].mean()
     for epoch in range(1, settings.max_epochs + 1):
         with threadpool_limits(1):  # a product of a few rows is too small for several threads
-            clf.partial_fit(scaled[train], codes[train], classes=[0, 1], sample_weight=shown)
+            clf.partial_fit(scaled[train], y[train], classes=[0, 1], sample_weight=shown)
         entry = {"loss": float(clf.loss_)}
         if len(val):
-            entry |= _measure(clf, scaled[val], codes[val], weight[val])
+            entry |= _measure(clf, scaled[val], y[val], weight[val])
         history.append(entry)
         reached = entry.get("val_loss", -float(epoch))
         if reached < best_loss or best is None:
@@ -160,11 +160,11 @@ def _layers(clf: Any) -> list[tuple[NDArray[Any], NDArray[Any]]]:
 
 
 def _measure(
-    clf: Any, features: NDArray[Any], codes: NDArray[np.int64], weight: NDArray[np.float64]
+    clf: Any, features: NDArray[Any], y: NDArray[np.int64], weight: NDArray[np.float64]
 ) -> dict[str, float]:
     chance = np.clip(clf.predict_proba(features)[:, 1].astype(np.float64), 1e-7, 1 - 1e-7)
-    losses = -np.where(codes == 1, np.log(chance), np.log1p(-chance))
-    right = (chance > 0.5) == codes
+    losses = -np.where(y == 1, np.log(chance), np.log1p(-chance))
+    right = (chance > 0.5) == y
     return {
         "val_loss": float(np.average(losses, weights=weight)) if weight.any() else 0.0,
         "val_accuracy": float(np.mean(right)),

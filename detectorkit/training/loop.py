@@ -83,7 +83,7 @@ class TrainingSet:
     ----------
     images : ImageSequence
         Training and validation images, which are read when they are needed.
-    codes : ndarray of shape (n_samples,)
+    y : ndarray of shape (n_samples,)
         Labels: 0 for real photographs, 1 for generated images.
     weight : ndarray of shape (n_samples,)
         Factor of each image in the loss.
@@ -98,7 +98,7 @@ class TrainingSet:
     """
 
     images: ImageSequence
-    codes: NDArray[np.int64]
+    y: NDArray[np.int64]
     weight: NDArray[np.float64]
     train: NDArray[np.intp]
     val: NDArray[np.intp]
@@ -164,7 +164,7 @@ class TrainingSet:
         known = hashlib.sha256(repr((self.network_input, self.augmentation)).encode())
         for index in np.linspace(0, len(self.images) - 1, _N_PROBES).astype(int):
             known.update(self.images.read(int(index), self.network_input.preprocessing).tobytes())
-        for array in (self.codes, self.weight, self.train, self.val, self.chances):
+        for array in (self.y, self.weight, self.train, self.val, self.chances):
             known.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
         return known.hexdigest()
 
@@ -313,7 +313,7 @@ def _run_epoch(
     if len(data.val):
         logits = torch.from_numpy(score_images(network, data, data.val, schedule))
         entry["val_loss"] = float(_loss(logits, data, data.val))
-        entry["val_accuracy"] = float(np.mean((logits.numpy() > 0) == data.codes[data.val]))
+        entry["val_accuracy"] = float(np.mean((logits.numpy() > 0) == data.y[data.val]))
     entry["seconds"] = time.perf_counter() - start
     state.epoch += 1
     state.history.append(entry)
@@ -333,7 +333,7 @@ def _copy(network: nn.Module) -> dict[str, Tensor]:
 def _loss(logits: Tensor, data: TrainingSet, index: NDArray[np.intp]) -> Tensor:
     """Compute the weighted binary cross-entropy of two logits, or of their difference."""
     score = logits[:, 1] - logits[:, 0] if logits.ndim == 2 else logits
-    target = torch.from_numpy(data.codes[index]).to(score)
+    target = torch.from_numpy(data.y[index]).to(score)
     weight = torch.from_numpy(data.weight[index]).to(score)
     losses = functional.binary_cross_entropy_with_logits(score, target, reduction="none")
     return (losses * weight).sum() / weight.sum().clamp_min(1e-12)

@@ -31,7 +31,7 @@ def data():
     images = random.integers(0, 200, (40, 18, 20, 3)) + 50 * codes[:, None, None, None]
     return TrainingSet(
         images=check_images(images.astype(np.uint8)),
-        codes=codes,
+        y=codes,
         weight=np.ones(40),
         train=np.arange(30),
         val=np.arange(30, 40),
@@ -73,7 +73,7 @@ def test_a_stopped_training_goes_on_to_the_same_end(data, tmp_path, stop):
 
 
 def test_a_detector_goes_on_to_the_same_file(data, tmp_path):
-    X, y = data.images.items, data.codes
+    X, y = data.images.items, data.y
     settings = {"image_size": (16, 16), "n_conv": 1, "batch_size": 8, "random_state": 0}
     whole = CNNDetector(max_epochs=3, **settings).fit(X, y)
     checkpoint = tmp_path / "training.pt"
@@ -127,7 +127,7 @@ def test_the_best_epoch_is_kept_and_says_when_to_stop(data):
     best = int(np.argmin(losses))
     assert len(history) == best + 1 + 3 < 30
     scores = score_images(network, data, data.val, schedule)
-    target = data.codes[data.val]
+    target = data.y[data.val]
     loss = np.mean(np.log1p(np.exp(np.where(target == 1, -scores, scores))))
     assert_allclose(loss, losses[best], rtol=1e-5)
     assert_allclose(np.mean((scores > 0) == target), history[best]["val_accuracy"])
@@ -160,7 +160,7 @@ def test_chances_make_classes_and_origins_alike(data):
     origin = np.repeat(["camera", "web", "gan", "diffusion"], [800, 100, 90, 10])
     chances = balanced_chances(codes, origin)
     assert_allclose(chances.sum(), 1)
-    everything = replace(data, codes=codes, train=np.arange(1000), chances=chances)
+    everything = replace(data, y=codes, train=np.arange(1000), chances=chances)
     drawn = np.concatenate([np.concatenate(everything.draw(SCHEDULE, i)) for i in range(10)])
     assert_allclose(np.mean(codes[drawn]), 0.5, atol=0.02)
     for name in np.unique(origin):
@@ -224,7 +224,7 @@ def test_the_head_learns_first_and_alone(data):
     losses = []
     for part in (network, untouched):
         scores = torch.from_numpy(score_images(part, data, data.train, schedule))
-        target = torch.from_numpy(data.codes[data.train]).float()
+        target = torch.from_numpy(data.y[data.train]).float()
         losses.append(torch.nn.functional.binary_cross_entropy_with_logits(scores, target))
     assert losses[0] < losses[1]
 
@@ -259,7 +259,7 @@ def test_a_training_after_the_head_goes_on_to_the_same_end(data, tmp_path):
 
 
 def test_the_seed_says_all(data):
-    X, y = data.images.items, data.codes
+    X, y = data.images.items, data.y
     settings = {"image_size": (16, 16), "n_conv": 1, "max_epochs": 2, "batch_size": 8}
     torch.manual_seed(1)
     first = CNNDetector(**settings, random_state=0).fit(X, y)
