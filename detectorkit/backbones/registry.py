@@ -117,20 +117,7 @@ REGISTRY: Final[dict[str, BackboneEntry]] = {
 
 
 def how_to_get(name: str, image_size: tuple[int, int] | None = None) -> str:
-    """Describe how to install a backbone that is not installed.
-
-    Parameters
-    ----------
-    name : str
-        Name of the backbone in this library.
-    image_size : tuple of (int, int), default=None
-        Height and width of the images. None means the backbone's own size.
-
-    Returns
-    -------
-    cure : str
-        Sentences with the commands to run, for error messages.
-    """
+    """Describe how to install a backbone that is not installed."""
     entry = REGISTRY.get(name)
     if entry is None:
         return (

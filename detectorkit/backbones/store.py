@@ -65,26 +65,13 @@ class Backbone:
 
 
 def backbone_folder() -> Path:
-    """Return the folder of the installed backbones.
-
-    Returns
-    -------
-    folder : Path
-        ``$DETECTORKIT_HOME/backbones``, or ``~/.cache/detectorkit/backbones`` if the variable is
-        not set. The folder need not exist.
-    """
+    """Return the folder of the installed backbones."""
     home = os.environ.get("DETECTORKIT_HOME")
     return (Path(home) if home else Path.home() / ".cache" / "detectorkit") / "backbones"
 
 
 def installed_backbones() -> dict[str, Path]:
-    """List the backbones that are installed.
-
-    Returns
-    -------
-    files : dict of str to Path
-        Names of the backbones and their files.
-    """
+    """List the backbones that are installed."""
     return {path.stem: path for path in sorted(backbone_folder().glob("*.onnx"))}
 
 
@@ -99,33 +86,7 @@ def write_backbone(
     run_size: int | None = None,
     output: Path | None = None,
 ) -> Path:
-    """Install a backbone.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        Network that computes features from scaled images.
-    name : str
-        Name of the backbone from now on.
-    network_input : NetworkInput
-        Size, colours and scaling of the images that the network takes.
-    licence : str
-        Licence of the weights, such as "MIT".
-    source : str
-        Package, model hub name or file from which the weights came.
-    checksum : str
-        SHA-256 checksum of the original weights, in hexadecimal.
-    run_size : int, default=None
-        Number of images in a batch: 1 if the features depend on the other images of a batch; None
-        allows any number.
-    output : Path, default=None
-        File to write. None writes to `backbone_folder`, under the name of the backbone.
-
-    Returns
-    -------
-    path : Path
-        ONNX file that was written.
-    """
+    """Install a backbone."""
     from onnx import helper
 
     record = {
@@ -144,28 +105,7 @@ def write_backbone(
 
 
 def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Backbone:
-    """Read a backbone from a file.
-
-    Parameters
-    ----------
-    path : Path
-        ONNX file of the backbone.
-    network_input : NetworkInput, default=None
-        Size, colours and scaling of the images. None takes those in the file.
-
-    Returns
-    -------
-    backbone : Backbone
-        Content of the file and its record.
-
-    Raises
-    ------
-    ModelFileError
-        If the file is not an ONNX model, its record is damaged, or `network_input` is None and the
-        file has no record.
-    OSError
-        If the file cannot be read.
-    """
+    """Read a backbone from a file."""
     from onnx import load_model_from_string
 
     content = path.read_bytes()

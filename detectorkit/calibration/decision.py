@@ -38,55 +38,17 @@ class Decision:
     calibration: Calibration
 
     def is_generated(self, scores: NDArray[Any]) -> NDArray[np.bool_]:
-        """Find the scores that mean "generated".
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples,)
-            Scores as returned by `decision_function`.
-
-        Returns
-        -------
-        is_generated : ndarray of shape (n_samples,), dtype bool
-            Whether each score is above the threshold.
-
-        Raises
-        ------
-        ValueError
-            If a score is NaN or infinite, or the threshold is NaN.
-        """
+        """Find the scores that mean "generated"."""
         if np.isnan(self.threshold):
             raise ValueError(f"threshold_={self.threshold} is not a number. Set another one.")
         above: NDArray[np.bool_] = check_scores("The detector", scores) > self.threshold
         return above
 
     def labels(self, scores: NDArray[Any]) -> NDArray[Any]:
-        """Convert scores to labels.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples,)
-            Scores as returned by `decision_function`.
-
-        Returns
-        -------
-        labels : ndarray of shape (n_samples,)
-            Label of each image, one of `classes`.
-        """
+        """Convert scores to labels."""
         labels: NDArray[Any] = np.asarray(self.classes)[self.is_generated(scores).astype(int)]
         return labels
 
     def probabilities(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """Convert scores to probabilities.
-
-        Parameters
-        ----------
-        scores : ndarray of shape (n_samples,)
-            Scores as returned by `decision_function`.
-
-        Returns
-        -------
-        probabilities : ndarray of shape (n_samples,)
-            Probability of "generated" for each image.
-        """
+        """Convert scores to probabilities."""
         return self.calibration.predict(check_scores("The detector", scores))

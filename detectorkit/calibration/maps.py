@@ -133,23 +133,7 @@ Calibration = SigmoidCalibration | IsotonicCalibration
 
 
 def calibration_from_record(fields: Fields) -> Calibration:
-    """Read a map.
-
-    Parameters
-    ----------
-    fields : Fields
-        What `to_record` returned.
-
-    Returns
-    -------
-    calibration : SigmoidCalibration or IsotonicCalibration
-        The calibration map.
-
-    Raises
-    ------
-    ModelFileError
-        If it is something else; the message names the field.
-    """
+    """Read a map."""
     if fields.text("method", ("sigmoid", "isotonic")) == "sigmoid":
         slope = fields.number("slope")
         if slope <= 0:

@@ -33,19 +33,7 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line.
-
-    Parameters
-    ----------
-    argv : sequence of str, default=None
-        Arguments of the command line. None takes those of the process.
-
-    Returns
-    -------
-    status : int
-        Exit status: 0 done, 1 some images could not be read, 2 unusable input, 130 interrupted from
-        the keyboard, 141 the reader of the output has closed it.
-    """
+    """Run the command line."""
     # OpenCV logs every broken file on its own; our messages are printed instead.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     arguments = _parse(sys.argv[1:] if argv is None else list(argv))

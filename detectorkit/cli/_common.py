@@ -46,13 +46,7 @@ _CHUNK = 512
 
 
 def add_data(parser: ArgumentParser) -> None:
-    """Add the argument ``data``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the argument is added.
-    """
+    """Add the argument ``data``."""
     parser.add_argument(
         "data",
         help="folder with real/ and generated/<generator>/, or CSV file with path and label",
@@ -60,73 +54,33 @@ def add_data(parser: ArgumentParser) -> None:
 
 
 def add_jobs(parser: ArgumentParser) -> None:
-    """Add the option ``--jobs``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the argument is added.
-    """
+    """Add the option ``--jobs``."""
     parser.add_argument(
         "--jobs", type=int, default=-1, metavar="N", help="number of threads (default: all cores)"
     )
 
 
 def add_json(parser: ArgumentParser) -> None:
-    """Add the option ``--json``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the argument is added.
-    """
+    """Add the option ``--json``."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def add_random_state(parser: ArgumentParser) -> None:
-    """Add the option ``--random-state``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the argument is added.
-    """
+    """Add the option ``--random-state``."""
     parser.add_argument(
         "--random-state", type=int, default=0, metavar="N", help="seed (default: 0)"
     )
 
 
 def add_model(parser: ArgumentParser) -> None:
-    """Add the argument ``model``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the argument is added.
-    """
+    """Add the argument ``model``."""
     parser.add_argument(
         "model", help="ONNX file that `detectorkit train` wrote, or name of a shipped detector"
     )
 
 
 def check_output(name: str) -> Path:
-    """Check that the folder of an output file exists, before the long work starts.
-
-    Parameters
-    ----------
-    name : str
-        Path of the file to write.
-
-    Returns
-    -------
-    path : Path
-        Path of the file to write.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder of the file does not exist.
-    """
+    """Check that the folder of an output file exists, before the long work starts."""
     path = Path(name)
     if not path.absolute().parent.is_dir():
         raise FileNotFoundError(
@@ -136,27 +90,7 @@ def check_output(name: str) -> Path:
 
 
 def get_column(found: Any, option: str, name: str | None) -> Any:
-    """Return the column of the data that an option names.
-
-    Parameters
-    ----------
-    found : Bunch
-        Data set, as returned by `load_images`.
-    option : str
-        Name of the option, for the error message.
-    name : str or None
-        Name of the column; None if the option was not used.
-
-    Returns
-    -------
-    column : ndarray of shape (n_samples,) or None
-        Values of the column as text; None if the option was not used.
-
-    Raises
-    ------
-    ValueError
-        If the data do not have this column.
-    """
+    """Return the column of the data that an option names."""
     if name is None:
         return None
     if name not in found.metadata:
@@ -167,20 +101,7 @@ def get_column(found: Any, option: str, name: str | None) -> Any:
 
 
 def make_explainer(detector: Any, method: str) -> Any:
-    """Make the estimator that computes the saliency maps of a detector.
-
-    Parameters
-    ----------
-    detector : estimator
-        Fitted detector whose scores are explained.
-    method : str
-        Name of the saliency method, one of `METHODS`.
-
-    Returns
-    -------
-    explainer : Saliency
-        Estimator of the maps, with the `n_jobs` of the detector.
-    """
+    """Make the estimator that computes the saliency maps of a detector."""
     from detectorkit import saliency
 
     explainer = getattr(saliency, METHODS[method])(detector)
@@ -192,31 +113,7 @@ def make_explainer(detector: Any, method: str) -> Any:
 def process_paths(
     function: Callable[[Sequence[str]], NDArray[Any]], paths: Sequence[str], what: str
 ) -> tuple[NDArray[Any], NDArray[np.intp], list[ImageReadError]]:
-    """Apply a function to image files, and name those that cannot be read on standard error.
-
-    Parameters
-    ----------
-    function : callable
-        Function that takes a sequence of paths and returns an array of one result for each.
-    paths : sequence of str
-        Paths of the image files to process.
-    what : str
-        Description of the work, for the progress bar.
-
-    Returns
-    -------
-    results : ndarray of shape (n_read, ...)
-        Results for the files that could be read.
-    read : ndarray of shape (n_read,)
-        Indices of these files in `paths`.
-    failures : list of ImageReadError
-        Errors of the other files.
-
-    Raises
-    ------
-    ValueError
-        If no file could be read.
-    """
+    """Apply a function to image files, and name those that cannot be read on standard error."""
     results: list[NDArray[Any]] = []
     read: list[int] = []
     failures: list[ImageReadError] = []
@@ -242,15 +139,7 @@ def process_paths(
 
 
 def print_metrics(title: str, metrics: Mapping[str, Estimate]) -> None:
-    """Print metrics as lines of name, value and interval.
-
-    Parameters
-    ----------
-    title : str
-        Heading that is printed above the metrics.
-    metrics : mapping of str to Estimate
-        Metrics by their names, as returned by `binary_metrics`.
-    """
+    """Print metrics as lines of name, value and interval."""
     print(title)
     rows = [(name.replace("_", " "), estimate) for name, estimate in metrics.items()]
     print("\n".join(text_table(rows, indent=2)))

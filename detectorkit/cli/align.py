@@ -17,13 +17,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of ``detectorkit align``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the arguments are added.
-    """
+    """Add the arguments of ``detectorkit align``."""
     add_data(parser)
     parser.add_argument(
         "-o", "--output", required=True, metavar="FOLDER", help="new folder for the copy"
@@ -53,18 +47,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run ``detectorkit align``.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        Parsed arguments of the sub-command.
-
-    Returns
-    -------
-    status : int
-        Exit status: 0, or 1 if some images could not be read.
-    """
+    """Run ``detectorkit align``."""
     from detectorkit.datasets import align, load_images
 
     found = load_images(arguments.data)

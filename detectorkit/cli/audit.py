@@ -27,13 +27,7 @@ _FAILED = 3
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of ``detectorkit audit``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the arguments are added.
-    """
+    """Add the arguments of ``detectorkit audit``."""
     add_data(parser)
     parser.add_argument(
         "--split",
@@ -59,24 +53,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run ``detectorkit audit``.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        Parsed arguments of the sub-command.
-
-    Returns
-    -------
-    status : int
-        Exit status: 0 if the data passed, 1 if they passed but some images could not be read, 3 if
-        they failed.
-
-    Raises
-    ------
-    ValueError
-        If the data do not have the column of ``--split``, or have only one class.
-    """
+    """Run ``detectorkit audit``."""
     from detectorkit.datasets import load_images
     from detectorkit.datasets.audit import judge_files, read_audit_files
 

@@ -18,13 +18,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of ``detectorkit backbones``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the arguments are added.
-    """
+    """Add the arguments of ``detectorkit backbones``."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser(
         "list", help="list the installed backbones, and how to get the others"
@@ -60,18 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run ``detectorkit backbones``.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        Parsed arguments of the sub-command.
-
-    Returns
-    -------
-    status : int
-        Exit status, always 0. What fails raises an error.
-    """
+    """Run ``detectorkit backbones``."""
     {"list": _list, "export": _export, "add": _add}[arguments.action](arguments)
     return 0
 

@@ -20,13 +20,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of ``detectorkit calibrate``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the arguments are added.
-    """
+    """Add the arguments of ``detectorkit calibrate``."""
     add_model(parser)
     add_data(parser)
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
@@ -48,18 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run ``detectorkit calibrate``.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        Parsed arguments of the sub-command.
-
-    Returns
-    -------
-    status : int
-        Exit status: 0, or 1 if some images could not be read.
-    """
+    """Run ``detectorkit calibrate``."""
     from detectorkit.datasets import load_images
     from detectorkit.detectors import load_detector
 

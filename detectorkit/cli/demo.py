@@ -31,13 +31,7 @@ _N_VERDICTS = 8
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of ``detectorkit demo``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the arguments are added.
-    """
+    """Add the arguments of ``detectorkit demo``."""
     parser.add_argument(
         "-o",
         "--output",
@@ -48,18 +42,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run ``detectorkit demo``.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        Parsed arguments of the sub-command.
-
-    Returns
-    -------
-    status : int
-        Exit status, always 0. What fails raises an error.
-    """
+    """Run ``detectorkit demo``."""
     from detectorkit.detectors import load_detector
     from detectorkit.evaluation import binary_metrics
 

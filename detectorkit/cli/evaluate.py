@@ -26,13 +26,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of ``detectorkit evaluate``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the arguments are added.
-    """
+    """Add the arguments of ``detectorkit evaluate``."""
     add_model(parser)
     add_data(parser)
     parser.add_argument(
@@ -51,18 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run ``detectorkit evaluate``.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        Parsed arguments of the sub-command.
-
-    Returns
-    -------
-    status : int
-        Exit status: 0, or 1 if some images could not be read.
-    """
+    """Run ``detectorkit evaluate``."""
     from detectorkit.datasets import load_images
     from detectorkit.detectors import load_detector
     from detectorkit.evaluation import Evaluation

@@ -20,13 +20,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of ``detectorkit explain``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the arguments are added.
-    """
+    """Add the arguments of ``detectorkit explain``."""
     add_model(parser)
     parser.add_argument("image", help="image file to explain")
     parser.add_argument(
@@ -47,18 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run ``detectorkit explain``.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        Parsed arguments of the sub-command.
-
-    Returns
-    -------
-    status : int
-        Exit status, always 0. What fails raises an error.
-    """
+    """Run ``detectorkit explain``."""
     import numpy as np
 
     from detectorkit.detectors import load_detector

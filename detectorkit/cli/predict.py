@@ -34,13 +34,7 @@ class _Request(NamedTuple):
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of ``detectorkit predict``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the arguments are added.
-    """
+    """Add the arguments of ``detectorkit predict``."""
     parser.usage = "%(prog)s [-h] [-m MODEL] [--fpr RATE] [--json] [--jobs N] [MODEL] IMAGE ..."
     parser.add_argument(
         "images", nargs="+", metavar="IMAGE", help="image file, or folder of image files"
@@ -62,18 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run ``detectorkit predict``.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        Parsed arguments of the sub-command.
-
-    Returns
-    -------
-    status : int
-        Exit status: 0, or 1 if some images could not be read.
-    """
+    """Run ``detectorkit predict``."""
     from detectorkit.graph.runner import GraphRunner, threads_of_run
     from detectorkit.images.sequence import check_images
 

@@ -45,13 +45,7 @@ _DETECTORS = {
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Add the arguments of ``detectorkit train``.
-
-    Parameters
-    ----------
-    parser : ArgumentParser
-        Parser of the sub-command, to which the arguments are added.
-    """
+    """Add the arguments of ``detectorkit train``."""
     add_data(parser)
     parser.add_argument(
         "-m",
@@ -86,18 +80,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run ``detectorkit train``.
-
-    Parameters
-    ----------
-    arguments : Namespace
-        Parsed arguments of the sub-command.
-
-    Returns
-    -------
-    status : int
-        Exit status: 0, or 1 if some images could not be read.
-    """
+    """Run ``detectorkit train``."""
     from sklearn.utils.validation import has_fit_parameter
 
     from detectorkit.datasets import load_images, perceptual_hash

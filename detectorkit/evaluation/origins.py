@@ -98,18 +98,7 @@ def macro_balanced_accuracy(origins: Sequence[OriginMetrics]) -> Estimate:
 
 
 def origin_lines(origins: Sequence[OriginMetrics]) -> list[str]:
-    """Format the metrics of origins as the lines of a table.
-
-    Parameters
-    ----------
-    origins : sequence of OriginMetrics
-        Metrics of the origins, one for each line.
-
-    Returns
-    -------
-    lines : list of str
-        Lines of the table; the first is its head.
-    """
+    """Format the metrics of origins as the lines of a table."""
     rows = [
         (
             row.name,

@@ -161,19 +161,7 @@ def run_trial(
 
 
 def set_thresholds(val: Evaluation) -> dict[str, float]:
-    """Set the thresholds of a trial on its validation images.
-
-    Parameters
-    ----------
-    val : Evaluation
-        Scores of the validation images.
-
-    Returns
-    -------
-    thresholds : dict of str to float
-        "validation" has the best balanced accuracy, "fpr_5" at most 5 % false positives; nan where
-        there are too few photographs for it.
-    """
+    """Set the thresholds of a trial on its validation images."""
     photographs = val.scores[val.y_true == 0]
     enough = (len(photographs) + 1) * FPR_TARGET >= 1
     return {

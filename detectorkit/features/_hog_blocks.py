@@ -1,8 +1,7 @@
-"""The normalised blocks of HoG, in numpy.
+"""Normalisation of the blocks of HoG, in numpy.
 
-All is done in single precision and in an order that is written out, because the sum of rounded
-numbers depends on it: `detectorkit.features._hog_compiled` does the same in the same order, and the
-features are equal to the last bit.
+Sums are computed in single precision and in a fixed order, because rounding depends on the order:
+`detectorkit.features._hog_compiled` uses the same order, so the features are equal to the last bit.
 """
 
 from __future__ import annotations
@@ -18,29 +17,16 @@ BlockNorm = Literal["L1", "L1-sqrt", "L2", "L2-Hys"]
 BLOCK_NORMS: Final = ("L1", "L1-sqrt", "L2", "L2-Hys")
 
 EPS: Final = 1e-5
-"""Added to the norm of a block."""
+"""Constant that is added to the norm of a block."""
 
 HYSTERESIS: Final = 0.2
-"""Where "L2-Hys" clips."""
+"""Value at which "L2-Hys" clips."""
 
 
 def normalise_blocks(
     totals: NDArray[np.float64], cell_area: int, block_norm: BlockNorm, out: NDArray[np.float32]
 ) -> None:
-    """Gather the blocks of cells and normalise each.
-
-    Parameters
-    ----------
-    totals : ndarray of shape (n, cell rows, cell columns, orientations)
-        The sums of magnitudes.
-    cell_area : int
-        Pixels in a cell.
-    block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}
-        How a block is normalised.
-    out : ndarray of shape (n, block rows, block columns, cell rows of a block, cell columns of a \
-            block, orientations), dtype float32
-        Contiguous; the features are written here.
-    """
+    """Gather cells into blocks and normalise each block."""
     blocks = _gather(totals, cell_area, out.shape)
     if block_norm in {"L1", "L1-sqrt"}:
         blocks /= _sum(blocks) + np.float32(EPS)
@@ -49,7 +35,7 @@ def normalise_blocks(
     else:
         norms = _norms(blocks, np.float32(EPS))
         if block_norm == "L2-Hys":
-            # Clipping before the division gives the same, in one pass over the features less.
+            # Clipping before the division is equivalent, and saves a pass over the features.
             np.minimum(blocks, np.float32(HYSTERESIS) * norms, out=blocks)
             norms = _norms(blocks, np.float32(EPS) * norms)
         blocks *= 1 / norms

@@ -1,8 +1,8 @@
-"""Which of the two ways HoG's cells are counted: in numpy, or compiled where numba is installed.
+"""Choice between the two counters of HoG: in numpy, or compiled where numba is installed.
 
-Both give the same features to the last bit, so the choice changes times only. Importing numba and
-the compiled code takes about half a second, and some seconds on a machine's first time; so it is
-put off until a process has seen so many pixels that the time is likely to come back.
+Both compute the same features to the last bit, so the choice changes only the speed. Importing
+numba and the compiled code takes about half a second, and some seconds on a machine's first time;
+so it is put off until a process has counted enough pixels for this to be worthwhile.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from detectorkit.features._hog_numpy import CellCounter, IntegerCounter
 __all__ = ["choose_counter", "compile_counter"]
 
 PATIENCE: Final = 4096 * 128 * 128
-"""Pixels of 8-bit images that a process counts in numpy before it turns to numba."""
+"""Number of 8-bit pixels that a process counts in numpy before it turns to numba."""
 
 _MAX_ORIENTATIONS: Final = 2**16
 
 
 class _State:
-    """What this process knows; one for all threads."""
+    """State of the choice, shared by all threads of the process."""
 
     def __init__(self) -> None:
         self.n_pixels = 0
         self.compiled: type[CellCounter] | None = None
-        self.is_settled = False  # nothing is left to try
+        self.is_settled = False  # whether the choice is final
         self.lock = threading.Lock()
 
 
@@ -35,23 +35,10 @@ _state = _State()
 
 
 def choose_counter(n_pixels: int, orientations: int) -> type[CellCounter]:
-    """Choose the counter of a number of 8-bit pixels.
-
-    Parameters
-    ----------
-    n_pixels : int
-        Number of pixels that are to be counted now.
-    orientations : int
-        Number of orientation bins.
-
-    Returns
-    -------
-    kind : type
-        The class of the counter.
-    """
+    """Choose the counter class for a number of 8-bit pixels."""
     if not _state.is_settled:
         _state.n_pixels += n_pixels
-        # One thread compiles; the others go on in numpy meanwhile.
+        # One thread compiles while the others go on in numpy.
         if _state.n_pixels > PATIENCE and _state.lock.acquire(blocking=False):
             try:
                 _settle()
@@ -63,13 +50,7 @@ def choose_counter(n_pixels: int, orientations: int) -> type[CellCounter]:
 
 
 def compile_counter() -> bool:
-    """Turn to numba now.
-
-    Returns
-    -------
-    is_compiled : bool
-        Whether it could be imported.
-    """
+    """Turn to the compiled counter now, if numba is installed."""
     with _state.lock:
         _settle()
     return _state.compiled is not None
@@ -81,7 +62,7 @@ def _settle() -> None:
     if find_spec("numba") is not None:
         try:
             from detectorkit.features._hog_compiled import CompiledCounter
-        except ImportError:  # numba does not take this version of numpy, or is broken
+        except ImportError:  # numba does not support this version of numpy, or is broken
             pass
         else:
             _state.compiled = CompiledCounter

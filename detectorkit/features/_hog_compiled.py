@@ -1,7 +1,7 @@
-"""The cell histograms of HoG, compiled by numba; imported only where that is worth its time.
+"""The cell histograms of HoG, compiled by numba; imported only where that is worth the time.
 
-The same as in `detectorkit.features._hog_numpy` and `detectorkit.features._hog_blocks`, to the last
-bit, in one pass over pixels and features, and without the interpreter's lock.
+The features are those of `detectorkit.features._hog_numpy` and `detectorkit.features._hog_blocks`,
+to the last bit, in one pass over pixels and features and without the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -35,21 +35,11 @@ _NORMALISE = numba.void(
     numba.float32[:, :, :, :, :, ::1],  # out
 )
 _L1, _L1_SQRT, _L2, _L2_HYS = range(4)  # the order of BLOCK_NORMS
-_BLOCKS = 256  # blocks that are normalised at a time, about: all stays in the first cache
+_BLOCKS = 256  # blocks that are normalised together, roughly; they fit into the first cache
 
 
 class CompiledCounter(CellCounter):
-    """Compiled counter of 8-bit images, with the results of `IntegerCounter`.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        The shape of one image: height, width and perhaps the number of channels.
-    orientations : int
-        Number of orientation bins.
-    pixels_per_cell : tuple of (int, int)
-        Height and width of a cell.
-    """
+    """Compiled counter of 8-bit images, with the results of `IntegerCounter`."""
 
     chunk_pixels = 64 * 128 * 128
 
@@ -75,30 +65,19 @@ class CompiledCounter(CellCounter):
     def normalise(
         self, totals: NDArray[np.float64], block_norm: BlockNorm, out: NDArray[np.float32]
     ) -> None:
-        """Make features of the sums, as `normalise_blocks` does.
-
-        Parameters
-        ----------
-        totals : ndarray of shape (n, cell rows, cell columns, orientations)
-            The sums of magnitudes.
-        block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}
-            How a block is normalised.
-        out : ndarray of shape (n, block rows, block columns, cell rows of a block, cell columns \
-                of a block, orientations), dtype float32
-            Contiguous; the features are written here.
-        """
+        """Compute features from the sums, as `normalise_blocks` does."""
         area = self.pixels_per_cell[0] * self.pixels_per_cell[1]
         code = BLOCK_NORMS.index(block_norm)
         _normalise_blocks(totals, area, code, np.float32(EPS), np.float32(HYSTERESIS), out)
 
 
 def _compile(signature: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Compile now, or take the machine code that an earlier process has kept."""
+    """Compile at import, or load the machine code that an earlier process has cached."""
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         try:
             return numba.njit(signature, nogil=True, cache=True)(function)
-        except (RuntimeError, OSError):  # there is nowhere to keep it
+        except (RuntimeError, OSError):  # the machine code cannot be cached anywhere
             return numba.njit(signature, nogil=True)(function)
 
     return decorate
@@ -133,7 +112,7 @@ def _keep_stronger(
     other_squares: NDArray[np.int32],
     strength: NDArray[np.float64],
 ) -> None:
-    """Put the other gradients where they are larger."""
+    """Replace gradients by the other ones where these are larger."""
     n_equal = 0
     for x in range(len(keys)):
         n_equal += (other_squares[x] == squares[x]) & (other_keys[x] != keys[x])
@@ -141,7 +120,7 @@ def _keep_stronger(
         for x in range(len(keys)):
             if other_squares[x] == squares[x] and strength[other_keys[x]] > strength[keys[x]]:
                 keys[x] = other_keys[x]
-    for x in range(len(keys)):  # no branches: the processor could not foresee them
+    for x in range(len(keys)):  # without branches, which the processor could not predict
         is_larger = other_squares[x] > squares[x]
         keys[x] = other_keys[x] if is_larger else keys[x]
         squares[x] = other_squares[x] if is_larger else squares[x]
@@ -156,7 +135,7 @@ def _count_cells(
     cell_width: int,
     totals: NDArray[np.float64],
 ) -> None:
-    """Add the magnitudes to the totals of each row of cells."""
+    """Add the magnitudes of all pixels to the totals of their cells."""
     n_channels, n_images, height, width = planes.shape
     n_columns = width // cell_width
     first_bin = np.empty(n_columns * cell_width, np.uint32)
@@ -182,7 +161,7 @@ def _count_cells(
 
 @numba.njit(nogil=True)
 def _write_cells(totals: NDArray[np.float64], cell_area: float, cells: NDArray[np.float32]) -> None:
-    """Average, and bring the columns to the last axis."""
+    """Write the mean magnitudes of cells, with the columns along the last axis."""
     for row in range(totals.shape[0]):
         for column in range(totals.shape[1]):
             for orientation in range(totals.shape[2]):
@@ -222,7 +201,7 @@ def _write_norms(
     squares: NDArray[np.float32],
     norms: NDArray[np.float32],
 ) -> None:
-    """Take the norms of blocks; `squares` is overwritten."""
+    """Write the norms of blocks; `squares` is overwritten."""
     flat, flat_squares = items.reshape(-1), squares.reshape(-1)
     for k in range(len(flat)):
         flat_squares[k] = flat[k] * flat[k]
@@ -234,7 +213,7 @@ def _write_norms(
 
 @numba.njit(nogil=True)
 def _clip(items: NDArray[np.float32], limits: NDArray[np.float32]) -> None:
-    """Put the limit of a block where an item is larger."""
+    """Clip the items of each block at its limit."""
     for item in range(len(items)):
         line = items[item]
         for block in range(len(line)):
@@ -248,7 +227,7 @@ def _write_features(
     block_norm: int,
     out: NDArray[np.float32],
 ) -> None:
-    """Divide by the norms, block by block."""
+    """Write the items divided by the norms, block by block."""
     for block in range(len(out)):
         into, norm = out[block], norms[block]
         if block_norm == _L1:
@@ -272,7 +251,7 @@ def _normalise_blocks(
     hysteresis: np.float32,
     out: NDArray[np.float32],
 ) -> None:
-    """Do what `detectorkit.features._hog_blocks.normalise_blocks` does, some rows at a time."""
+    """Compute `detectorkit.features._hog_blocks.normalise_blocks`, some rows at a time."""
     block_rows, block_columns, cell_rows, cell_columns, orientations = out.shape[1:]
     n_items = cell_rows * cell_columns * orientations
     n_rows = min(block_rows, 1 + _BLOCKS // block_columns)

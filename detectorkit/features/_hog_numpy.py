@@ -1,12 +1,12 @@
 """The cell histograms of HoG, in numpy.
 
-Gradients of 8-bit images are whole numbers from -255 to 255, and the orientation of a gradient is
-that of its opposite. So a pair of them is one number, its key, ``|512 * by_row + by_column|``, and
-a table of the 130 816 keys holds the orientation bin of each: in one byte, so that all of it stays
-in the processor's caches whatever the image.
+The differences of 8-bit pixels are whole numbers from -255 to 255, and a gradient has the
+orientation of its opposite. So a gradient is written as one number, its key,
+``|512 * by_row + by_column|``, and a table of the 130 816 keys holds the orientation bin of each in
+one byte, so that the table stays in the processor's caches.
 
-Magnitudes are rounded to single precision and summed in double. Such sums are exact, so they are
-the same in whatever order they are made: here, and in `detectorkit.features._hog_compiled`.
+Magnitudes are rounded to single precision and summed in double precision. Such sums are exact, so
+they do not depend on the order: they are the same here and in `detectorkit.features._hog_compiled`.
 """
 
 from __future__ import annotations
@@ -29,30 +29,21 @@ __all__ = [
     "strength_table",
 ]
 
-_ROW_BITS: Final = 9  # the key of a gradient by rows of 1
+_ROW_BITS: Final = 9  # bits by which the difference of rows is shifted in a key
 _HALF_ROW: Final = 256
 _N_KEYS: Final = (255 << _ROW_BITS) + _HALF_ROW
 
 
 class CellCounter:
-    """Base of what counts cell histograms; holds what its calls share.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        The shape of one image: height, width and perhaps the number of channels.
-    orientations : int
-        Number of orientation bins.
-    pixels_per_cell : tuple of (int, int)
-        Height and width of a cell.
+    """Base class of the counters of cell histograms, with the buffers that calls share.
 
     Attributes
     ----------
     chunk : int
-        Number of images that a call may have.
+        Maximum number of images in a call.
     """
 
-    chunk_pixels = 8 * 128 * 128  # fewer make calls so short that threads wait for each other
+    chunk_pixels = 8 * 128 * 128  # with fewer, calls are so short that threads wait for each other
 
     def __init__(
         self, shape: tuple[int, ...], orientations: int, pixels_per_cell: tuple[int, int]
@@ -67,41 +58,19 @@ class CellCounter:
         )
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float64]:
-        """Sum the magnitudes by cell and orientation.
-
-        Parameters
-        ----------
-        images : ndarray of shape (n, height, width) or (n, height, width, n_channels)
-            At most `chunk` images.
-
-        Returns
-        -------
-        totals : ndarray of shape (n, cell rows, cell columns, orientations)
-            The sums.
-        """
+        """Sum the magnitudes by cell and orientation."""
         raise NotImplementedError
 
     def normalise(
         self, totals: NDArray[np.float64], block_norm: BlockNorm, out: NDArray[np.float32]
     ) -> None:
-        """Make features of the sums, as `normalise_blocks` does.
-
-        Parameters
-        ----------
-        totals : ndarray of shape (n, cell rows, cell columns, orientations)
-            The sums of magnitudes.
-        block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}
-            How a block is normalised.
-        out : ndarray of shape (n, block rows, block columns, cell rows of a block, cell columns \
-                of a block, orientations), dtype float32
-            Contiguous; the features are written here.
-        """
+        """Compute features from the sums, as `normalise_blocks` does."""
         area = self.pixels_per_cell[0] * self.pixels_per_cell[1]
         normalise_blocks(totals, area, block_norm, out)
 
 
 class _NumpyCounter(CellCounter):
-    """Sums by one weighted count for all images of a chunk."""
+    """Counter that sums all images of a chunk by one weighted count."""
 
     def __init__(
         self, shape: tuple[int, ...], orientations: int, pixels_per_cell: tuple[int, int]
@@ -125,17 +94,7 @@ class _NumpyCounter(CellCounter):
 
 
 class IntegerCounter(_NumpyCounter):
-    """Counter of 8-bit images: the bin comes from a table.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        The shape of one image: height, width and perhaps the number of channels.
-    orientations : int
-        Number of orientation bins.
-    pixels_per_cell : tuple of (int, int)
-        Height and width of a cell.
-    """
+    """Counter of 8-bit images, with orientation bins from a table."""
 
     def __init__(
         self, shape: tuple[int, ...], orientations: int, pixels_per_cell: tuple[int, int]
@@ -165,7 +124,7 @@ class IntegerCounter(_NumpyCounter):
         return self.count(index, self.magnitude[:n])
 
     def _take_gray(self, images: NDArray[np.uint8]) -> None:
-        """Write keys into `index`, and magnitudes."""
+        """Write the keys of grey images to `index`, and the magnitudes."""
         n, (rows, columns) = len(images), self.counted
         self._write_keys(images, self.index[:n])
         first, second = self.squares[:, :n]
@@ -201,7 +160,7 @@ class IntegerCounter(_NumpyCounter):
         )
         np.copyto(pixels, images)
         np.subtract(pixels[:, 2:], pixels[:, :-2], out=by_row[:, 1:-1])
-        # All rows in one go, as if they were one: four times as fast as row by row.
+        # All rows as one long row: four times as fast as row by row.
         line = pixels.reshape(-1)
         np.subtract(line[2:], line[:-2], out=by_column.reshape(-1)[1:-1])
         by_column[:, :, 0] = 0
@@ -214,17 +173,7 @@ class IntegerCounter(_NumpyCounter):
 
 
 class FloatCounter(_NumpyCounter):
-    """Counter of float images: bin and magnitude are computed as scikit-image does.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        The shape of one image: height, width and perhaps the number of channels.
-    orientations : int
-        Number of orientation bins.
-    pixels_per_cell : tuple of (int, int)
-        Height and width of a cell.
-    """
+    """Counter of float images, with bins and magnitudes computed as in scikit-image."""
 
     def __call__(self, images: NDArray[Any]) -> NDArray[np.float64]:
         if images.ndim == 3:
@@ -251,23 +200,9 @@ def keep_counter(
     orientations: int,
     pixels_per_cell: tuple[int, int],
 ) -> CellCounter:
-    """Make a counter, or take this thread's last one: new memory costs more than the counting.
+    """Return this thread's last counter if it fits, otherwise a new one.
 
-    Parameters
-    ----------
-    kind : type
-        The class of the counter.
-    shape : tuple of int
-        The shape of one image.
-    orientations : int
-        Number of orientation bins.
-    pixels_per_cell : tuple of (int, int)
-        Height and width of a cell.
-
-    Returns
-    -------
-    counter : CellCounter
-        It must not be used in another thread.
+    Allocating the memory of a counter takes longer than the counting.
     """
     key = (kind, shape, orientations, pixels_per_cell)
     if getattr(_kept, "key", None) == key:
@@ -290,33 +225,17 @@ def _orientation_bins(
 
 @lru_cache(maxsize=8)
 def bin_table(orientations: int) -> NDArray[Any]:
-    """Return the orientation bin of every key.
-
-    Parameters
-    ----------
-    orientations : int
-        Number of orientation bins.
-
-    Returns
-    -------
-    bins : ndarray of shape (130816,)
-        Of the smallest unsigned type that holds the bins.
-    """
+    """Return the orientation bin of every key."""
     bins = _orientation_bins(*_gradients_of_keys(), orientations)
     return bins.astype(np.min_scalar_type(orientations))
 
 
 @lru_cache(maxsize=1)
 def strength_table() -> NDArray[np.float64]:
-    """Return the magnitude of every key, as scikit-image compares those of channels.
+    """Return the magnitude of every key, with which scikit-image compares channels.
 
-    Of two gradients of equal length, `numpy.hypot` may find one longer by its rounding; the bin
-    depends on which.
-
-    Returns
-    -------
-    strength : ndarray of shape (130816,)
-        In double precision.
+    Rounding in `numpy.hypot` may make one of two equally long gradients the longer one, and the
+    bin depends on it.
     """
     return np.hypot(*_gradients_of_keys())
 

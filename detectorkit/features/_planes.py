@@ -39,22 +39,7 @@ _JPEG_UNIT = 16  # pixels; crops that start at multiples of it fall on the block
 
 
 def split_planes(images: NDArray[np.uint8], color_space: PlaneSpace) -> list[Planes]:
-    """Cut images into the planes of a colour space.
-
-    Parameters
-    ----------
-    images : ndarray of shape (n, height, width) or (n, height, width, 3), dtype uint8
-        Grey or RGB images of one size.
-    color_space : {"gray", "rgb", "ycbcr"}
-        Colour space of the planes. "ycbcr" is the one of JPEG files: luma, and two colour
-        differences around 128. The differences are averaged to half the height and width, as most
-        files store them.
-
-    Returns
-    -------
-    planes : list of ndarray of shape (n, rows, columns), dtype uint8
-        The planes in the order of `PLANES`, each for all images.
-    """
+    """Cut images into the planes of a colour space."""
     if color_space == "gray":
         if images.ndim == 3:
             return [np.ascontiguousarray(images)]
@@ -79,27 +64,7 @@ def split_planes(images: NDArray[np.uint8], color_space: PlaneSpace) -> list[Pla
 
 
 def check_planes(caller: str, images: NDArray[Any], minimum: tuple[int, int]) -> Planes:
-    """Check the images that were passed to a function of grey planes.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function, with which the error message begins.
-    images : ndarray of shape (n, height, width)
-        Grey images of uint8, or of floats from 0 to 1.
-    minimum : tuple of (int, int)
-        Smallest height and width that are allowed, in pixels.
-
-    Returns
-    -------
-    planes : ndarray of shape (n, height, width), dtype uint8
-        The images as whole levels from 0 to 255.
-
-    Raises
-    ------
-    ValueError
-        If the images have a wrong shape or type, or are too small.
-    """
+    """Check the images that were passed to a function of grey planes."""
     images = np.asarray(images)
     if images.ndim != 3 or not (images.dtype == np.uint8 or images.dtype.kind == "f"):
         raise ValueError(
@@ -220,18 +185,7 @@ class NativeTransformer(ImageTransformer):
         )
 
     def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
-        """Return the names of the features.
-
-        Parameters
-        ----------
-        input_features : array-like of str, default=None
-            Names of the columns of X. They are checked but not used.
-
-        Returns
-        -------
-        names : ndarray of shape (`n_features_out_`,), dtype object
-            Names made of the family, the plane and the feature.
-        """
+        """Return the names of the features."""
         check_is_fitted(self)
         if hasattr(self, "n_features_in_"):
             _check_feature_names_in(self, input_features)

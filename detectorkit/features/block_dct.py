@@ -76,13 +76,7 @@ def block_dct_statistics(images: NDArray[Any]) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=1)
 def frequency_basis() -> NDArray[np.float32]:
-    """Compute the matrix that transforms flattened blocks to their frequencies.
-
-    Returns
-    -------
-    basis : ndarray of shape (64, 64), dtype float32
-        Matrix with one column for each frequency; flattened blocks are multiplied by it.
-    """
+    """Compute the matrix that transforms flattened blocks to their frequencies."""
     pixel, frequency = np.arange(BLOCK), np.arange(BLOCK)[:, np.newaxis]
     waves = np.sqrt(2 / BLOCK) * np.cos(np.pi * (pixel + 0.5) * frequency / BLOCK)
     waves[0] = np.sqrt(1 / BLOCK)

@@ -110,22 +110,7 @@ def glcm_properties(
 
 
 def are_distinct_integers(values: Any, *, minimum: int, most: float = float("inf")) -> bool:
-    """Tell whether a value is a sequence of one or more different whole numbers.
-
-    Parameters
-    ----------
-    values : object
-        Value that was passed for a parameter.
-    minimum : int
-        Smallest number that is allowed.
-    most : float, default=inf
-        Largest number that is allowed.
-
-    Returns
-    -------
-    is_good : bool
-        Whether the value is such a sequence.
-    """
+    """Tell whether a value is a sequence of one or more different whole numbers."""
     try:
         found = list(values)
     except TypeError:

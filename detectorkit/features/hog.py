@@ -43,9 +43,8 @@ def hog_features(
     ----------
     images : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels)
-        Values are uint8 from 0 to 255, or floats of any range; half precision is computed in
-        single precision. Of several channels, the one with the largest gradient counts at each
-        pixel.
+        Images of uint8 from 0 to 255, or of floats of any range; half precision is computed in
+        single precision. The channel with the largest gradient counts at each pixel.
     orientations : int, default=9
         Number of orientation bins over 180 degrees.
     pixels_per_cell : tuple of (int, int), default=(8, 8)
@@ -53,41 +52,41 @@ def hog_features(
     cells_per_block : tuple of (int, int), default=(2, 2)
         Rows and columns of cells in a block.
     block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}, default="L2-Hys"
-        How the histogram of a block is normalised; "L2-Hys" clips at 0.2 and normalises again.
+        Normalisation of the histogram of a block; "L2-Hys" clips at 0.2 and normalises again.
     transform_sqrt : bool, default=False
-        Take the square root of every pixel first, against uneven light.
+        Whether the square root of every pixel is taken first, against uneven light.
 
     Returns
     -------
     features : ndarray of shape (n_samples, n_features), dtype float32
-        One row an image, in the order of `skimage.feature.hog`: block rows, block columns,
+        One row for each image, in the order of `skimage.feature.hog`: block rows, block columns,
         cell rows, cell columns, orientations. Values are from 0 to 1.
 
     Raises
     ------
     ValueError
-        If an image is smaller than one block, `images` has another number of axes, or `block_norm`
+        If an image is smaller than one block, `images` does not have 3 or 4 axes, or `block_norm`
         is unknown.
 
     See Also
     --------
-    HoGTransformer : The same for images of any form and size.
+    HoGTransformer : Transformer for images of any form and size.
 
     Notes
     -----
-    Equal to `skimage.feature.hog` to 1e-6 for 8-bit images. As there, a pixel votes with
-    its gradient magnitude for one bin and one cell: the interpolation between neighbours and
-    the Gaussian window of the paper [1]_ are left out.
+    The features equal those of `skimage.feature.hog` to 1e-6 for 8-bit images. As there, a pixel
+    votes with its gradient magnitude for one bin and one cell: the interpolation between
+    neighbours and the Gaussian window of the paper [1]_ are left out.
 
-    Gradients of 8-bit images are integers, so the orientation bin comes exactly from a table,
-    and one weighted count makes the histograms of several images. Floats take the slower way by
-    arctan2. With `transform_sqrt`, all images are floats.
+    Gradients of 8-bit images are integers, so an exact table holds the orientation bins, and one
+    weighted count computes the histograms of several images. Float images need arctan2, which is
+    slower. With `transform_sqrt`, all images are converted to floats.
 
     Where numba is installed (``pip install detectorkit[fast]``), 8-bit images are counted by
     compiled code, some three times as fast, and in several threads at a time. Loading it takes
     half a second, and some seconds on a machine's first time, so this begins after the first 67
     million pixels of a process (4096 grey images of 128 x 128), or when
-    `detectorkit.features.hog.compile_hog` is called. Both forms give the same features to the
+    `detectorkit.features.hog.compile_hog` is called. Both forms compute the same features to the
     last bit.
 
     References
@@ -124,7 +123,7 @@ def hog_features(
 
 
 def _as_counted(images: NDArray[Any], *, transform_sqrt: bool) -> NDArray[Any]:
-    """Bring images to the types of pixels that scikit-image computes with, but leave 8 bits."""
+    """Convert images to the dtypes with which scikit-image computes, except 8-bit images."""
     if images.dtype == np.uint8 and not transform_sqrt:
         return images
     if images.dtype == np.float16:
@@ -135,7 +134,7 @@ def _as_counted(images: NDArray[Any], *, transform_sqrt: bool) -> NDArray[Any]:
 
 
 def compile_hog() -> bool:
-    """Turn to the compiled form of `hog_features` now, if numba is installed.
+    """Use the compiled form of `hog_features` from now on, if numba is installed.
 
     Without this call, the compiled form takes over after the first 67 million pixels of 8-bit
     images that a process describes, which are 4096 grey images of 128 x 128. The features are the
@@ -166,29 +165,7 @@ def hog_shape(
     pixels_per_cell: tuple[int, int],
     cells_per_block: tuple[int, int],
 ) -> tuple[int, int, int, int, int]:
-    """Return the shape of the features of one image before they are flattened.
-
-    Parameters
-    ----------
-    image_size : tuple of (int, int)
-        Height and width.
-    orientations : int
-        Number of orientation bins.
-    pixels_per_cell : tuple of (int, int)
-        Height and width of a cell.
-    cells_per_block : tuple of (int, int)
-        Rows and columns of cells in a block.
-
-    Returns
-    -------
-    shape : tuple of 5 int
-        Block rows, block columns, cell rows, cell columns, orientations.
-
-    Raises
-    ------
-    ValueError
-        If the image is smaller than one block.
-    """
+    """Return the shape of the features of one image before they are flattened."""
     cells = [size // cell for size, cell in zip(image_size, pixels_per_cell, strict=True)]
     blocks = [n - block + 1 for n, block in zip(cells, cells_per_block, strict=True)]
     if min(blocks) < 1:
@@ -204,8 +181,8 @@ def hog_shape(
 class HoGTransformer(ImageTransformer):
     """Describe images by histograms of oriented gradients.
 
-    The shape of edges and textures, whatever their contrast: the historical descriptor of
-    the first detectors of generated faces, and a baseline today.
+    The features describe the shape of edges and textures, whatever their contrast. They were used
+    by the first detectors of generated faces, and are a baseline today.
 
     Read more in the :ref:`User Guide <hog>`.
 
@@ -216,15 +193,16 @@ class HoGTransformer(ImageTransformer):
     orientations : int, default=9
         Number of orientation bins over 180 degrees.
     pixels_per_cell : tuple of (int, int), default=(8, 8)
-        Height and width of a cell.
+        Height and width of a cell, in pixels.
     cells_per_block : tuple of (int, int), default=(2, 2)
         Rows and columns of cells in a block.
     block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}, default="L2-Hys"
-        How the histogram of a block is normalised.
+        Normalisation of the histogram of a block; "L2-Hys" clips at 0.2 and normalises again.
     transform_sqrt : bool, default=False
-        Take the square root of every pixel first, against uneven light.
+        Whether the square root of every pixel is taken first, against uneven light.
     color_space : {"gray", "rgb"}, default="gray"
-        In "rgb", the channel with the largest gradient counts at each pixel.
+        Colours in which images are described. In "rgb", the channel with the largest gradient
+        counts at each pixel.
     image_size : tuple of (int, int), default=None
         Height and width to which images are resized, after float images have been rounded
         to 8 bits. None takes images as they are, which must then have one size.
@@ -246,13 +224,13 @@ class HoGTransformer(ImageTransformer):
 
     See Also
     --------
-    hog_features : The same for one array of images of one size.
-    detectorkit.HoGSVMDetector : A detector on these features.
+    hog_features : Function for one array of images of one size.
+    detectorkit.HoGSVMDetector : Detector with these features and a linear SVM.
 
     Notes
     -----
-    Equal to `skimage.feature.hog`; see `hog_features` for how both differ from the
-    paper [1]_.
+    The features equal those of `skimage.feature.hog`; see `hog_features` for the differences from
+    the paper [1]_.
 
     References
     ----------
@@ -304,23 +282,7 @@ class HoGTransformer(ImageTransformer):
 
 
 def check_hog_parameters(estimator: Any) -> dict[str, Any]:
-    """Check an estimator's HoG parameters.
-
-    Parameters
-    ----------
-    estimator : object
-        An estimator with the parameters of `hog_features`.
-
-    Returns
-    -------
-    parameters : dict
-        The parameters by name, as `hog_features` takes them.
-
-    Raises
-    ------
-    ValueError
-        If one is wrong.
-    """
+    """Check the HoG parameters of an estimator."""
     return {
         "orientations": check_integer(estimator, "orientations", minimum=1),
         "pixels_per_cell": check_pair(estimator, "pixels_per_cell"),

@@ -157,20 +157,7 @@ def _circle_codes(plane: Planes, radius: int) -> Planes:
 
 @lru_cache(maxsize=2)
 def code_numbers(codes: Codes) -> tuple[NDArray[np.intp], int]:
-    """Return the histogram bin of each code, and the number of bins.
-
-    Parameters
-    ----------
-    codes : {"uniform", "default"}
-        Codes that are told apart, as in `lbp_histograms`.
-
-    Returns
-    -------
-    numbers : ndarray of shape (256,)
-        Number of the bin of each code.
-    n_codes : int
-        Number of bins: 59 for "uniform", 256 for "default".
-    """
+    """Return the histogram bin of each code, and the number of bins."""
     if codes == "default":
         return np.arange(256), 256
     numbers = np.full(256, N_UNIFORM - 1)
@@ -196,22 +183,7 @@ def _uniform_number(bits: list[int]) -> int:
 def tile_map(
     height: int, width: int, rows: int, columns: int
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Cut an area into tiles of as nearly the same size as possible.
-
-    Parameters
-    ----------
-    height, width : int
-        Size of the area in pixels.
-    rows, columns : int
-        Numbers of rows and columns of tiles.
-
-    Returns
-    -------
-    tile : ndarray of shape (height, width)
-        Index of the tile of each pixel; tiles are counted row by row.
-    area : ndarray of shape (rows * columns,), dtype float32
-        Number of pixels in each tile.
-    """
+    """Cut an area into tiles of as nearly the same size as possible."""
     row_of, column_of = np.arange(height) * rows // height, np.arange(width) * columns // width
     tile = row_of[:, np.newaxis] * columns + column_of
     area = np.bincount(tile.ravel(), minlength=rows * columns)

@@ -90,27 +90,7 @@ def skin_mask(images: NDArray[Any]) -> Masks:
 
 
 def check_mask(caller: str, mask: Any, shape: tuple[int, ...]) -> Masks | None:
-    """Check the mask that was passed to a function of grey planes.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function, with which the error message begins.
-    mask : ndarray of shape (n_samples, height, width), dtype bool, or None
-        True where a pixel of an image counts; None counts all pixels.
-    shape : tuple of (int, int, int)
-        Shape of the images, (n_samples, height, width).
-
-    Returns
-    -------
-    mask : ndarray of shape (n_samples, height, width), dtype bool, or None
-        The mask as a contiguous array, or None.
-
-    Raises
-    ------
-    ValueError
-        If the mask has another shape than the images, or another type than bool.
-    """
+    """Check the mask that was passed to a function of grey planes."""
     if mask is None:
         return None
     mask = np.asarray(mask)

@@ -152,17 +152,7 @@ def _filled(mask: Masks, margin: int) -> Masks:
 
 
 class _Plane:
-    """The pixels of a grey image, and which of them count.
-
-    Parameters
-    ----------
-    levels : ndarray of shape (height, width), dtype uint8
-        Grey levels of the image.
-    margin : int
-        Width of the border whose pixels do not count, in pixels.
-    mask : ndarray of shape (height, width), dtype bool, or None
-        True where a pixel within the border counts; None counts all of them.
-    """
+    """The pixels of a grey image, and which of them count."""
 
     def __init__(self, levels: NDArray[np.uint8], margin: int, mask: Masks | None) -> None:
         # Around zero, squares are a quarter as large, and so are the rounding errors of sums.

@@ -47,11 +47,6 @@ def _looks_at_planes(transformer: ImageTransformer) -> TypeGuard[NativeTransform
 class FeatureStack:
     """Features of several transformers, side by side.
 
-    Parameters
-    ----------
-    transformers : sequence of transformers
-        Transformers of this library. Only their parameters matter: they need not be fitted.
-
     Attributes
     ----------
     names : list of str
@@ -72,25 +67,7 @@ class FeatureStack:
         self.color_space: ColorSpace = "gray" if is_gray else "rgb"
 
     def describe(self, batch: NDArray[Any], n_features: int) -> NDArray[np.float32]:
-        """Compute all features of images of one size.
-
-        Parameters
-        ----------
-        batch : ndarray of shape (n, height, width) or (n, height, width, 3)
-            Grey or RGB images, as `color_space` says; floats are rounded to 8 bits.
-        n_features : int
-            Number of features that is expected.
-
-        Returns
-        -------
-        features : ndarray of shape (n, `n_features`), dtype float32
-            Features of all transformers, side by side.
-
-        Raises
-        ------
-        ValueError
-            If the images have more or fewer features than `n_features`.
-        """
+        """Compute all features of images of one size."""
         features = np.concatenate(self.describe_families(batch), axis=1)
         if features.shape[1] != n_features:
             raise ValueError(
@@ -102,18 +79,7 @@ class FeatureStack:
         return features
 
     def describe_families(self, batch: NDArray[Any]) -> list[NDArray[np.float32]]:
-        """Compute the features of images of one size, family by family.
-
-        Parameters
-        ----------
-        batch : ndarray of shape (n, height, width) or (n, height, width, 3)
-            Grey or RGB images, as `color_space` says; floats are rounded to 8 bits.
-
-        Returns
-        -------
-        features : list of ndarray of shape (n, n_features), dtype float32
-            Features of each transformer, in the order of `names`.
-        """
+        """Compute the features of images of one size, family by family."""
         levels = round_to_levels(batch)
         shared: dict[Any, list[NDArray[np.uint8]]] = {}  # planes that several transformers use
         parts = []
@@ -132,13 +98,7 @@ class FeatureStack:
         return parts
 
     def to_record(self) -> list[dict[str, Any]]:
-        """Return the record from which `from_record` restores the stack.
-
-        Returns
-        -------
-        record : list of dict
-            Name and parameters of each family, in a form that JSON can hold.
-        """
+        """Return the record from which `from_record` restores the stack."""
         return [
             {"name": t._family}  # noqa: SLF001 - see FAMILIES
             | {k: v for k, v in t.get_params().items() if k not in _NOT_RECORDED}
@@ -147,23 +107,7 @@ class FeatureStack:
 
     @classmethod
     def from_record(cls, record: Sequence[dict[str, Any]]) -> FeatureStack:
-        """Restore the stack with which a model was trained.
-
-        Parameters
-        ----------
-        record : sequence of dict
-            Names and parameters, as `to_record` returned them.
-
-        Returns
-        -------
-        stack : FeatureStack
-            Stack with the same transformers and parameters.
-
-        Raises
-        ------
-        ModelFileError
-            If the record names features that this version does not have.
-        """
+        """Restore the stack with which a model was trained."""
         transformers = []
         for entry in record:
             parameters = {

@@ -1,13 +1,13 @@
 """Reverse-mode differentiation of ONNX nodes.
 
-At a kink the derivative is that of torch: ReLU and the limits of a clip have 0 there, of equal
-entries under a max-pooling the first is taken, and equal operands of a maximum share it, as do
+At a kink the derivative is that of torch: it is 0 at a ReLU and at the limits of a clip, goes to
+the first of equal entries under a max-pooling, and is split among equal operands of a maximum and
 equal entries of a `ReduceMax`. Rounding (of quantised networks) counts as the identity, which is
-known as the straight-through estimator. Where a root or a norm is 0, its slope is too.
+known as the straight-through estimator. Where a root or a norm is 0, its slope counts as 0.
 
-A gradient is right, or there is an error that names the node: of an operator without a rule, of a
-setting that its rule does not know, of an input that the rule has no derivative for, of a shape
-that changes with the pixels.
+A gradient is right, or an error names the node that prevents it: an operator without a rule, a
+setting that its rule does not know, an input for which the rule lacks a derivative, or a shape that
+changes with the pixels.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from detectorkit.graph.runner import make_session
 
 __all__ = ["AdjointBuilder", "Parts", "Rule", "Step"]
 
-_NEWEST_VERSION: Final = 28  # of operators whose definition the rules are made for
+_NEWEST_VERSION: Final = 28  # newest operator definitions for which the rules are written
 _SEVERAL_OUTPUTS: Final = {"DynamicQuantizeLinear", "LayerNormalization", "Split"}
 
 
 @dataclass(frozen=True)
 class Step:
-    """A node on the way back.
+    """A node of the graph with the gradients of its outputs.
 
     Attributes
     ----------
     node : onnx.NodeProto
-        The node.
+        Node of the graph that is differentiated.
     upstream : list of str
-        The gradients of its outputs; an empty name where there is none.
+        Names of the gradients of the node's outputs; empty where the gradient is 0.
     wanted : list of bool
-        For each input, whether its gradient is wanted.
+        Whether the gradient of each input is needed.
     """
 
     node: onnx.NodeProto
@@ -75,84 +75,34 @@ class Step:
         return {one.name: helper.get_attribute_value(one) for one in self.node.attribute}
 
     def input(self, place: int) -> str:
-        """Return the name of an input.
-
-        Parameters
-        ----------
-        place : int
-            Its place.
-
-        Returns
-        -------
-        name : str
-            Empty if it was left out.
-        """
+        """Return the name of an input."""
         return self.node.input[place] if place < len(self.node.input) else ""
 
     def wants(self, place: int) -> bool:
-        """Say whether the gradient of an input is wanted.
-
-        Parameters
-        ----------
-        place : int
-            Its place.
-
-        Returns
-        -------
-        is_wanted : bool
-            False if it was left out.
-        """
+        """Return whether the gradient of an input is needed."""
         return place < len(self.wanted) and self.wanted[place]
 
     def text(self, attribute: str, default: str) -> str:
-        """Return an attribute that is a text.
-
-        Parameters
-        ----------
-        attribute : str
-            Its name.
-        default : str
-            Its value where it is not given.
-
-        Returns
-        -------
-        text : str
-            Its value.
-        """
+        """Return the value of an attribute that is a string."""
         value = self.attributes.get(attribute, default)
         return value.decode() if isinstance(value, bytes) else str(value)
 
 
 Parts = list[str | None]
-"""Gradients of the inputs of a node, and None where none is wanted."""
+"""Names of the gradients of a node's inputs, None where a gradient is not needed."""
 
 
 class AdjointBuilder:
-    """Walks a graph backwards; rules add the nodes.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        The graph, from "pixels", as `prepare_graph` returns it.
-    of, wrt : str
-        As in `gradient_graph`.
-    name : str
-        What error messages call it.
-    rules : dict of str to callable
-        For each operator what adds the gradients of a node's inputs.
-    n_images : int, default=2
-        Number of images that are run to see the shapes.
-    is_sketch : bool, default=False
-        Whether only `fingerprint` is wanted, so that constants are not kept.
+    """Builder that walks a graph backwards and adds the nodes of its gradient.
 
     Attributes
     ----------
     graph : GraphBuilder
-        Holds the nodes of the model, and takes those of its gradient.
+        Nodes of the model and of its gradient.
     probes : dict of str to ndarray
-        Every tensor of the model, for black images.
+        Values of every tensor of the model for black images.
     dependent : set of str
-        Tensors that change with `wrt`.
+        Names of the tensors that change with `wrt`.
     """
 
     def __init__(
@@ -188,74 +138,30 @@ class AdjointBuilder:
 
     @property
     def fingerprint(self) -> list[Any]:
-        """What was added, to compare with what is added for another number of images."""
+        """Nodes and constants added, to compare them with those for another number of images."""
         n = len(self._model.graph.node)
         return [*self._sums, *(node.SerializeToString() for node in self.graph.nodes[n:])]
 
-    # What is known of the model
+    # Facts about the model
 
     def shape(self, tensor: str) -> tuple[int, ...]:
-        """Return the shape of a tensor for the images that were run.
-
-        Parameters
-        ----------
-        tensor : str
-            Its name.
-
-        Returns
-        -------
-        shape : tuple of int
-            The shape.
-        """
+        """Return the shape of a tensor for the images that were run."""
         if tensor in self._fixed:
             return tuple(self._fixed[tensor].dims)
         shape: tuple[int, ...] = self.probes[tensor].shape
         return shape
 
     def has_operator(self, operator: str) -> bool:
-        """Say whether the model has nodes of an operator.
-
-        Parameters
-        ----------
-        operator : str
-            Its name.
-
-        Returns
-        -------
-        has_operator : bool
-            Whether there are any.
-        """
+        """Return whether the model has nodes of an operator."""
         return any(node.op_type == operator for node in self._model.graph.node)
 
     def dtype(self, tensor: str) -> np.dtype[Any]:
-        """Return the type of a tensor.
-
-        Parameters
-        ----------
-        tensor : str
-            Its name.
-
-        Returns
-        -------
-        dtype : dtype
-            The type of its entries.
-        """
+        """Return the data type of a tensor."""
         dtype: np.dtype[Any] = self.probes[tensor].dtype
         return dtype
 
     def value(self, tensor: str) -> NDArray[Any] | None:
-        """Return a tensor that is the same for all images.
-
-        Parameters
-        ----------
-        tensor : str
-            Its name.
-
-        Returns
-        -------
-        value : ndarray or None
-            None, if it is not the same.
-        """
+        """Return the value of a tensor that is the same for all images."""
         if tensor in self._fixed:
             return numpy_helper.to_array(self._fixed[tensor])
         return None if tensor in self._varying else self.probes[tensor]
@@ -263,22 +169,7 @@ class AdjointBuilder:
     def evaluate(
         self, operator: str, *inputs: NDArray[Any] | None, **attributes: Any
     ) -> NDArray[Any]:
-        """Run one operator now.
-
-        Parameters
-        ----------
-        operator : str
-            Its name.
-        *inputs : ndarray or None
-            Its inputs; None for one that is left out.
-        **attributes : object
-            Its attributes.
-
-        Returns
-        -------
-        output : ndarray
-            Its first output.
-        """
+        """Compute one operator now, on constants."""
         names = ["" if one is None else f"input_{k}" for k, one in enumerate(inputs)]
         graph = helper.make_graph(
             [helper.make_node(operator, names, ["output"], **attributes)],
@@ -297,39 +188,13 @@ class AdjointBuilder:
         return output
 
     def evaluate_node(self, node: onnx.NodeProto, first: NDArray[Any]) -> NDArray[Any]:
-        """Run a node now, with another first input.
-
-        Parameters
-        ----------
-        node : onnx.NodeProto
-            The node; its other inputs are the same for all images.
-        first : ndarray
-            The first input.
-
-        Returns
-        -------
-        output : ndarray
-            Its first output.
-        """
+        """Compute a node now, with another first input."""
         others = [self.value(one) if one else None for one in node.input[1:]]
         attributes = {one.name: helper.get_attribute_value(one) for one in node.attribute}
         return self.evaluate(node.op_type, first, *others, **attributes)
 
     def refuse(self, node: onnx.NodeProto, reason: str) -> NoReturn:
-        """Raise the error that says why a node has no gradient.
-
-        Parameters
-        ----------
-        node : onnx.NodeProto
-            The node.
-        reason : str
-            A clause whose subject is the node: "has steps".
-
-        Raises
-        ------
-        ModelFileError
-            Always.
-        """
+        """Raise the error that names the reason why a node lacks a gradient."""
         label = node.op_type if is_standard(node) else f"{node.domain}.{node.op_type}"
         node_name = node.name or next((one for one in node.output if one), "")
         raise ModelFileError(
@@ -337,21 +202,10 @@ class AdjointBuilder:
             "gradient here. Use OcclusionSaliency, which needs predictions only."
         )
 
-    # The way back
+    # The backward pass
 
     def differentiate(self) -> str:
-        """Add the nodes of the gradient.
-
-        Returns
-        -------
-        name : str
-            Name of the gradient.
-
-        Raises
-        ------
-        ModelFileError
-            If an operator has no rule, or there is no way from one tensor to the other.
-        """
+        """Add the nodes of the gradient."""
         if self._of not in self.dependent:
             raise ModelFileError(f"{self._name}: {self._of!r} does not depend on {self._wrt!r}.")
         forward = list(self.graph.nodes)
@@ -367,7 +221,7 @@ class AdjointBuilder:
         return self._sum(parts[self._wrt])
 
     def _undo(self, node: onnx.NodeProto, parts: dict[str, list[str]]) -> None:
-        """Add the gradients of a node's inputs to the parts."""
+        """Add the gradients of a node's inputs to the lists of summands."""
         upstream = [self._sum(parts[one]) if parts.get(one) else "" for one in node.output]
         rule = self._find_rule(node, upstream)
         step = Step(node, upstream, [one in self.dependent for one in node.input])
@@ -403,42 +257,14 @@ class AdjointBuilder:
             parts[:] = [total]
         return parts[0]
 
-    # What rules add
+    # Methods by which rules add nodes
 
     def add(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node.
-
-        Parameters
-        ----------
-        operator : str
-            Name of the operator.
-        *inputs : str
-            Names of its inputs.
-        **attributes : object
-            Its attributes.
-
-        Returns
-        -------
-        name : str
-            Name of its output.
-        """
+        """Add a node."""
         return self.graph.add(operator, *inputs, **attributes)
 
     def output(self, node: onnx.NodeProto, place: int) -> str:
-        """Return the name of an output of a node, which gets it if it has none.
-
-        Parameters
-        ----------
-        node : onnx.NodeProto
-            The node.
-        place : int
-            Which output.
-
-        Returns
-        -------
-        name : str
-            Its name.
-        """
+        """Return the name of an output of a node, and name the output if it was left out."""
         while len(node.output) <= place:
             node.output.append("")
         if not node.output[place]:
@@ -447,74 +273,22 @@ class AdjointBuilder:
         return name
 
     def constant(self, value: Any, dtype: Any = np.float32) -> str:
-        """Add a constant.
-
-        Parameters
-        ----------
-        value : array-like
-            Its value.
-        dtype : dtype, default=float32
-            Its type.
-
-        Returns
-        -------
-        name : str
-            Its name.
-        """
+        """Add a constant."""
         array = np.asarray(value, dtype)
         self._sums.append((array.shape, array.dtype.str, zlib.crc32(array.tobytes())))
         return self.graph.constant(np.float32(0) if self._is_sketch else array)
 
     def constant_like(self, tensor: str, value: float) -> str:
-        """Add a tensor of one number, of the shape that another has in each run.
-
-        Parameters
-        ----------
-        tensor : str
-            The other.
-        value : float
-            The number.
-
-        Returns
-        -------
-        name : str
-            Its name.
-        """
+        """Add a tensor filled with one number, of the shape that another tensor has in each run."""
         filled = numpy_helper.from_array(np.array([value], np.float32))
         return self.add("ConstantOfShape", self.add("Shape", tensor), value=filled)
 
     def shaped_like(self, tensor: str, other: str) -> str:
-        """Give a tensor the shape of another with as many entries.
-
-        Parameters
-        ----------
-        tensor, other : str
-            Their names.
-
-        Returns
-        -------
-        name : str
-            Name of the result.
-        """
+        """Reshape a tensor to the shape of another with equally many entries."""
         return self.add("Reshape", tensor, self.add("Shape", other))
 
     def reduced_to(self, tensor: str, result: str, operand: str) -> str:
-        """Undo a broadcast: add what belongs to the same entry of an operand.
-
-        Parameters
-        ----------
-        tensor : str
-            A gradient, of the shape of `result`.
-        result : str
-            What the node gave.
-        operand : str
-            One of its inputs.
-
-        Returns
-        -------
-        name : str
-            A gradient of the shape of the operand.
-        """
+        """Undo a broadcast: sum a gradient over the copies of each entry of an operand."""
         return self.reduced_from(tensor, self.shape(result), operand)
 
     def reduced_from(
@@ -524,24 +298,7 @@ class AdjointBuilder:
         operand: str,
         shape: tuple[int, ...] | None = None,
     ) -> str:
-        """Undo a broadcast to a shape.
-
-        Parameters
-        ----------
-        tensor : str
-            A gradient.
-        full : sequence of int
-            Its shape.
-        operand : str
-            What was broadcast.
-        shape : tuple of int, default=None
-            The shape in which it was; None takes its own.
-
-        Returns
-        -------
-        name : str
-            A gradient of the shape of the operand.
-        """
+        """Undo a broadcast to a shape."""
         own = self.shape(operand) if shape is None else shape
         missing = len(full) - len(own)
         axes = [*range(missing)]
@@ -557,7 +314,7 @@ class AdjointBuilder:
 
 
 Rule = Callable[[AdjointBuilder, Step], Parts]
-"""What adds the gradients of a node's inputs."""
+"""A function that adds the gradients of a node's inputs."""
 
 
 def _probe(model: onnx.ModelProto, name: str, n_images: int) -> dict[str, NDArray[Any]]:

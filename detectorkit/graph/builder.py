@@ -1,4 +1,4 @@
-"""Write ONNX graphs node by node."""
+"""Builder of ONNX graphs, node by node."""
 
 from __future__ import annotations
 
@@ -21,19 +21,14 @@ _IR_VERSION = 8  # read by every onnxruntime since 1.12
 
 
 class GraphBuilder:
-    """Collects nodes and constants and names them.
-
-    Parameters
-    ----------
-    prefix : str, default=""
-        What the names that it makes up begin with.
+    """Builder that collects and names the nodes and constants of a graph.
 
     Attributes
     ----------
     nodes : list of onnx.NodeProto
-        In the order of computation.
+        Nodes in the order of computation.
     constants : list of onnx.TensorProto
-        What they need.
+        Constants that the nodes need.
 
     Examples
     --------
@@ -52,41 +47,13 @@ class GraphBuilder:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, value: NDArray[Any] | np.generic) -> str:
-        """Add a constant.
-
-        Parameters
-        ----------
-        value : ndarray
-            Its value; its dtype is kept.
-
-        Returns
-        -------
-        name : str
-            The name to use as an input.
-        """
+        """Add a constant."""
         name = f"{self._prefix}constant_{len(self.constants) + 1}"
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def add(self, operator: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
-        """Add a node with one output.
-
-        Parameters
-        ----------
-        operator : str
-            Name of the ONNX operator.
-        *inputs : str
-            Names of its inputs.
-        name : str, default=None
-            Name of its output; None makes one up.
-        **attributes : object
-            Attributes of the operator.
-
-        Returns
-        -------
-        name : str
-            Name of its output.
-        """
+        """Add a node with one output."""
         name = name or f"{self._prefix}{operator}_{len(self.nodes) + 1}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
@@ -94,22 +61,7 @@ class GraphBuilder:
     def include(
         self, model: onnx.ModelProto, inputs: dict[str, str], *, prefix: str
     ) -> tuple[str, ...]:
-        """Add all nodes of another model, and write the graph in its version of the operators.
-
-        Parameters
-        ----------
-        model : onnx.ModelProto
-            The other model; one a graph.
-        inputs : dict of str to str
-            What its inputs are called here.
-        prefix : str
-            What its own names begin with here.
-
-        Returns
-        -------
-        outputs : tuple of str
-            What its outputs are called here.
-        """
+        """Add all nodes of another model, and write the graph in its version of the operators."""
         model = inliner.inline_local_functions(model)
         known = {tensor.name for tensor in model.graph.initializer}
         model = compose.add_prefix(model, prefix)
@@ -122,22 +74,7 @@ class GraphBuilder:
         return tuple(one.name for one in model.graph.output)
 
     def slice(self, tensor: str, axis: int, start: int, stop: int) -> str:
-        """Add a slice along one axis.
-
-        Parameters
-        ----------
-        tensor : str
-            Name of what is cut.
-        axis : int
-            The axis.
-        start, stop : int
-            As in Python.
-
-        Returns
-        -------
-        name : str
-            Name of the part.
-        """
+        """Add a slice along one axis."""
         limits = [self.constant(np.array([value])) for value in (start, stop, axis)]
         return self.add("Slice", tensor, *limits)
 
@@ -149,21 +86,7 @@ class GraphBuilder:
         calibration: Calibration,
         centre: NDArray[Any] | None = None,
     ) -> None:
-        """Add a linear machine and its calibration: the outputs "score" and "probability".
-
-        Parameters
-        ----------
-        features : str
-            Name of the features, of shape (n, n_features).
-        coef : ndarray of shape (n_features,)
-            Weights.
-        intercept : float
-            Added to the weighted sum.
-        calibration : SigmoidCalibration or IsotonicCalibration
-            From the score to the probability.
-        centre : ndarray of shape (n_features,), default=None
-            Taken off the features first; None takes nothing off.
-        """
+        """Add a linear head and its calibration: the outputs "score" and "probability"."""
         if centre is not None:
             features = self.add("Sub", features, self.constant(centre.astype(np.float32)))
         weights = self.constant(coef.astype(np.float32)[:, np.newaxis])
@@ -173,21 +96,13 @@ class GraphBuilder:
         self.calibrate(score, calibration)
 
     def calibrate(self, score: str, calibration: Calibration) -> None:
-        """Add the output "probability".
-
-        Parameters
-        ----------
-        score : str
-            Name of the scores.
-        calibration : SigmoidCalibration or IsotonicCalibration
-            From the score to the probability.
-        """
+        """Add the output "probability"."""
         if isinstance(calibration, SigmoidCalibration):
             moved = self.add("Sub", score, self.constant(np.float32(calibration.offset)))
             scaled = self.add("Mul", moved, self.constant(np.float32(calibration.slope)))
             self.add("Sigmoid", scaled, name="probability")
             return
-        # Each line between two points adds its rise as the score passes along it.
+        # Each segment between two points adds the part of its rise that the score has passed.
         x = np.array(calibration.scores, np.float32)
         p = np.array(calibration.probabilities, np.float32)
         column = self.add("Unsqueeze", score, self.constant(np.array([1])))
@@ -199,21 +114,7 @@ class GraphBuilder:
         self.add("Add", rise, self.constant(p[0]), name="probability")
 
     def to_model(self, record: ModelRecord, n_features: int | None = None) -> onnx.ModelProto:
-        """Close the graph from "pixels" or "features" to "score" and "probability".
-
-        Parameters
-        ----------
-        record : ModelRecord
-            Written to the metadata; it also says what shape the pixels have.
-        n_features : int, default=None
-            Number of features of an image, if the graph begins with these; None if it begins with
-            pixels.
-
-        Returns
-        -------
-        model : onnx.ModelProto
-            Checked by `onnx.checker`.
-        """
+        """Make a model of the graph from "pixels" or "features" to "score" and "probability"."""
         pixels: list[int | str | None] = ["n", *record.preprocessing.array_shape]
         if n_features is None:
             start = helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, pixels)
@@ -248,20 +149,7 @@ class GraphBuilder:
 
 
 def revise_model(model: onnx.ModelProto, record: ModelRecord) -> onnx.ModelProto:
-    """Give a saved model another record, and the probabilities that it asks for.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        What `GraphBuilder.to_model` gave; changed in place.
-    record : ModelRecord
-        The new record.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        The same model. What led from "score" to "probability" is replaced.
-    """
+    """Replace the record and the calibration of a saved model."""
     graph = model.graph
     stale, wanted = set(), {"probability"}
     for node in reversed(graph.node):  # nodes are in the order of computation
@@ -285,20 +173,7 @@ def revise_model(model: onnx.ModelProto, record: ModelRecord) -> onnx.ModelProto
 
 
 def expose_tensors(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
-    """Let a graph take floats, and give tensors from between in place of its score.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        From "pixels".
-    names : iterable of str
-        The tensors.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        A copy, with the same metadata.
-    """
+    """Copy a graph so that it takes floats and returns some of its inner tensors."""
     exposed = onnx.ModelProto()
     exposed.CopyFrom(model)
     exposed.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.FLOAT

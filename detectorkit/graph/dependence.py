@@ -1,4 +1,4 @@
-"""What of a graph changes with the pixels: values, shapes and derivatives."""
+"""Dependence of the tensors of a graph on the pixels: in values, shapes and derivatives."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FLAT: Final = frozenset(
         "Xor",
     ]
 )
-"""Operators whose derivative is 0 wherever they have one."""
+"""Operators whose derivative is 0 wherever it exists."""
 
 _ROUNDING: Final = {"DynamicQuantizeLinear", "MatMulInteger", "QuantizeLinear", "ConvInteger"}
 _RANDOM: Final = {
@@ -81,39 +81,17 @@ _SHAPING: Final[dict[str, tuple[int, ...]]] = {
     "Unique": (0,),
     "Upsample": (1,),
 }
-"""Inputs on whose values the shape of an output depends."""
+"""Places of the inputs on whose values the shape of an output depends."""
 
 
 def is_standard(node: onnx.NodeProto) -> bool:
-    """Say whether a node is one of ONNX's own operators.
-
-    Parameters
-    ----------
-    node : onnx.NodeProto
-        The node.
-
-    Returns
-    -------
-    is_standard : bool
-        False for those of another domain, whatever their names.
-    """
+    """Return whether the operator of a node is one of ONNX's own."""
     return node.domain in {"", "ai.onnx"}
 
 
 def read_by(node: onnx.NodeProto) -> set[str]:
-    """Return the tensors that a node reads, also from inside of its subgraphs.
-
-    Parameters
-    ----------
-    node : onnx.NodeProto
-        The node.
-
-    Returns
-    -------
-    names : set of str
-        Names of its inputs, and of what its subgraphs take from around it.
-    """
-    inputs = node.input[:1] if node.op_type == "CastLike" else node.input  # then comes a type
+    """Return the names of the tensors that a node reads, also inside its subgraphs."""
+    inputs = node.input[:1] if node.op_type == "CastLike" else node.input  # the other is a type
     names = {name for name in inputs if name}
     for graph in _subgraphs(node):
         inside = {one.name for one in (*graph.input, *graph.initializer)}
@@ -131,28 +109,17 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 class Dependence:
-    """What changes with the pixels, or with a tensor between them and the score.
-
-    Parameters
-    ----------
-    graph : onnx.GraphProto
-        The graph, from "pixels".
-    wrt : str, default="pixels"
-        The tensor by which it is differentiated.
-    probes : mapping of str to ndarray, default={}
-        Tensors of some images, whose types tell numbers from places and truth values.
-    rules : collection of str, default=()
-        Operators that have a rule.
+    """Dependence of tensors on the pixels, or on a tensor between pixels and score.
 
     Attributes
     ----------
     varying : set of str
-        Tensors whose values change with the pixels, or at random. All others follow from the number
-        of images.
+        Tensors whose values change with the pixels or at random. All others are determined by the
+        number of images.
     elastic : dict of str to onnx.NodeProto
-        Tensors whose shapes do, and the node from which that comes.
+        Tensors whose shapes change with the pixels, with the node that causes it.
     dependent : set of str
-        Tensors that have a gradient with respect to `wrt`, or may have one, as far as is known.
+        Tensors that have, or may have, a gradient with respect to `wrt`.
     """
 
     def __init__(
@@ -190,7 +157,7 @@ class Dependence:
         return any(node.input[k] in self.varying for k in places if k < len(node.input))
 
     def _has_gradient(self, node: onnx.NodeProto, output: str) -> bool:
-        """Say whether an output changes smoothly; of what has no rule that is not known."""
+        """Return whether an output has a gradient, or may have one where its rule is unknown."""
         if not is_standard(node):
             return True
         if node.op_type in FLAT:

@@ -1,7 +1,7 @@
-"""Find graphs in which what is computed of an image depends on the others of the same run.
+"""Detection of graphs in which the score of an image depends on the other images of the run.
 
-Dynamic quantisation measures the range of a whole tensor, with all images of a run in it, and
-rounds by that. So the score of an image changes with its neighbours, unless it is run alone.
+Dynamic quantisation measures the range of a whole tensor, over all images of a run, and rounds by
+it. So the score of an image changes with its neighbours, unless it is run alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _OPERATORS: Final = (
     "DynamicQuantizeLinear",
     "MatMulInteger",
     "ConvInteger",
-    "DynamicQuantizeMatMul",  # those of onnxruntime's own
+    "DynamicQuantizeMatMul",  # onnxruntime's own operators
     "DynamicQuantizeLSTM",
     "MatMulIntegerToFloat",
 )
@@ -26,23 +26,12 @@ _FIXED: Final = {1: 8, 5: 4}  # bytes of numbers of fixed length, by protobuf's 
 
 
 def is_dynamic(content: bytes) -> bool:
-    """Say whether a graph is quantised dynamically.
-
-    Parameters
-    ----------
-    content : bytes
-        The content of an ONNX file, which was read as such before.
-
-    Returns
-    -------
-    is_dynamic : bool
-        Whether it has operators whose ranges are measured in each run, also in a subgraph or a
-        function.
+    """Return whether a graph is quantised dynamically.
 
     Notes
     -----
-    The operators' names are searched for as protobuf writes them, in all but the weights. That
-    takes a millisecond; the package onnx would take longer to be imported alone.
+    The operators' names are searched for as protobuf writes them, outside the weights. That takes a
+    millisecond, less than an import of the package onnx.
     """
     try:
         return any(
@@ -50,12 +39,12 @@ def is_dynamic(content: bytes) -> bool:
             for begin, end in _find_code(content)
             for written in _WRITTEN
         )
-    except IndexError:  # onnxruntime read it, but not as protobuf: alone is always right
+    except IndexError:  # onnxruntime's own format: running images alone is always right
         return True
 
 
 def _find_code(content: bytes) -> Iterator[tuple[int, int]]:
-    """Yield begin and end of all that is neither weights nor metadata."""
+    """Yield begin and end of each part that is neither weights nor metadata."""
     for number, begin, end in _fields(content, 0, len(content)):
         if number == _FUNCTION:
             yield begin, end
@@ -65,7 +54,7 @@ def _find_code(content: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _fields(content: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Yield number, begin and end of each field that says its length."""
+    """Yield number, begin and end of each field with a length."""
     while start < stop:
         key, start = _varint(content, start)
         if key & 7 == 2:
@@ -79,7 +68,7 @@ def _fields(content: bytes, start: int, stop: int) -> Iterator[tuple[int, int, i
 
 
 def _varint(content: bytes, start: int) -> tuple[int, int]:
-    """Read a number of protobuf's; say where it ends."""
+    """Return a variable-length integer of protobuf, and the place after it."""
     value = shift = 0
     while True:
         byte = content[start]

@@ -1,4 +1,4 @@
-"""Stacks of features and their heads as ONNX graphs."""
+"""ONNX graphs of stacked features and their heads."""
 
 from __future__ import annotations
 
@@ -27,22 +27,7 @@ INT64: Final = 7
 def forensic_graph(
     record: ModelRecord, head: LinearHead | BoostingHead, n_features: int
 ) -> onnx.ModelProto:
-    """Build the graph of a stack of features: from pixels where that can be, else from features.
-
-    Parameters
-    ----------
-    record : ModelRecord
-        Its features say which families there are, its preprocessing the size of the pixels.
-    head : LinearHead or BoostingHead
-        From the features to the score.
-    n_features : int
-        Number of features of an image.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        From "pixels" or "features" to "score" and "probability".
-    """
+    """Build the graph of a forensic detector, from pixels where ONNX can write all features."""
     graph = GraphBuilder()
     from_pixels = _is_writable(record)
     features = _add_features(graph, record) if from_pixels else "features"
@@ -59,7 +44,7 @@ def forensic_graph(
 
 
 def _is_writable(record: ModelRecord) -> bool:
-    """Whether all families are operators on images of one size, in the colours that are read."""
+    """Return whether all families can be written in ONNX for one size and these colours."""
     preprocessing = record.preprocessing
     return preprocessing.image_size is not None and all(
         family["name"] in _WRITERS
@@ -90,7 +75,7 @@ _COMMON: Final = ("name", "color_space", "image_size", "crop_size", "tile_size")
 
 
 def _planes(graph: GraphBuilder, shape: tuple[int, ...]) -> list[str]:
-    """Give the planes, each (n, row, column), float32."""
+    """Add the colour planes, each (n, row, column), float32, and return their names."""
     images = graph.add("Cast", "pixels", to=FLOAT)
     if len(shape) == 2:
         return [images]
@@ -99,7 +84,7 @@ def _planes(graph: GraphBuilder, shape: tuple[int, ...]) -> list[str]:
 
 
 def _add_block_dct(graph: GraphBuilder, plane: str, size: tuple[int, ...]) -> str:
-    """Add what `block_dct_statistics` computes."""
+    """Add the nodes of `block_dct_statistics`."""
     rows, columns = (side // BLOCK for side in size)
     whole = graph.slice(graph.slice(plane, 1, 0, rows * BLOCK), 2, 0, columns * BLOCK)
     split = graph.constant(np.array([0, rows, BLOCK, columns, BLOCK]))
@@ -127,7 +112,7 @@ def _add_lbp(
     grid: tuple[int, int],
     root: bool,
 ) -> str:
-    """Add what `lbp_histograms` computes; each pixel is scattered to the bin of its code."""
+    """Add the nodes of `lbp_histograms`; each pixel is scattered to the bin of its code."""
     height, width = (side - 2 * radius for side in size)
 
     def shifted(down: int, right: int) -> str:
@@ -145,7 +130,7 @@ def _add_lbp(
     bins = graph.add("Gather", graph.constant(numbers.astype(np.int64)), str(total))
     bins = graph.add("Add", bins, graph.constant((tile * n_codes).astype(np.int64)))
     bins = graph.add("Reshape", bins, graph.constant(np.array([0, height * width])))
-    # One for each pixel, and a row of zeros for each image, whose number the graph does not know.
+    # A one for each pixel, and a row of zeros for each image: the graph does not know their number.
     ones = graph.add("Cast", graph.add("GreaterOrEqual", bins, bins), to=FLOAT)
     empty = graph.constant(np.zeros((1, len(area) * n_codes), np.float32))
     first = graph.add("Mul", graph.slice(ones, 1, 0, 1), graph.constant(np.float32(0)))

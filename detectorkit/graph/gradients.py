@@ -1,6 +1,6 @@
-"""The gradient of a graph, as a graph.
+"""The gradient of an ONNX graph, as another ONNX graph.
 
-What comes out is a plain ONNX model, so a gradient needs onnxruntime and nothing else.
+The result is a plain ONNX model, so computing a gradient needs onnxruntime only.
 """
 
 from __future__ import annotations
@@ -18,38 +18,13 @@ from detectorkit.graph.preparation import number_of_images, prepare_graph
 
 __all__ = ["gradient_graph", "tensor_shapes"]
 
-_N_IMAGES: Final = 2  # that are run to see the shapes; not 1, which could be a broadcast
+_N_IMAGES: Final = 2  # run to find the shapes; not 1, which could be a broadcast
 
 
 def gradient_graph(
     content: bytes, of: str = "score", *, wrt: str | None = None, name: str = "The model"
 ) -> onnx.ModelProto:
-    """Build the graph of a gradient.
-
-    Parameters
-    ----------
-    content : bytes
-        The content of an ONNX file that takes "pixels".
-    of : str, default="score"
-        The tensor that is differentiated; its first axis is that of the images, and of each image
-        all entries are added.
-    wrt : str, default=None
-        The tensor with respect to which it is. None takes the pixels, as numbers from 0 to 255.
-    name : str, default="The model"
-        What error messages call it.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        From "pixels" to `of`, "gradient" and, if `wrt` is given, that tensor as "activation".
-        Pixels are float32.
-
-    Raises
-    ------
-    ModelFileError
-        If there is no such tensor, `of` does not depend on `wrt`, or an operator between them has
-        no gradient here; the message names it.
-    """
+    """Build the graph of the gradient of a model."""
     model = prepare_graph(content, name)
     start = "pixels" if wrt is None else wrt
     n_images = number_of_images(model)
@@ -69,7 +44,7 @@ def gradient_graph(
 def _check_other_number(
     builder: AdjointBuilder, model: onnx.ModelProto, of: str, wrt: str, name: str
 ) -> None:
-    """Check that nothing was taken from the number of images that were run."""
+    """Check that the gradient does not depend on the number of images that were run."""
     other = AdjointBuilder(model, of, wrt, name, RULES, n_images=_N_IMAGES + 1, is_sketch=True)
     other.differentiate()
     if other.fingerprint != builder.fingerprint:
@@ -81,20 +56,7 @@ def _check_other_number(
 
 
 def tensor_shapes(content: bytes, name: str = "The model") -> dict[str, tuple[int, ...]]:
-    """Give the shapes of all floating-point tensors between pixels and score.
-
-    Parameters
-    ----------
-    content : bytes
-        The content of an ONNX file that takes "pixels".
-    name : str, default="The model"
-        What error messages call it.
-
-    Returns
-    -------
-    shapes : dict of str to tuple of int
-        In the order of computation, without the axis of the images.
-    """
+    """Return the shapes of all floating-point tensors between pixels and score."""
     model = prepare_graph(content, name)
     n_images = number_of_images(model) or _N_IMAGES
     builder = AdjointBuilder(model, "score", "pixels", name, RULES, n_images=n_images)
@@ -112,7 +74,7 @@ def tensor_shapes(content: bytes, name: str = "The model") -> dict[str, tuple[in
 
 
 def _close(builder: AdjointBuilder, model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
-    """Make a model of what the outputs need."""
+    """Make a model of the nodes and constants that the outputs need."""
     wanted, nodes = set(outputs), []
     for node in reversed(builder.graph.nodes):
         if wanted & set(node.output):

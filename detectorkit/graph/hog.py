@@ -1,4 +1,4 @@
-"""Histograms of oriented gradients as ONNX operators."""
+"""ONNX graphs of histograms of oriented gradients."""
 
 from __future__ import annotations
 
@@ -21,22 +21,7 @@ __all__ = ["add_hog", "hog_svm_graph"]
 def hog_svm_graph(
     record: ModelRecord, coef: NDArray[np.float64], intercept: float
 ) -> onnx.ModelProto:
-    """Build the graph of a HoG detector.
-
-    Parameters
-    ----------
-    record : ModelRecord
-        Its only features are those of HoG; its preprocessing says the size of the pixels.
-    coef : ndarray of shape (n_features,)
-        Weights of the features.
-    intercept : float
-        Added to the weighted sum.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        From "pixels" to "score" and "probability".
-    """
+    """Build the graph of a detector with HoG features and a linear head."""
     graph = GraphBuilder()
     hog = {key: value for key, value in record.features[0].items() if key != "name"}
     features = add_hog(graph, record.preprocessing.array_shape, **hog)
@@ -54,30 +39,7 @@ def add_hog(
     block_norm: str,
     transform_sqrt: bool,
 ) -> str:
-    """Add the nodes that `hog_features` stands for.
-
-    Parameters
-    ----------
-    graph : GraphBuilder
-        Where to.
-    shape : tuple of int
-        Shape of one image, (height, width) or (height, width, 3).
-    orientations : int
-        As in `hog_features`.
-    pixels_per_cell : tuple of (int, int)
-        As in `hog_features`.
-    cells_per_block : tuple of (int, int)
-        As in `hog_features`.
-    block_norm : {"L1", "L1-sqrt", "L2", "L2-Hys"}
-        As in `hog_features`.
-    transform_sqrt : bool
-        As in `hog_features`.
-
-    Returns
-    -------
-    name : str
-        Name of the features, of shape (n, n_features).
-    """
+    """Add nodes that compute `hog_features`."""
     # From here on, images are (n, channel, row, column).
     images = graph.add("Cast", "pixels", to=1)
     if len(shape) == 3:
@@ -96,7 +58,7 @@ def add_hog(
 
 
 def _gradients(graph: GraphBuilder, images: str, shape: tuple[int, ...]) -> tuple[str, str, str]:
-    """Differences of the neighbours, zero at the border; of several channels the strongest."""
+    """Add the gradients, zero at the border; each pixel takes its strongest channel."""
     steps = [_difference(graph, images, axis, shape[axis - 2]) for axis in (2, 3)]
     squares = [graph.add("Mul", step, step) for step in steps]
     energy = graph.add("Add", *squares)
@@ -118,10 +80,10 @@ def _difference(graph: GraphBuilder, images: str, axis: int, length: int) -> str
 def _votes(
     graph: GraphBuilder, by_row: str, by_column: str, magnitude: str, orientations: int
 ) -> str:
-    """Give each pixel's magnitude in the channel of its orientation, zero in the others.
+    """Add a channel for each orientation, with the magnitudes of the pixels that have it.
 
     An angle from 0 to 180 degrees is past the edge of a bin where the gradient lies to the left
-    of the edge's direction, so bins follow from signs and no arctangent is needed.
+    of the edge's direction, so bins follow from signs, without an arctangent.
     """
     zero = graph.constant(np.float32(0))
     is_down = graph.add("Less", by_row, zero)

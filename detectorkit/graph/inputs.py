@@ -1,4 +1,4 @@
-"""What a network takes: the size, the colours and the scale of its pixels."""
+"""The input of a network: size, colours and scale of its pixels."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class NetworkInput:
-    """How an image is prepared for a network.
+    """Preparation of images for a network.
 
     Attributes
     ----------
     image_size : tuple of (int, int)
-        Height and width.
+        Height and width of the network's input, in pixels.
     mean : tuple of float, default=IMAGENET_MEAN
-        Taken off each channel, where pixels are 0 to 1.
+        Mean that is subtracted from each channel, for pixels from 0 to 1.
     std : tuple of float, default=IMAGENET_STD
-        Each channel is divided by it then.
+        Standard deviation by which each channel is divided afterwards.
     color_space : {"gray", "rgb"}, default="rgb"
-        Colours of the image; grey has one channel.
+        Colours of the image; a grey image has one channel.
     n_crops : int or None, default=None
-        None resizes whole images to `image_size`; a number takes so many crops at native
-        resolution, whose scores are averaged: see `detectorkit.images.crops.cut_crops`.
+        Number of crops at native resolution whose scores are averaged, see
+        `detectorkit.images.crops.cut_crops`. None resizes whole images to `image_size`.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class NetworkInput:
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """How images are read."""
+        """Preprocessing by which images are read."""
         return Preprocessing(self.image_size, self.color_space, n_crops=self.n_crops)
 
     @property
@@ -60,22 +60,22 @@ class NetworkInput:
 
     @property
     def scaling(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Factor and offset of each channel, from levels of 0 to 255."""
+        """Factor and offset that scale each channel, from levels of 0 to 255."""
         mean, std = np.array(self.mean), np.array(self.std)
         return (1 / (255 * std)).astype(np.float32), (-mean / std).astype(np.float32)
 
     def scale(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
-        """Bring images to the form that the network takes.
+        """Scale images to the form that the network takes.
 
         Parameters
         ----------
         pixels : ndarray of shape (n, height, width) or (n, height, width, 3)
-            Levels from 0 to 255, of the right size.
+            Levels from 0 to 255, of the size `image_size`.
 
         Returns
         -------
         scaled : ndarray of shape (n, n_channels, height, width), dtype float32
-            What goes in.
+            Images in the form that the network takes.
         """
         factor, offset = self.scaling
         if pixels.ndim == 3:
@@ -84,12 +84,12 @@ class NetworkInput:
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2))
 
     def to_record(self) -> dict[str, Any]:
-        """Give the form that is saved with a backbone.
+        """Return the form that is saved with a backbone.
 
         Returns
         -------
         record : dict
-            For JSON.
+            Attributes by name, ready for JSON.
         """
         return {
             "image_size": list(self.image_size),
@@ -101,22 +101,22 @@ class NetworkInput:
 
     @classmethod
     def from_record(cls, fields: Fields) -> NetworkInput:
-        """Read what `to_record` returned.
+        """Read the form that `to_record` returns.
 
         Parameters
         ----------
         fields : Fields
-            From JSON.
+            Fields of a record, read from JSON.
 
         Returns
         -------
         network_input : NetworkInput
-            The same.
+            Network input with the attributes of the record.
 
         Raises
         ------
         ModelFileError
-            If it is something else; the message names the field.
+            If a field is missing or wrong; the message names it.
         """
         size = fields.size("image_size")
         if size is None:

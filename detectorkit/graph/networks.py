@@ -1,4 +1,4 @@
-"""Networks inside graphs: scaling in front, a score behind."""
+"""Graphs of networks: scaling of the pixels in front, a score behind."""
 
 from __future__ import annotations
 
@@ -36,31 +36,13 @@ _EPS: Final = 1e-7  # probabilities are kept this far from 0 and 1
 
 
 def read_network(source: Path | bytes) -> onnx.ModelProto:
-    """Read an ONNX file, with the weights that lie beside it.
-
-    Parameters
-    ----------
-    source : Path or bytes
-        The file, or its content.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        With all weights inside, of an opset that nodes can be added to.
-
-    Raises
-    ------
-    ModelFileError
-        If it is no ONNX model, or its weights lie outside its folder.
-    OSError
-        If the file cannot be read.
-    """
+    """Read an ONNX file, with the weights that are stored beside it."""
     name = str(source) if isinstance(source, Path) else "model"
     content = source.read_bytes() if isinstance(source, Path) else source
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's exceptions have no public base class
-        raise ModelFileError(f"{name} is no ONNX model: {error}") from error
+        raise ModelFileError(f"{name} is not an ONNX model: {error}") from error
     inside = [one.t for node in model.graph.node for one in node.attribute if one.HasField("t")]
     places = [
         entry.value
@@ -95,29 +77,7 @@ def read_network(source: Path | bytes) -> onnx.ModelProto:
 def adopt_classifier(
     source: Path | bytes, network_input: NetworkInput, *, output: Output, generated_index: int
 ) -> bytes:
-    """Make a detector of a binary classifier from elsewhere, and try it.
-
-    Parameters
-    ----------
-    source : Path or bytes
-        The ONNX file, or its content.
-    network_input : NetworkInput
-        How images are prepared for it.
-    output : {"auto", "logit", "logits", "probability", "probabilities"}
-        As in `network_graph`.
-    generated_index : int
-        As in `network_graph`.
-
-    Returns
-    -------
-    content : bytes
-        A detector's ONNX file.
-
-    Raises
-    ------
-    ModelFileError
-        If the model has another form, or gives no finite score.
-    """
+    """Make a detector of a foreign binary classifier, and run it on a few images."""
     name = str(source) if isinstance(source, Path) else "model"
     network = read_network(source)
     sizes = [dim.dim_value for dim in _find_input(network, name).type.tensor_type.shape.dim]
@@ -140,14 +100,14 @@ def adopt_classifier(
     try:
         model = network_graph(network, network_input, record, **settings)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelFileError(f"{name} is no valid ONNX model: {error}") from error
+        raise ModelFileError(f"{name} is not a valid ONNX model: {error}") from error
     content: bytes = model.SerializeToString()
     _probe(content, record, name)
     return content
 
 
 def _probe(content: bytes, record: ModelRecord, name: str) -> None:
-    """Run a graph on a few images; they need not mean anything."""
+    """Check that a graph returns finite scores, on a few images of noise."""
     n = record.run_size or 3
     shape = (n, *record.preprocessing.array_shape)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -167,29 +127,7 @@ def _probe(content: bytes, record: ModelRecord, name: str) -> None:
 def add_network(
     graph: GraphBuilder, network: onnx.ModelProto, network_input: NetworkInput, name: str = "model"
 ) -> tuple[str, ...]:
-    """Add a network that sees the graph's "pixels".
-
-    Parameters
-    ----------
-    graph : GraphBuilder
-        Where to.
-    network : onnx.ModelProto
-        Of one input, (n, channels, height, width) or (n, height, width, channels).
-    network_input : NetworkInput
-        How the pixels are scaled for it.
-    name : str, default="model"
-        What error messages call it.
-
-    Returns
-    -------
-    outputs : tuple of str
-        Names of its outputs in the graph.
-
-    Raises
-    ------
-    ModelFileError
-        If its input has another form.
-    """
+    """Add a network that takes the graph's "pixels"."""
     value = _find_input(network, name)
     is_last = _channels_last(value, network_input, name)
     factor, offset = network_input.scaling
@@ -214,7 +152,7 @@ def _find_input(network: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
 
 
 def _channels_last(value: Any, network_input: NetworkInput, name: str) -> bool:
-    """Check the form of a network's input; say where its channels are."""
+    """Check the form of a network's input; return whether its channels are last."""
     sizes = [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]
     if len(sizes) != 4:
         raise ModelFileError(
@@ -222,7 +160,7 @@ def _channels_last(value: Any, network_input: NetworkInput, name: str) -> bool:
             "height, width) or (n, height, width, channels)."
         )
     if value.type.tensor_type.elem_type not in {TensorProto.FLOAT, TensorProto.FLOAT16}:
-        raise ModelFileError(f"{name} takes images that are no floats; export it with floats.")
+        raise ModelFileError(f"{name} takes images that are not floats; export it with floats.")
     channels = network_input.n_channels
     is_last = sizes[1] != channels and sizes[3] == channels
     expected = (
@@ -246,37 +184,7 @@ def network_graph(
     head: Sequence[DenseLayer] | None = None,
     name: str = "model",
 ) -> onnx.ModelProto:
-    """Build the graph of a detector that is a network.
-
-    Parameters
-    ----------
-    network : onnx.ModelProto
-        From scaled images to logits, probabilities or features.
-    network_input : NetworkInput
-        How pixels are scaled.
-    record : ModelRecord
-        What is written beside it.
-    output : {"auto", "logit", "logits", "probability", "probabilities"}, default="auto"
-        What the network gives, if there is no head. "auto" reads it from the number of outputs and
-        from the last node.
-    generated_index : int, default=1
-        Which of two outputs is that of generated images; of one output, whether it rises (1) or
-        falls (0) with them.
-    head : sequence of (ndarray, ndarray), default=None
-        Dense layers behind the features, with ReLU between them; the last gives one score.
-    name : str, default="model"
-        What error messages call the network.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        From "pixels" to "score" and "probability".
-
-    Raises
-    ------
-    ModelFileError
-        If input or output have an unknown form.
-    """
+    """Build the graph of a detector that is a network."""
     graph = GraphBuilder()
     outputs = add_network(graph, network, network_input, name)
     if head is None:
@@ -306,7 +214,7 @@ def _add_score(
     generated_index: int,
     name: str,
 ) -> str:
-    """Make one score of what a classifier gives: the logit of "generated"."""
+    """Add the nodes from the output of a classifier to a score, the logit of "generated"."""
     if output == "auto":
         output, tensor = _find_output(graph, network, tensor, name)
     if network.graph.output[0].type.tensor_type.elem_type != TensorProto.FLOAT:
@@ -328,15 +236,14 @@ def _add_score(
 def _find_output(
     graph: GraphBuilder, network: onnx.ModelProto, tensor: str, name: str
 ) -> tuple[Output, str]:
-    """Say what a classifier gives; of a last sigmoid or softmax the logits are taken."""
+    """Return the kind of a classifier's output and its tensor, before a last sigmoid or softmax."""
     sizes = [dim.dim_value for dim in network.graph.output[0].type.tensor_type.shape.dim]
     width = 1 if len(sizes) == 1 else sizes[-1]
     if len(sizes) not in {1, 2} or width not in {1, 2}:
         raise ModelFileError(
-            f"{name} gives an output of shape {sizes}; (n,), (n, 1) or (n, 2) were expected. A "
-            "network of features needs a head: see BackboneDetector. If the shape is not written "
-            "in the file, say what it gives by output='logit', 'logits', 'probability' or "
-            "'probabilities'."
+            f"{name} gives an output of shape {sizes}; (n,), (n, 1) or (n, 2) was expected. A "
+            "network of features needs a head: see BackboneDetector. If the file does not hold the "
+            "shape, pass output='logit', 'logits', 'probability' or 'probabilities'."
         )
     makers = {made: node for node in graph.nodes for made in node.output}
     last = before = makers.get(tensor)

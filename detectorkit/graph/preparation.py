@@ -1,8 +1,8 @@
-"""Bring a graph to a form that can be differentiated, and that gives the same.
+"""Preparation of a graph for differentiation, with the same scores.
 
-Local functions become nodes, as do operators that ONNX defines by others; a branch that is the
-same for all images takes the place of its `If`; all floats become float32; and the operators are of
-a version that has those that gradients are made of.
+Local functions and operators that ONNX defines by others are replaced by their nodes; a branch that
+is the same for all images replaces its `If`; all floats become float32; and the operators are
+converted to a version that has those of the gradients.
 """
 
 from __future__ import annotations
@@ -37,35 +37,17 @@ EXPANDED: Final = frozenset(
         "Swish",
     ]
 )
-"""Operators without a rule that are written with others, by their definition in ONNX."""
+"""Operators without a rule that are replaced by others, by their definition in ONNX."""
 
 _NEWER_OPSET: Final = 17
-_OLDEST_OPSET: Final = 16  # `ScatterElements` adds since then
+_OLDEST_OPSET: Final = 16  # `ScatterElements` can add since this version
 _OTHER_FLOATS: Final = {TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE}
-_SAME: Final = 0.02  # of a score; half precision has three digits at each step
+_SAME: Final = 0.02  # tolerance of scores; half precision has three digits at each step
 _NUMBERS_OF_IMAGES: Final = (1, 2, 3, 5)  # tried where a branch may depend on it
 
 
 def prepare_graph(content: bytes, name: str) -> onnx.ModelProto:
-    """Read a graph, and bring it to a form that can be differentiated.
-
-    Parameters
-    ----------
-    content : bytes
-        The content of an ONNX file.
-    name : str
-        What error messages call it.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        From "pixels", as float32.
-
-    Raises
-    ------
-    ModelFileError
-        If it does not begin with pixels, or is too old to be converted.
-    """
+    """Read a graph and convert it to a form that can be differentiated."""
     model = onnx.load_model_from_string(content)
     if not model.graph.input or model.graph.input[0].name != "pixels":
         raise ModelFileError(
@@ -85,7 +67,7 @@ def prepare_graph(content: bytes, name: str) -> onnx.ModelProto:
 
 
 def _check_same(content: bytes, model: onnx.ModelProto, name: str) -> None:
-    """Check that a graph gives the same score as before, unless nothing was rewritten."""
+    """Check that a graph still returns the same score, unless nothing was rewritten."""
     original = onnx.load_model_from_string(content)
     before, after = (
         [(node.op_type, list(node.input), list(node.output)) for node in one.graph.node]
@@ -113,18 +95,7 @@ def _check_same(content: bytes, model: onnx.ModelProto, name: str) -> None:
 
 
 def number_of_images(model: onnx.ModelProto) -> int | None:
-    """Return the number of images that a graph is limited to.
-
-    Parameters
-    ----------
-    model : onnx.ModelProto
-        The graph.
-
-    Returns
-    -------
-    n : int or None
-        None if it takes any number.
-    """
+    """Return the number of images that a graph is limited to."""
     fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     if fixed:
         return int(fixed)
@@ -135,7 +106,7 @@ def number_of_images(model: onnx.ModelProto) -> int | None:
 
 
 def _renew(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """Convert a graph to a version that has all operators wanted."""
+    """Convert a graph to a version with all operators that gradients need."""
     opset = next((one.version for one in model.opset_import if one.domain in {"", "ai.onnx"}), None)
     if opset is None or opset >= _OLDEST_OPSET:
         return model
@@ -149,8 +120,8 @@ def _renew(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
 
 
 def _expand(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Write operators by others, which may have to be written by others again."""
-    option = {"inline_schema_functions": True}  # newer versions of onnx have it
+    """Replace operators by their definitions, until none is left to be replaced."""
+    option = {"inline_schema_functions": True}  # only newer versions of onnx have it
     if not option.keys() <= inspect.signature(inliner.inline_selected_functions).parameters.keys():
         return model
     while True:
@@ -161,7 +132,7 @@ def _expand(model: onnx.ModelProto) -> onnx.ModelProto:
         try:
             typed = shape_inference.infer_shapes(_with_types(model))
             new = inliner.inline_selected_functions(typed, chosen, exclude=False, **option)
-        except (RuntimeError, ValueError):  # it does not know a type; the operator is refused then
+        except (RuntimeError, ValueError):  # a type is unknown; the operator is refused later
             return model
         if len(new.graph.node) == len(model.graph.node):
             return model
@@ -169,7 +140,7 @@ def _expand(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _with_types(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Write the types of constants beside those of other tensors."""
+    """Copy a graph and add the types of its constants, which the inliner needs."""
     typed = onnx.ModelProto()
     typed.CopyFrom(model)
     typed.graph.value_info.extend(
@@ -183,7 +154,7 @@ def _with_types(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _write_defaults(node: onnx.NodeProto) -> None:
-    """Write the attributes of a node that are left out, which the inliner would forget."""
+    """Write out the default attributes of a node, which the inliner would forget."""
     given = {one.name for one in node.attribute}
     for one in onnx.defs.get_schema(node.op_type).attributes.values():
         if one.name not in given and one.default_value.name:
@@ -194,7 +165,7 @@ def _write_defaults(node: onnx.NodeProto) -> None:
 
 
 def _widen_graph(graph: onnx.GraphProto) -> None:
-    """Make all floats float32."""
+    """Convert all floats of a graph to float32."""
     for value in (*graph.input, *graph.output, *graph.value_info):
         if value.type.HasField("tensor_type"):
             kind = value.type.tensor_type
@@ -225,7 +196,7 @@ def _widen_tensor(tensor: TensorProto) -> None:
 
 
 def _settle_branches(model: onnx.ModelProto, name: str) -> bool:
-    """Put the branches that are always taken in place of their `If`; say whether there was one."""
+    """Replace each `If` whose branch is always the same; return whether there was one."""
     varying = Dependence(model.graph).varying
     conditions = {
         node.input[0]
@@ -252,7 +223,7 @@ def _settle_branches(model: onnx.ModelProto, name: str) -> bool:
 
 
 def _values(model: onnx.ModelProto, conditions: Iterable[str], name: str) -> dict[str, bool | None]:
-    """Return conditions that are the same for all numbers of images, and None for others."""
+    """Return the values of conditions, None where it depends on the number of images."""
     names = sorted(conditions)
     if not names:
         return {}
@@ -274,7 +245,7 @@ def _values(model: onnx.ModelProto, conditions: Iterable[str], name: str) -> dic
 def _unfold(
     branch: onnx.GraphProto, prefix: str, outputs: list[str]
 ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Return the nodes and constants of a branch, under names of their own."""
+    """Return the nodes and constants of a branch, renamed with a prefix."""
     inside = {one.name for one in branch.initializer}
     inside.update(one for node in branch.node for one in node.output if one)
     renamed = {one: prefix + one for one in inside}

@@ -1,4 +1,4 @@
-"""Networks in fewer bits: smaller files, faster convolutions."""
+"""Quantisation of networks: smaller files, faster convolutions."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Quantization = Literal["float16", "static", "dynamic"]
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("float16", "static", "dynamic")
 
 _LOCK: Final = threading.Lock()
-_SMALL: Final = 1024  # numbers in a tensor that is not worth halving
+_SMALL: Final = 1024  # tensors with fewer numbers are not worth halving
 
 
 class _Reader:
-    """Hands images to onnxruntime one by one."""
+    """Reader that passes images to onnxruntime one by one."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self._rows = iter(pixels)
@@ -41,27 +41,10 @@ class _Reader:
 def quantize_model(content: bytes, how: Quantization, pixels: NDArray[np.uint8]) -> bytes:
     """Store the network of a detector in fewer bits.
 
-    Parameters
-    ----------
-    content : bytes
-        The content of its ONNX file.
-    how : {"float16", "static", "dynamic"}
-        "float16" halves the file: weights have 16 bits there and 32 in computations, which take as
-        long as before. "static" measures the ranges of all activations on some images and computes
-        in whole numbers; best for convolutions. "dynamic" measures them in each run; best for
-        transformers. What it computes depends on all images of a run, so run one at a time.
-    pixels : ndarray of shape (n, height, width) or (n, height, width, 3), dtype uint8
-        Images as the graph takes them; only for "static".
-
-    Returns
-    -------
-    content : bytes
-        The same detector, quantised.
-
     Notes
     -----
-    Weights have 7 bits and a scale for each channel: on processors without VNNI, sums of 8-bit
-    products overflow. Scaling in front of the network and the score behind it stay floats.
+    Weights have 7 bits and a scale for each channel, because sums of 8-bit products overflow on
+    processors without VNNI. The scaling before the network and the score after it stay floats.
     """
     from onnxruntime.quantization import (
         CalibrationMethod,
@@ -103,7 +86,7 @@ def quantize_model(content: bytes, how: Quantization, pixels: NDArray[np.uint8])
 
 
 def _halve(model: onnx.ModelProto) -> bytes:
-    """Keep large weights as 16-bit floats, which are widened when the model is loaded."""
+    """Store large weights as 16-bit floats, which are widened when the model is loaded."""
     kept, casts = [], []
     for tensor in model.graph.initializer:
         value = numpy_helper.to_array(tensor)
@@ -123,9 +106,9 @@ def _halve(model: onnx.ModelProto) -> bytes:
 
 @contextmanager
 def _own_logger() -> Iterator[None]:
-    """Have onnxruntime's quantisation log under its own name, and without its advice.
+    """Redirect the log of onnxruntime's quantisation to its own logger, without its advice.
 
-    It would write to the root logger, which gets a handler by that, for good.
+    Otherwise it writes to the root logger, which gets a handler by that, for good.
     """
     package = "onnxruntime.quantization"
     logger: Any = logging.getLogger(package)
@@ -147,6 +130,6 @@ def _own_logger() -> Iterator[None]:
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:
-    """Whether a message is not onnxruntime's advice to process models before."""
+    """Return whether a message is something else than onnxruntime's advice on preprocessing."""
     message = record.getMessage()
     return not ("pre-processing before quantization" in message or "out-of-range" in message)

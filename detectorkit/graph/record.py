@@ -1,4 +1,4 @@
-"""The JSON record in a model's metadata: everything that a prediction needs beside the graph."""
+"""The JSON record in a model's metadata: all that a prediction needs besides the graph."""
 
 from __future__ import annotations
 
@@ -24,37 +24,37 @@ RECORD_KEY = "detectorkit"
 """The key of the record among the metadata properties of the ONNX model."""
 
 _FORMAT = 1
-_LARGEST = 65536  # above every number that features have; more would only fill the memory
+_LARGEST = 65536  # above every parameter of features; larger ones would only fill the memory
 
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What a saved detector says of itself.
+    """Record of a saved detector.
 
-    What is given is kept as JSON would have it: lists for tuples and arrays, numbers of Python for
-    those of numpy, None for what is not finite. So a record equals the one that is read back.
+    Values are kept in the form that JSON has for them: lists for tuples and arrays, Python numbers
+    for those of numpy, None for what is not finite. So a record equals the one that is read back.
 
     Attributes
     ----------
     detector : str
-        Name of the class that was fitted.
+        Name of the detector class that was fitted.
     preprocessing : Preprocessing
-        How an image is brought to the graph's input.
+        Preprocessing from an image to the graph's input.
     features : list of dict
         Name and parameters of each family of features.
     classes : list
-        The two labels; the second means "generated".
+        The two labels: that of real and that of generated images.
     threshold : float
-        The score above which an image is called generated.
+        Score above which an image is classified as generated.
     calibration : SigmoidCalibration or IsotonicCalibration
-        How a score becomes a probability.
+        Calibration from the score to the probability.
     training : dict
-        Summary of the training data and of the settings used.
+        Summary of the training data and of the settings.
     run_size : int or None, default=None
-        Images in one run of the graph, where their number changes what is computed; 1 for graphs
-        that are quantised dynamically.
+        Number of images in one run of the graph, if this changes the scores; 1 for graphs that are
+        quantised dynamically. None means any number.
     library_version : str
-        The detectorkit that wrote it.
+        Version of detectorkit that wrote the record.
     """
 
     detector: str
@@ -74,12 +74,12 @@ class ModelRecord:
 
     @property
     def decision(self) -> Decision:
-        """How the detector decides, once it has scores."""
+        """Decision of the detector: labels, threshold and calibration."""
         return Decision(self.classes, self.threshold, self.calibration)
 
     @property
     def fpr_thresholds(self) -> dict[float, float]:
-        """Thresholds that were measured for false-positive rates, by the rate, a proportion."""
+        """Thresholds that were measured for false-positive rates, by the rate as a proportion."""
         found = {}
         for key, threshold in self.training.get("thresholds", {}).items():
             percent = re.fullmatch(r"fpr_(\d+(?:\.\d+)?)", key)
@@ -88,17 +88,17 @@ class ModelRecord:
         return dict(sorted(found.items()))
 
     def to_json(self) -> str:
-        """Give the record as JSON text.
+        """Return the record as JSON text.
 
         Returns
         -------
         text : str
-            One object, in which `from_json` finds everything again.
+            JSON object that `from_json` reads.
 
         Raises
         ------
         ModelFileError
-            If `from_json` would refuse it, as for a threshold that is not finite.
+            If `from_json` would refuse the record, as for a threshold that is not finite.
         """
         content = {
             "format": _FORMAT,
@@ -119,24 +119,24 @@ class ModelRecord:
 
     @classmethod
     def from_json(cls, text: str, name: str = "The model") -> ModelRecord:
-        """Read a record.
+        """Read a record from JSON text.
 
         Parameters
         ----------
         text : str
-            What `to_json` gave.
+            JSON text that `to_json` returned.
         name : str, default="The model"
-            What error messages call the file.
+            Name of the file in error messages.
 
         Returns
         -------
         record : ModelRecord
-            The record.
+            Record that the text holds.
 
         Raises
         ------
         ModelFileError
-            If the text is no such record, or of a newer format; the message names the field.
+            If the text is not such a record, or has a newer format; the message names the field.
         """
         fields = Fields.from_json(text, name)
         if fields.get("format") != _FORMAT:
@@ -160,11 +160,11 @@ class ModelRecord:
                 library_version=fields.part("library").text("version"),
             )
         except RecursionError as error:
-            raise ModelFileError(f"{name}: the record is nested too deep.") from error
+            raise ModelFileError(f"{name}: the record is nested too deeply.") from error
 
 
 def _plain(value: Any) -> Any:
-    """Bring a value to the form that it has when it is read back from JSON."""
+    """Convert a value to the form that it has when it is read back from JSON."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, dict):
@@ -201,7 +201,7 @@ def _features(fields: Fields) -> list[dict[str, Any]]:
 
 
 def _is_giant(value: Any) -> bool:
-    """Whether there are numbers in it that can only be meant to fill the memory."""
+    """Return whether a value holds numbers so large that they could only fill the memory."""
     if isinstance(value, dict):
         return any(map(_is_giant, value.values()))
     if isinstance(value, list):
@@ -222,7 +222,7 @@ def _classes(fields: Fields) -> list[Any]:
 
 
 def _training(fields: Fields) -> dict[str, Any]:
-    """Check the parts of the summary that are read by name."""
+    """Check the parts of the training summary that are read by name."""
     training = fields.part("training")
     if "thresholds" in training:
         thresholds = training.part("thresholds")

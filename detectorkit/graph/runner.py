@@ -1,7 +1,7 @@
 """Run saved graphs on images: the only place where sessions are made and run.
 
-Nothing of scikit-learn is needed here, so that a verdict on one image does not wait for it. Only
-graphs that begin with features bring it along.
+scikit-learn is not imported here, so that a verdict on one image does not wait for it. Only graphs
+that begin with features need it.
 """
 
 from __future__ import annotations
@@ -28,41 +28,25 @@ __all__ = ["GraphRunner", "make_session", "threads_of_run"]
 
 _INPUTS: Final = {"pixels": "tensor(uint8)", "features": "tensor(float)"}
 _OUTPUTS: Final = ("score", "probability")
-_RUN_SIZE: Final = 4  # images in one run of a graph; what it computes between fits into a cache
-_NETWORK_BATCH: Final = 8  # a network takes long enough for each to keep all cores busy to the end
+_RUN_SIZE: Final = 4  # images in one run of a graph, whose activations then fit into the cache
+_NETWORK_BATCH: Final = 8  # images of a job; small jobs keep all cores busy to the end
 
 
 class GraphRunner:
     """A graph with its record, ready to score images.
 
-    Parameters
-    ----------
-    content : bytes
-        The content of an ONNX file.
-    name : str, default="model"
-        What error messages call it.
-    n_threads : int, default=1
-        Threads that work on one run together in the session that is made now; other sessions are
-        made when `score` wants them.
-
     Attributes
     ----------
     content : bytes
-        The same.
+        Content of the ONNX file.
     name : str
-        The same.
+        Name of the model in error messages.
     record : ModelRecord
-        What the model says of itself. `record.decision` turns scores into verdicts.
-
-    Raises
-    ------
-    ModelFileError
-        If it is no ONNX model, has no record of this library, or record and graph do not belong
-        together; the message says what is wrong.
+        Record of the model; `record.decision` turns scores into verdicts.
 
     Notes
     -----
-    A session cannot be pickled, so a copy makes its own when it first needs one.
+    Sessions cannot be pickled, so an unpickled runner makes its own when it first needs one.
     """
 
     def __init__(self, content: bytes, name: str = "model", *, n_threads: int = 1) -> None:
@@ -81,60 +65,18 @@ class GraphRunner:
             self.record = replace(self.record, run_size=1)
         self._sessions = {(n_threads, np.dtype(np.uint8)): session}
         self._lock = threading.Lock()
-        self._stack: Any = None  # what computes features, where the graph begins with these
+        self._stack: Any = None  # computes the features, if the graph begins with them
         _check_form(session, self.record, name)
         if session.get_inputs()[0].name == "features":
             self._stack = _make_stack(self.record, name)
 
     @classmethod
     def from_file(cls, path: str | PathLike[str], *, n_threads: int = 1) -> Self:
-        """Read a saved detector.
-
-        Parameters
-        ----------
-        path : str or Path
-            The ONNX file.
-        n_threads : int, default=1
-            As in the constructor.
-
-        Returns
-        -------
-        runner : GraphRunner
-            Ready to score.
-
-        Raises
-        ------
-        ModelFileError
-            If the file is no detector.
-        OSError
-            If it cannot be read.
-        """
+        """Read a saved detector."""
         return cls(Path(path).read_bytes(), fspath(path), n_threads=n_threads)
 
     def score(self, images: ImageSequence, *, n_jobs: int | None = None) -> NDArray[np.float64]:
-        """Score images.
-
-        Parameters
-        ----------
-        images : ImageSequence
-            The images, not yet read.
-        n_jobs : int, default=None
-            Number of threads. Many images are shared among them; of a few, a network has them work
-            on each together. None means 1, or what `joblib.parallel_config` says; -1 means all
-            processors.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            Higher means "generated".
-
-        Raises
-        ------
-        ImageReadError
-            If a file cannot be decoded; it names the path and its index.
-        ModelFileError
-            If the graph fails, or a score is not finite.
-        """
+        """Compute the scores of images."""
         is_network = self._stack is None and not self.record.features
         n_threads = threads_of_run(len(images), n_jobs) if is_network else 1
         if n_threads > 1:
@@ -149,12 +91,12 @@ class GraphRunner:
             which = f", {fspath(item)}" if isinstance(item, str | PathLike) else ""
             raise ModelFileError(
                 f"{self.name} gives a score of {scores[wrong[0]]} for image {wrong[0]}{which}; "
-                "so there is no verdict on it. The model, not the image, is at fault."
+                "so it cannot be classified. The model, not the image, is at fault."
             )
         return scores
 
     def _run(self, batch: NDArray[Any], *, n_threads: int) -> NDArray[np.float32]:
-        """Score images that were read together."""
+        """Compute the scores of a batch of images."""
         if self._stack is not None:
             session = self._get_session(n_threads, np.dtype(np.uint8))
             rows = self._stack.describe(batch, session.get_inputs()[0].shape[1])
@@ -172,7 +114,7 @@ class GraphRunner:
         return mean
 
     def _run_once(self, session: Any, name: str, rows: NDArray[Any]) -> NDArray[np.float32]:
-        """Run the graph, which may be anybody's."""
+        """Run the graph once and check the scores, since the graph may come from anywhere."""
         try:
             scores: NDArray[np.float32] = session.run(["score"], {name: rows})[0]
         except Exception as error:  # onnxruntime's exceptions have no public base class
@@ -186,7 +128,7 @@ class GraphRunner:
 
     def _get_session(self, n_threads: int, dtype: np.dtype[Any]) -> Any:
         key = (n_threads, dtype)
-        with self._lock:  # threads that want the same one at once make it once
+        with self._lock:  # threads that need the same session make it once
             if key not in self._sessions:
                 content = self.content if dtype == np.uint8 else _with_float_pixels(self.content)
                 self._sessions[key] = make_session(content, self.name, n_threads=n_threads)
@@ -203,20 +145,7 @@ class GraphRunner:
 
 
 def threads_of_run(n_images: int, n_jobs: int | None) -> int:
-    """Give the number of threads that work on one run of a network together.
-
-    Parameters
-    ----------
-    n_images : int
-        Images to score.
-    n_jobs : int or None
-        Threads in all, as in `GraphRunner.score`.
-
-    Returns
-    -------
-    n_threads : int
-        1, where there are enough images to share them among the threads.
-    """
+    """Return the number of threads that work on one run of a network together."""
     nobody_says_more = n_jobs is None and "joblib" not in sys.modules  # no `parallel_config`
     if n_images > _NETWORK_BATCH or nobody_says_more:
         return 1
@@ -227,7 +156,7 @@ def threads_of_run(n_images: int, n_jobs: int | None) -> int:
 
 
 def _with_float_pixels(content: bytes) -> bytes:
-    """Let a graph take floats, for rows of numbers that are no levels any more."""
+    """Copy a graph so that it takes floats, for images whose values are not whole levels."""
     from onnx import TensorProto, load_model_from_string
 
     model = load_model_from_string(content)
@@ -237,40 +166,20 @@ def _with_float_pixels(content: bytes) -> bytes:
 
 
 def make_session(content: bytes, name: str, *, n_threads: int = 1) -> Any:
-    """Prepare a graph for running.
-
-    Parameters
-    ----------
-    content : bytes
-        The content of an ONNX file.
-    name : str
-        What error messages call it.
-    n_threads : int, default=1
-        Threads that work on one run together.
-
-    Returns
-    -------
-    session : onnxruntime.InferenceSession
-        On the CPU.
-
-    Raises
-    ------
-    ModelFileError
-        If it is no ONNX model, or onnxruntime cannot run it.
-    """
+    """Make a session of onnxruntime that runs a graph."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what is wrong is said by the exception
+    options.log_severity_level = 4  # exceptions report the faults
     options.intra_op_num_threads = n_threads
-    # Without VNNI, the fast way to add 8-bit products overflows, and CLIP comes out as noise.
+    # Without VNNI, the fast sum of 8-bit products overflows, and CLIP's output is noise.
     options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         # onnxruntime's exceptions have no public base class.
         raise ModelFileError(
-            f"{name} is no ONNX model that can be run: {_first_line(error)}"
+            f"{name} is not an ONNX model that can be run: {_first_line(error)}"
         ) from error
 
 
@@ -279,7 +188,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _check_form(session: Any, record: ModelRecord, name: str) -> None:
-    """Check that a graph is that of a detector, and the one that its record speaks of."""
+    """Check that a graph has the form of a detector and fits its record."""
     inputs = [(one.name, one.type) for one in session.get_inputs()]
     if len(inputs) != 1 or inputs[0] not in _INPUTS.items():
         raise ModelFileError(
@@ -315,7 +224,7 @@ def _check_form(session: Any, record: ModelRecord, name: str) -> None:
 
 
 def _make_stack(record: ModelRecord, name: str) -> Any:
-    """Make what computes the features that a record names."""
+    """Make the stack that computes the features of a record."""
     from detectorkit.features.stack import FeatureStack
 
     if not record.features:

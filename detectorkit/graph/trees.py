@@ -1,4 +1,4 @@
-"""Boosted trees as one ONNX operator."""
+"""ONNX graphs of boosted trees, as one operator."""
 
 from __future__ import annotations
 
@@ -27,24 +27,10 @@ _COLUMNS = (
 def add_trees(graph: GraphBuilder, features: str, clf: Any) -> str:
     """Add a fitted `HistGradientBoostingClassifier` of two classes.
 
-    Parameters
-    ----------
-    graph : GraphBuilder
-        Where to.
-    features : str
-        Name of the features, of shape (n, n_features), float32.
-    clf : HistGradientBoostingClassifier
-        Of numerical features.
-
-    Returns
-    -------
-    name : str
-        Name of the scores, of shape (n,).
-
     Notes
     -----
-    Thresholds of the trees are float64. As features are float32, a threshold can be rounded down to
-    float32 without changing any comparison. Leaves are added up in float32.
+    Thresholds of the trees are float64. Because features are float32, a threshold can be rounded
+    down to float32 without changing any comparison. Leaves are summed in float32.
     """
     columns: dict[str, list[Any]] = {key: [] for key in _COLUMNS}
     leaves: dict[str, list[Any]] = {key: [] for key in ("treeids", "nodeids", "ids", "weights")}

@@ -71,30 +71,7 @@ def solve_gram(
     groups: NDArray[Any] | None,
     random_state: np.random.RandomState,
 ) -> LinearSolution:
-    """Solve the dual problem exactly, from one Gram matrix.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_samples, n_features), dtype float32
-        Features of the samples; their mean is subtracted in place.
-    y : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    C : float
-        Inverse strength of the regularisation.
-    sample_weight : ndarray of shape (n_samples,) or None
-        Factor by which C is multiplied for each sample; None means 1 for all.
-    groups : ndarray of shape (n_samples,) or None
-        Group of each sample; samples of one group are held out together. None means that each
-        sample is a group of its own.
-    random_state : RandomState
-        Draws the folds of the held-out scores.
-
-    Returns
-    -------
-    solution : LinearSolution
-        Fitted classifier. All samples of positive weight have held-out scores, from five folds that
-        share the Gram matrix.
-    """
+    """Solve the dual problem exactly, from one Gram matrix."""
     used = np.arange(len(y)) if sample_weight is None else np.flatnonzero(sample_weight > 0)
     if len(used) < len(y) and sample_weight is not None:
         features, y, sample_weight = features[used], y[used], sample_weight[used]
@@ -130,23 +107,7 @@ def _solve_dual(
 def make_folds(
     y: NDArray[np.int64], groups: NDArray[Any] | None, random_state: np.random.RandomState
 ) -> Folds:
-    """Split samples into at most five folds for held-out scores.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    groups : ndarray of shape (n_samples,) or None
-        Group of each sample; samples of one group are held out together. None means that each
-        sample is a group of its own.
-    random_state : RandomState
-        Shuffles.
-
-    Returns
-    -------
-    folds : list of tuple of (ndarray, ndarray)
-        Indices of the samples to train on and of those to score, for each fold.
-    """
+    """Split samples into at most five folds for held-out scores."""
     everything = np.arange(len(y))
     names = everything if groups is None else groups
     n_folds = min(_N_FOLDS, *(len(np.unique(names[y == label])) for label in (0, 1)))
@@ -172,27 +133,6 @@ def solve_stream(
     verbose: bool = False,
 ) -> LinearSolution:
     """Solve by averaged stochastic gradient descent over features that are kept on disk.
-
-    Parameters
-    ----------
-    batches : iterable of ndarray of shape (n, n_features), dtype float32
-        Features of consecutive samples; they are read once.
-    y : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    C : float
-        Inverse strength of the regularisation.
-    sample_weight : ndarray of shape (n_samples,) or None
-        Factor by which C is multiplied for each sample; None means 1 for all.
-    random_state : RandomState
-        Draws the order of the samples and those held out.
-    verbose : bool, default=False
-        Whether to show the progress on standard error.
-
-    Returns
-    -------
-    solution : LinearSolution
-        Fitted classifier. A tenth of each class, at most 2000 samples, is held out for the
-        calibration only; if there are very few samples, none is held out.
 
     Notes
     -----

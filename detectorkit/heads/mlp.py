@@ -67,18 +67,7 @@ class TrainedHead:
     history: list[dict[str, float]]
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Score rows of features.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n_samples, n_features)
-            Features of the images to score.
-
-        Returns
-        -------
-        scores : ndarray of shape (n_samples,)
-            Scores of the images; higher means "generated".
-        """
+        """Score rows of features."""
         out: NDArray[Any] = features
         for number, (weights, offsets) in enumerate(self.layers, 1):
             out = out @ weights + offsets
@@ -95,28 +84,7 @@ def fit_network_head(
     val: NDArray[np.intp],
     settings: HeadSettings,
 ) -> TrainedHead:
-    """Train a head with scikit-learn's `MLPClassifier`, one epoch at a time.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_samples, n_features), dtype float32
-        Features of all images, not scaled.
-    y : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    weight : ndarray of shape (n_samples,)
-        Factor of each image in the loss.
-    train, val : ndarray of int
-        Indices of the images to learn from, and of the validation images that decide when to stop.
-        If `val` is empty, training takes `max_epochs` epochs.
-    settings : HeadSettings
-        Settings of the training, such as learning rate and number of epochs.
-
-    Returns
-    -------
-    head : TrainedHead
-        Head of the epoch with the smallest validation loss, or of the last epoch without
-        validation images.
-    """
+    """Train a head with scikit-learn's `MLPClassifier`, one epoch at a time."""
     from sklearn.neural_network import MLPClassifier
     from threadpoolctl import threadpool_limits
 

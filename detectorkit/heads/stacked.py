@@ -45,18 +45,7 @@ class LinearHead(NamedTuple):
     centre: NDArray[np.float64]
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Score rows of features.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n, n_features)
-            Features of the images to score.
-
-        Returns
-        -------
-        scores : ndarray of shape (n,), dtype float32
-            Scores of the images; higher means "generated".
-        """
+        """Score rows of features."""
         apart = features - self.centre.astype(np.float32)
         scores: NDArray[np.float32] = apart @ self.coef.astype(np.float32)
         return scores + np.float32(self.intercept)
@@ -80,18 +69,7 @@ class BoostingHead(NamedTuple):
     offset: NDArray[np.float32] | None
 
     def score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Score rows of features.
-
-        Parameters
-        ----------
-        features : ndarray of shape (n, n_features)
-            Features of the images to score.
-
-        Returns
-        -------
-        scores : ndarray of shape (n,), dtype float32
-            Scores of the images; higher means "generated".
-        """
+        """Score rows of features."""
         if self.components is not None and self.offset is not None:
             features = features @ self.components + self.offset
         scores: NDArray[np.float32] = self.clf.decision_function(features)
@@ -129,33 +107,6 @@ def fit_head(
     random_state: np.random.RandomState,
 ) -> Fitted:
     """Scale features, reduce them to components if asked to, and fit a head.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n_samples, n_features), dtype float32
-        Features of the samples; they are scaled in place.
-    y : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    families : sequence of slice
-        Columns of each family of features.
-    classifier : {"svm", "logistic", "boosting"}
-        Kind of the head: a linear support vector machine, logistic regression or boosted trees.
-    C : float
-        Inverse strength of the regularisation of "svm" and "logistic".
-    n_components : int or None
-        Number of principal components; None takes the features themselves.
-    sample_weight : ndarray of shape (n_samples,) or None
-        Weight of each sample; None weighs all samples equally.
-    groups : ndarray of shape (n_samples,) or None
-        Group of each sample; samples of one group are held out together. None means that each
-        sample is a group of its own.
-    random_state : RandomState
-        Draws the folds.
-
-    Returns
-    -------
-    fitted : Fitted
-        Fitted head, for features that are not scaled, and its held-out scores.
 
     Notes
     -----

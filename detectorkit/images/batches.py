@@ -85,20 +85,7 @@ def _process_batch(
 
 
 def concatenate_batches(batches: Iterator[NDArray[np.float32]], n: int) -> NDArray[np.float32]:
-    """Concatenate batches of known total length; `numpy.concatenate` needs twice the memory.
-
-    Parameters
-    ----------
-    batches : iterator of ndarray of shape (n_batch, ...)
-        Results as yielded by `map_batches`.
-    n : int
-        Total number of images in the batches.
-
-    Returns
-    -------
-    whole : ndarray of shape (n, ...), dtype float32
-        The rows of all batches, in order.
-    """
+    """Concatenate batches of known total length; `numpy.concatenate` needs twice the memory."""
     first = next(batches)
     whole = np.empty((n, *first.shape[1:]), np.float32)
     whole[: len(first)] = first

@@ -12,41 +12,14 @@ __all__ = ["covering_size", "crop_places", "cut_crops", "enlarge_to_cover"]
 
 
 def enlarge_to_cover(image: Image, size: tuple[int, int]) -> Image:
-    """Enlarge an image, keeping its aspect ratio, until a window fits into it.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width) or (height, width, 3)
-        Grey or RGB image to enlarge.
-    size : tuple of (int, int)
-        Height and width of the window, in pixels.
-
-    Returns
-    -------
-    enlarged : ndarray
-        The enlarged image, or the image itself if the window fits already.
-    """
+    """Enlarge an image, keeping its aspect ratio, until a window fits into it."""
     shape = image.shape[:2]
     covering = covering_size((shape[0], shape[1]), size)
     return image if covering == shape else resize_image(image, covering)
 
 
 def covering_size(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, int]:
-    """Compute the size to which an image is enlarged so that a window fits into it.
-
-    Parameters
-    ----------
-    shape : tuple of (int, int)
-        Height and width of the image, in pixels.
-    size : tuple of (int, int)
-        Height and width of the window, in pixels.
-
-    Returns
-    -------
-    covering : tuple of (int, int)
-        Height and width with the aspect ratio of the image; `shape` itself if the window fits
-        already.
-    """
+    """Compute the size to which an image is enlarged so that a window fits into it."""
     factor = max(size[0] / shape[0], size[1] / shape[1])
     if factor <= 1:
         return shape
@@ -55,24 +28,7 @@ def covering_size(shape: tuple[int, int], size: tuple[int, int]) -> tuple[int, i
 
 
 def cut_crops(image: Image, size: tuple[int, int], n_crops: int) -> Image:
-    """Cut crops from fixed places of an image, at its own resolution.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width) or (height, width, 3)
-        Grey or RGB image. It is enlarged if it is smaller than a crop.
-    size : tuple of (int, int)
-        Height and width of a crop, in pixels.
-    n_crops : int
-        Number of crops: 1 for the centre, 5 for the corners and the centre, or a square number
-        for a grid from edge to edge.
-
-    Returns
-    -------
-    crops : ndarray of shape (n, *size) or (n, *size, 3)
-        The crops without duplicates: fewer than `n_crops` where the image is not larger than a
-        crop.
-    """
+    """Cut crops from fixed places of an image, at its own resolution."""
     _, places = crop_places((image.shape[0], image.shape[1]), size, n_crops)
     image = enlarge_to_cover(image, size)
     crops: Any = [image[top : top + size[0], left : left + size[1]] for top, left in places]
@@ -83,24 +39,7 @@ def cut_crops(image: Image, size: tuple[int, int], n_crops: int) -> Image:
 def crop_places(
     shape: tuple[int, int], size: tuple[int, int], n_crops: int
 ) -> tuple[tuple[int, int], list[tuple[int, int]]]:
-    """Compute where the crops of an image lie.
-
-    Parameters
-    ----------
-    shape : tuple of (int, int)
-        Height and width of the image, in pixels.
-    size : tuple of (int, int)
-        Height and width of a crop, in pixels.
-    n_crops : int
-        Number of crops: 1, 5 or a square number, as in `cut_crops`.
-
-    Returns
-    -------
-    covered : tuple of (int, int)
-        Height and width of the image, after it was enlarged if it was smaller than a crop.
-    places : list of tuple of (int, int)
-        Row and column of the top left pixel of each crop.
-    """
+    """Compute where the crops of an image lie."""
     covered = covering_size(shape, size)
     spare = np.array(covered) - size
     side = int(np.sqrt(n_crops))

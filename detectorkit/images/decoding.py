@@ -97,29 +97,7 @@ def load_image(
 def load_shape(
     path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, index: int | None = None
 ) -> tuple[int, int]:
-    """Read height and width of an image file from its header.
-
-    Parameters
-    ----------
-    path : str or Path
-        Path of the image file to read.
-    max_pixels : int, default=MAX_PIXELS
-        Greatest number of pixels. A larger image is refused.
-    index : int, default=None
-        Position of the file in the user's input, for the error message. None leaves it out.
-
-    Returns
-    -------
-    shape : tuple of (int, int)
-        Height and width of the image that `load_image` returns, after the orientation was
-        applied. An AVIF file is decoded to find them.
-
-    Raises
-    ------
-    ImageReadError
-        If the file is missing, empty, too large or not an image. What follows the header is not
-        checked.
-    """
+    """Read height and width of an image file from its header."""
     data = _read_file(path, index)
     header = _checked_header(data, path, max_pixels, index)
     orientation = read_orientation(data, header.format)

@@ -38,18 +38,7 @@ class ImageHeader(NamedTuple):
 
 
 def read_header(data: bytes) -> ImageHeader | None:
-    """Read format and size of an image file.
-
-    Parameters
-    ----------
-    data : bytes
-        Content of the image file.
-
-    Returns
-    -------
-    header : ImageHeader or None
-        Format and size. None where the format is not supported or the data end before the size.
-    """
+    """Read format and size of an image file."""
     for matches, name, read_size in _FORMATS:
         if matches(data):
             try:
@@ -61,21 +50,7 @@ def read_header(data: bytes) -> ImageHeader | None:
 
 
 def read_orientation(data: bytes, file_format: str) -> int | None:
-    """Read the orientation of an image file: how it is turned and mirrored before it is shown.
-
-    Parameters
-    ----------
-    data : bytes
-        Content of the image file.
-    file_format : str
-        Format of the file, as `ImageHeader` names it.
-
-    Returns
-    -------
-    orientation : int or None
-        Orientation from 1 to 8, as in EXIF; from 5 on, height and width change places. 1 where
-        the file has no orientation that the decoder applies. None where only the decoder knows.
-    """
+    """Read the orientation of an image file: how it is turned and mirrored before it is shown."""
     if file_format == "AVIF":
         return None  # nor is the size certain: the first one in the file may be that of a tile
     if file_format not in _ORIENTATIONS:
@@ -88,25 +63,7 @@ def read_orientation(data: bytes, file_format: str) -> int | None:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Iterate over the segments of a JPEG that precede its compressed image.
-
-    Parameters
-    ----------
-    data : bytes
-        Content of the JPEG file.
-
-    Yields
-    ------
-    marker : int
-        Marker of the segment, which says its kind.
-    content : bytes
-        Content of the segment, without its length.
-
-    Raises
-    ------
-    IndexError, struct.error
-        If the file ends too early.
-    """
+    """Iterate over the segments of a JPEG that precede its compressed image."""
     position = 2
     while True:
         while data[position] != 0xFF:  # garbage between segments is allowed

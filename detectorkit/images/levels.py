@@ -21,69 +21,23 @@ __all__ = ["from_levels", "levels_as_uint8", "round_to_levels", "to_levels"]
 
 
 def to_levels(pixels: NDArray[Any]) -> NDArray[Any]:
-    """Scale pixels to levels, the input of the ONNX graphs.
-
-    Parameters
-    ----------
-    pixels : ndarray
-        Pixels of dtype uint8, or floats where white is 1.
-
-    Returns
-    -------
-    levels : ndarray
-        Levels where white is 255: uint8 unchanged, floats not rounded and not clipped.
-    """
+    """Scale pixels to levels, the input of the ONNX graphs."""
     return pixels if pixels.dtype == np.uint8 else pixels * np.float32(255)
 
 
 def round_to_levels(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Round pixels to the whole levels that a file would hold.
-
-    Parameters
-    ----------
-    pixels : ndarray
-        Pixels of dtype uint8, or floats where white is 1.
-
-    Returns
-    -------
-    levels : ndarray of the same shape, dtype uint8
-        Levels from 0 to 255; floats outside of 0 to 1 are clipped.
-    """
+    """Round pixels to the whole levels that a file would hold."""
     return pixels if pixels.dtype == np.uint8 else levels_as_uint8(to_levels(pixels))
 
 
 def levels_as_uint8(levels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Round and clip numbers that are on the scale of levels already.
-
-    Parameters
-    ----------
-    levels : ndarray
-        Numbers of any dtype where white is 255.
-
-    Returns
-    -------
-    levels : ndarray of the same shape, dtype uint8
-        Whole levels from 0 to 255.
-    """
+    """Round and clip numbers that are on the scale of levels already."""
     rounded = np.rint(levels)
     return np.clip(rounded, 0, 255, out=rounded).astype(np.uint8)
 
 
 def from_levels(levels: NDArray[Any], like: NDArray[Any]) -> NDArray[Any]:
-    """Convert levels to pixels of the dtype of an image: the inverse of `to_levels`.
-
-    Parameters
-    ----------
-    levels : ndarray
-        Numbers where white is 255; values below 0 or above 255 are clipped.
-    like : ndarray
-        Image whose dtype the result has: uint8, or floats from 0 to 1.
-
-    Returns
-    -------
-    pixels : ndarray
-        Pixels rounded to uint8, or as float32 from 0 to 1.
-    """
+    """Convert levels to pixels of the dtype of an image: the inverse of `to_levels`."""
     if like.dtype == np.uint8:
         return levels_as_uint8(levels)
     return np.clip(levels, 0, 255).astype(np.float32) / np.float32(255)

@@ -21,29 +21,7 @@ _WEIGHTS_AT_A_TIME: Final = 500_000  # number of weights in memory at once
 def check_labelled(
     caller: str, y_true: Any, **columns: Any
 ) -> tuple[NDArray[np.bool_], list[NDArray[np.float64]]]:
-    """Check labels and what detectors said of the images.
-
-    Parameters
-    ----------
-    caller : str
-        The name that error messages begin with.
-    y_true : array-like of shape (n_samples,)
-        0 for real, 1 for generated.
-    **columns : array-like of shape (n_samples,)
-        Numbers, by the name of their parameter.
-
-    Returns
-    -------
-    is_generated : ndarray of shape (n_samples,)
-        Whether the label is 1.
-    columns : list of ndarray of shape (n_samples,)
-        The numbers as floats.
-
-    Raises
-    ------
-    ValueError
-        If lengths differ, there is no image, or a label or a number makes no sense.
-    """
+    """Check labels and what detectors said of the images."""
     y = check_labels(caller, y_true, name="y_true")
     check_consistent_length(y, *columns.values())
     if len(y) == 0:
@@ -55,22 +33,7 @@ def check_labelled(
 def resampled_weights(
     is_generated: NDArray[np.bool_], n_resamples: int, random: np.random.RandomState
 ) -> Iterator[NDArray[np.float64]]:
-    """Draw bootstrap samples within each class, so that the class sizes stay as they are.
-
-    Parameters
-    ----------
-    is_generated : ndarray of shape (n_samples,)
-        Whether each image is generated.
-    n_resamples : int
-        Number of bootstrap samples.
-    random : RandomState
-        Random number generator that draws the samples.
-
-    Yields
-    ------
-    weight : ndarray of shape (n, n_samples)
-        For each of the next n bootstrap samples, how often each image was drawn.
-    """
+    """Draw bootstrap samples within each class, so that the class sizes stay as they are."""
     classes = [np.flatnonzero(is_generated), np.flatnonzero(~is_generated)]
     for part in iter_slices(n_resamples, max(1, _WEIGHTS_AT_A_TIME // len(is_generated))):
         weight = np.zeros((part.stop - part.start, len(is_generated)))

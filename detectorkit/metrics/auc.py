@@ -93,20 +93,6 @@ def placements(
     """Compute the proportion of the other class that each image is ranked correctly against.
 
     Ties count one half. The mean of either array is the area under the ROC curve.
-
-    Parameters
-    ----------
-    generated : ndarray of shape (n_generated,)
-        Scores of the generated images.
-    real : ndarray of shape (n_real,)
-        Scores of the photographs.
-
-    Returns
-    -------
-    below : ndarray of shape (n_generated,)
-        Proportion of the photographs that score below each generated image.
-    above : ndarray of shape (n_real,)
-        Proportion of the generated images that score above each photograph.
     """
     ranks = rankdata(np.concatenate([generated, real]))
     below = (ranks[: len(generated)] - rankdata(generated)) / len(real)

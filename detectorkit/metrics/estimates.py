@@ -46,22 +46,7 @@ class Estimate(NamedTuple):
 
 
 def proportion(successes: float, n: float, *, confidence: float = 0.95) -> Estimate:
-    """Compute a proportion from counts, with its Wilson interval.
-
-    Parameters
-    ----------
-    successes : float
-        Number of successes.
-    n : float
-        Number of trials.
-    confidence : float, default=0.95
-        Confidence level of the interval, between 0 and 1.
-
-    Returns
-    -------
-    share : Estimate
-        ``successes / n`` with its interval; all nan if n is 0.
-    """
+    """Compute a proportion from counts, with its Wilson interval."""
     value = successes / n if n else float("nan")
     return Estimate(float(value), *wilson_interval(successes, n, confidence=confidence))
 
@@ -113,20 +98,6 @@ def weighted_sum(
     estimates: Sequence[Estimate], weights: Sequence[float], *, constant: float = 0.0
 ) -> Estimate:
     """Compute the weighted sum of independent proportions, with its interval.
-
-    Parameters
-    ----------
-    estimates : sequence of Estimate
-        Proportions counted on different images, with intervals of one confidence level.
-    weights : sequence of float
-        Factor of each proportion; may be negative.
-    constant : float, default=0.0
-        Number that is added to the sum.
-
-    Returns
-    -------
-    total : Estimate
-        The sum, with an interval of the same confidence level.
 
     Notes
     -----

@@ -22,30 +22,7 @@ _LEAST_PROBABILITY: Final = 1e-6  # so that the logit of a probability of 0 is a
 
 
 def score_images(detector: Any, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    """Compute scores and probabilities of images in a single pass of the detector.
-
-    Parameters
-    ----------
-    detector : classifier
-        A fitted detector of this library, or any binary classifier that takes such X.
-    X : ndarray or sequence
-        The images to score.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_samples,)
-        Higher means "generated"; the verdict is "generated" above `own_threshold`.
-    probabilities : ndarray of shape (n_samples,) or None
-        Probabilities of "generated"; None if the classifier has none.
-
-    Raises
-    ------
-    TypeError
-        If the detector has neither `decision_function` nor `predict_proba`.
-    ValueError
-        If it does not give one finite number an image, or nothing says which of its classes means
-        "generated".
-    """
+    """Compute scores and probabilities of images in a single pass of the detector."""
     name = type(detector).__name__
     check_classes(name, detector)
     if hasattr(detector, "calibration_"):
@@ -63,21 +40,7 @@ def score_images(detector: Any, X: Any) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def unbounded_scores(detector: Any, X: Any) -> NDArray[np.float64]:
-    """Score images on a scale without ends.
-
-    Parameters
-    ----------
-    detector : classifier
-        As in `score_images`.
-    X : ndarray or sequence
-        The images.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_samples,)
-        Those of `score_images`; of probabilities the logits, after they are clipped to be 1e-6 away
-        from 0 and 1.
-    """
+    """Score images on a scale without ends."""
     if hasattr(detector, "decision_function"):
         check_classes(type(detector).__name__, detector)
         return _decide(detector, X)
@@ -86,43 +49,13 @@ def unbounded_scores(detector: Any, X: Any) -> NDArray[np.float64]:
 
 
 def generated_probabilities(detector: Any, X: Any) -> NDArray[np.float64]:
-    """Return the probabilities of "generated"; without any, the sigmoid of the scores.
-
-    Parameters
-    ----------
-    detector : classifier
-        As in `score_images`.
-    X : ndarray or sequence
-        The images.
-
-    Returns
-    -------
-    probabilities : ndarray of shape (n_samples,)
-        From 0 to 1.
-    """
+    """Return the probabilities of "generated"; without any, the sigmoid of the scores."""
     scores, probabilities = score_images(detector, X)
     return np.asarray(expit(scores)) if probabilities is None else probabilities
 
 
 def own_threshold(detector: Any) -> float:
-    """Return the score above which a detector says "generated".
-
-    Parameters
-    ----------
-    detector : classifier
-        The fitted detector or classifier, as in `score_images`.
-
-    Returns
-    -------
-    threshold : float
-        Its `threshold_`, or else what scikit-learn's classifiers go by: 0 for decision values, 0.5
-        for probabilities.
-
-    Raises
-    ------
-    ValueError
-        If it is NaN, which no score is above.
-    """
+    """Return the score above which a detector says "generated"."""
     threshold = 0.0 if hasattr(detector, "decision_function") else 0.5
     threshold = float(getattr(detector, "threshold_", threshold))
     if np.isnan(threshold):

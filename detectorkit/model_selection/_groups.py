@@ -56,29 +56,7 @@ class Origins:
 
     @classmethod
     def read(cls, X: Any, y: Any, groups: Any, caller: str) -> Origins:
-        """Check the labels and groups, and number the origins and pictures in them.
-
-        Parameters
-        ----------
-        X : sequence of length n_samples, or None
-            The images; only their number counts.
-        y : array-like of shape (n_samples,)
-            Labels of the images.
-        groups : array-like of shape (n_samples,) or (n_samples, 2)
-            The origin of each image and, in a second column, its picture.
-        caller : str
-            Name of the class or function with which error messages begin.
-
-        Returns
-        -------
-        origins : Origins
-            The origin, picture and class of each image.
-
-        Raises
-        ------
-        ValueError
-            If an image has no origin, or one origin has images of both classes.
-        """
+        """Check the labels and groups, and number the origins and pictures in them."""
         check_consistent_length(X, y, groups)
         is_generated = find_classes(caller, y)[1] == 1
         columns = text_columns(groups, caller, maximum=2)
@@ -99,27 +77,7 @@ class Origins:
         return cls(names, origin, number_pictures(pictures), is_generated)
 
     def of_class(self, *, generated: bool, caller: str, minimum: int = 1) -> NDArray[np.int64]:
-        """Return the generators or the real sources, and check that there are at least two.
-
-        Parameters
-        ----------
-        generated : bool
-            Whether to return the generators; False returns the real sources.
-        caller : str
-            Name of the class or function with which the error message begins.
-        minimum : int, default=1
-            Minimum number of images; origins with fewer are left out.
-
-        Returns
-        -------
-        numbers : ndarray
-            Numbers of the origins, in the order of their names.
-
-        Raises
-        ------
-        ValueError
-            If there are fewer than two such origins.
-        """
+        """Return the generators or the real sources, and check that there are at least two."""
         found, counts = np.unique(self.origin[self.is_generated == generated], return_counts=True)
         found = found[counts >= minimum]
         if len(found) < 2:
@@ -133,25 +91,7 @@ class Origins:
         return found
 
     def cut(self, fold: Fold, caller: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return the training and the test images of a fold.
-
-        Parameters
-        ----------
-        fold : Fold
-            The origins to test on and to leave out.
-        caller : str
-            Name of the class or function with which the error message begins.
-
-        Returns
-        -------
-        train, test : ndarray
-            Indices of the training and of the test images, rising.
-
-        Raises
-        ------
-        ValueError
-            If a class would have no training images.
-        """
+        """Return the training and the test images of a fold."""
         test = np.isin(self.origin, fold.test)
         shown = np.isin(self.picture, self.picture[test])
         train = ~(shown | np.isin(self.origin, fold.unused))
@@ -166,27 +106,7 @@ class Origins:
 
 
 def text_columns(groups: Any, caller: str, *, maximum: int) -> NDArray[np.str_]:
-    """Convert groups to columns of text.
-
-    Parameters
-    ----------
-    groups : array-like of shape (n_samples,) or (n_samples, n_columns)
-        Names of the groups that each image belongs to.
-    caller : str
-        Name of the class or function with which error messages begin.
-    maximum : int
-        Maximum number of columns.
-
-    Returns
-    -------
-    columns : ndarray of shape (n_samples, n_columns)
-        The names of the groups as text.
-
-    Raises
-    ------
-    ValueError
-        If groups is None or has too many columns.
-    """
+    """Convert groups to columns of text."""
     if groups is None:
         raise ValueError(
             f"{caller}: The 'groups' parameter should not be None. Pass one value for each image: "
@@ -205,18 +125,7 @@ def text_columns(groups: Any, caller: str, *, maximum: int) -> NDArray[np.str_]:
 
 
 def number_pictures(ids: NDArray[np.str_]) -> NDArray[np.int64]:
-    """Assign a number to each picture id; every empty id gets a number of its own.
-
-    Parameters
-    ----------
-    ids : ndarray of shape (n_samples,)
-        The picture id of each image.
-
-    Returns
-    -------
-    numbers : ndarray of shape (n_samples,)
-        Number of the picture of each image; the numbers may have gaps.
-    """
+    """Assign a number to each picture id; every empty id gets a number of its own."""
     numbers = np.unique(ids, return_inverse=True)[1]
     is_empty = np.isin(ids, EMPTY)
     numbers[is_empty] = len(ids) + np.arange(is_empty.sum())

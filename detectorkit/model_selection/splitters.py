@@ -55,50 +55,13 @@ class _OriginSplitter(BaseCrossValidator):
         """Return the origins to test on in each fold."""
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Indices, Indices]]:
-        """Generate the indices of the training and test images of each fold.
-
-        Parameters
-        ----------
-        X : sequence of length n_samples, or None
-            The images; only their number counts.
-        y : array-like of shape (n_samples,)
-            Labels: 0 for real photographs, 1 for generated images.
-        groups : array-like of shape (n_samples,) or (n_samples, 2)
-            The origin of each image and, in a second column, its picture.
-
-        Yields
-        ------
-        train : ndarray
-            Indices of the training images, rising.
-        test : ndarray
-            Indices of the test images, rising.
-
-        Raises
-        ------
-        ValueError
-            If the groups or labels cannot be split like this; the message says what to change.
-        """
+        """Generate the indices of the training and test images of each fold."""
         origins = self._read(X, y, groups)
         for fold in self._folds(origins):
             yield origins.cut(fold, type(self).__name__)
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """Return the number of folds.
-
-        Parameters
-        ----------
-        X : sequence of length n_samples, default=None
-            The images; only their number is checked, and None skips that.
-        y : array-like of shape (n_samples,)
-            Labels of the images, as in `split`.
-        groups : array-like of shape (n_samples,) or (n_samples, 2)
-            Origins and pictures of the images, as in `split`.
-
-        Returns
-        -------
-        n_splits : int
-            Number of folds that `split` generates.
-        """
+        """Return the number of folds."""
         return len(self._folds(self._read(X, y, groups)))
 
     def _read(self, X: Any, y: Any, groups: Any) -> Origins:

@@ -48,16 +48,6 @@ def default_detector() -> str:
 
     This is `DEFAULT`. If its file is not installed, it is the first installed one of "forensic",
     "cnn" and "hog-svm", or any other.
-
-    Returns
-    -------
-    name : str
-        Name of the detector, one of `shipped_detectors`.
-
-    Raises
-    ------
-    ValueError
-        If this installation has no detectors.
     """
     shipped = shipped_detectors()
     if not shipped:
@@ -69,25 +59,7 @@ def default_detector() -> str:
 
 
 def find_detector(model: str | os.PathLike[str] | None = None) -> Path:
-    """Find the file of a detector.
-
-    Parameters
-    ----------
-    model : str or Path, default=None
-        Path of a file, or name of a shipped detector. A file takes precedence over a name. None
-        means the default detector.
-
-    Returns
-    -------
-    path : Path
-        File of the detector. A path, with a separator or ending in ".onnx", is returned unchanged,
-        whether the file exists or not.
-
-    Raises
-    ------
-    ValueError
-        If `model` is neither a path nor the name of a shipped detector.
-    """
+    """Find the file of a detector."""
     shipped = shipped_detectors()
     if model is None:
         return shipped[default_detector()]
@@ -106,18 +78,7 @@ def find_detector(model: str | os.PathLike[str] | None = None) -> Path:
 
 
 def card_path(name: str) -> Path:
-    """Return the path of a shipped detector's model card.
-
-    Parameters
-    ----------
-    name : str
-        Name of the detector, one of `shipped_detectors`.
-
-    Returns
-    -------
-    path : Path
-        Markdown file of the model card.
-    """
+    """Return the path of a shipped detector's model card."""
     return _FOLDER / f"{name}.md"
 
 

@@ -26,15 +26,7 @@ __all__ = ["fill_card"]
 
 
 def fill_card(page: Page, report: ReportData) -> None:
-    """Add the sections of a report to a page, under the headings that model hubs expect.
-
-    Parameters
-    ----------
-    page : Page
-        Empty page to fill.
-    report : ReportData
-        Content of the report.
-    """
+    """Add the sections of a report to a page, under the headings that model hubs expect."""
     _add_model_details(page, report)
     page.heading("Intended use and limits")
     page.paragraph(INTENDED_USE)

@@ -20,18 +20,7 @@ SCHEMA: Final = "detectorkit-report/1"
 
 
 def report_to_dict(report: ReportData) -> dict[str, Any]:
-    """Return a report in a form that JSON can hold.
-
-    Parameters
-    ----------
-    report : ReportData
-        Content of the report.
-
-    Returns
-    -------
-    content : dict
-        All content of the HTML page except pictures and charts, with None for nan.
-    """
+    """Return a report in a form that JSON can hold."""
     evaluation, training = report.evaluation, report.training
     content = {
         "schema": SCHEMA,

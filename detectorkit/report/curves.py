@@ -70,13 +70,7 @@ class Curve(NamedTuple):
 
 
 def check_matplotlib() -> None:
-    """Check that matplotlib is installed, which draws the curves.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed; the message names the extra that installs it.
-    """
+    """Check that matplotlib is installed, which draws the curves."""
     try:
         import matplotlib as mpl  # noqa: F401 - it is optional
     except ImportError as error:

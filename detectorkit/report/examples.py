@@ -52,25 +52,7 @@ def choose_examples(
     names: Sequence[str] | None,
     explainer: Any = None,
 ) -> list[ExampleGroup]:
-    """Choose the images with the surest right verdicts, false alarms and misses.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        Evaluation on the images.
-    images : ImageSequence or None
-        The images in the order of the evaluation; None makes no pictures.
-    names : sequence of str or None
-        Names of the images; None takes the names of their files, or numbers.
-    explainer : object, default=None
-        Explainer that makes the saliency maps, such as `OcclusionSaliency`; None makes no maps.
-
-    Returns
-    -------
-    groups : list of ExampleGroup
-        One group for each kind, which may be empty. The list is empty if neither images nor names
-        are given.
-    """
+    """Choose the images with the surest right verdicts, false alarms and misses."""
     if images is None and names is None:
         return []
     called = evaluation.scores > evaluation.threshold

@@ -28,20 +28,7 @@ _NAMELESS: Final = {"", "photographs", "generated"}
 
 
 def training_names(training: Mapping[str, Any] | None, label: int) -> list[str] | None:
-    """Return the generators or the sources that a model was trained on.
-
-    Parameters
-    ----------
-    training : mapping or None
-        Summary of the training in the record of the model; None if there is no record.
-    label : int
-        Class of the images: 0 for sources of photographs, 1 for generators.
-
-    Returns
-    -------
-    names : list of str or None
-        Names of the generators or sources; None if the record does not name them.
-    """
+    """Return the generators or the sources that a model was trained on."""
     names = (training or {}).get("generators" if label else "sources")
     if not isinstance(names, list | tuple):
         return None
@@ -50,22 +37,7 @@ def training_names(training: Mapping[str, Any] | None, label: int) -> list[str] 
 
 
 def training_status(training: Mapping[str, Any] | None, name: str, label: int) -> str:
-    """Return whether a model was trained on a generator or a source.
-
-    Parameters
-    ----------
-    training : mapping or None
-        Summary of the training in the record of the model; None if there is no record.
-    name : str
-        Name of the generator or the source.
-    label : int
-        Class of its images: 0 for a source of photographs, 1 for a generator.
-
-    Returns
-    -------
-    status : {"in training", "not in training", "not recorded"}
-        Whether the origin was in training. It is "not recorded" also for origins without a name.
-    """
+    """Return whether a model was trained on a generator or a source."""
     names = training_names(training, label)
     if names is None or name in _NAMELESS:
         return NOT_RECORDED
@@ -75,23 +47,7 @@ def training_status(training: Mapping[str, Any] | None, name: str, label: int) -
 def self_and_foreign(
     evaluation: Evaluation, training: Mapping[str, Any] | None
 ) -> dict[str, Evaluation]:
-    """Split an evaluation into origins that the model was trained on and all others.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        Evaluation on all images.
-    training : mapping or None
-        Summary of the training in the record of the model; None if there is no record.
-
-    Returns
-    -------
-    parts : dict of str to Evaluation
-        The evaluations of "self" and "foreign" images. A class is split if it has both origins
-        that were in training and origins that were not; its images of unknown status are in
-        neither part. A class that is not split is in both parts, so that each has images of both
-        classes. The dict is empty if neither class is split.
-    """
+    """Split an evaluation into origins that the model was trained on and all others."""
     y = evaluation.y_true
     status = np.full(len(y), NOT_RECORDED, dtype=object)
     for label in (0, 1):

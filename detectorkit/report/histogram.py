@@ -17,24 +17,7 @@ _TOP = 16  # height of the line above for the word "threshold"
 def count_scores(
     scores: NDArray[Any], y_true: NDArray[Any], threshold: float
 ) -> tuple[NDArray[np.float64], list[NDArray[np.int64]]]:
-    """Count the scores of each class in bins of equal width, which include the threshold.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_samples,)
-        Scores of the detector.
-    y_true : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    threshold : float
-        Threshold of the detector. If it lies outside of the scores, the bins reach to it.
-
-    Returns
-    -------
-    edges : ndarray of shape (n_bins + 1,)
-        Edges of the bins, rising.
-    counts : list of ndarray of shape (n_bins,)
-        Number of photographs in each bin, then number of generated images in each bin.
-    """
+    """Count the scores of each class in bins of equal width, which include the threshold."""
     seen = np.append(scores, threshold)
     seen = seen[np.isfinite(seen)]
     low, high = float(seen.min()), float(seen.max())
@@ -45,23 +28,7 @@ def count_scores(
 
 
 def histogram_svg(scores: NDArray[Any], y_true: NDArray[Any], threshold: float) -> str:
-    """Draw a histogram of the scores of both classes.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_samples,)
-        Scores of the detector.
-    y_true : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    threshold : float
-        Threshold of the detector, which is drawn as a line.
-
-    Returns
-    -------
-    svg : str
-        The chart as one SVG element. The heights of the bars are proportions of the class, so that
-        both classes have the same total height.
-    """
+    """Draw a histogram of the scores of both classes."""
     edges, counts = count_scores(scores, y_true, threshold)
     shares = [count / max(1, count.sum()) for count in counts]
     unit = _HEIGHT / max(share.max() for share in shares)

@@ -325,34 +325,12 @@ class Page:
 
 
 def describe_value(estimate: Estimate) -> str:
-    """Format the value of an estimate for a table.
-
-    Parameters
-    ----------
-    estimate : Estimate
-        The measured value and its interval.
-
-    Returns
-    -------
-    text : str
-        The value with three decimals; "not defined" for nan.
-    """
+    """Format the value of an estimate for a table."""
     return "not defined" if np.isnan(estimate.value) else f"{estimate.value:.3f}"
 
 
 def describe_interval(estimate: Estimate) -> str:
-    """Format the interval of an estimate for a table.
-
-    Parameters
-    ----------
-    estimate : Estimate
-        The measured value and its interval.
-
-    Returns
-    -------
-    text : str
-        Both ends of the interval with three decimals; empty for nan.
-    """
+    """Format the interval of an estimate for a table."""
     if np.isnan(estimate.low) or np.isnan(estimate.high):
         return ""
     return f"{estimate.low:.3f} to {estimate.high:.3f}"

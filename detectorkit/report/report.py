@@ -223,25 +223,7 @@ def make_report(
 
 
 def check_report_path(path: str | os.PathLike[str]) -> Path:
-    """Check that a report can be written to a path.
-
-    Parameters
-    ----------
-    path : str or Path
-        HTML file to write.
-
-    Returns
-    -------
-    path : Path
-        The path that was checked.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder of the file does not exist.
-    ValueError
-        If the path does not end in ".html".
-    """
+    """Check that a report can be written to a path."""
     page = Path(path)
     if page.suffix.lower() != ".html":
         raise ValueError(

@@ -41,15 +41,7 @@ _COMPARED = (
 
 
 def fill_page(page: Page, report: ReportData) -> None:
-    """Add the sections of a report to a page, the most important first.
-
-    Parameters
-    ----------
-    page : Page
-        Empty page to fill.
-    report : ReportData
-        Content of the report.
-    """
+    """Add the sections of a report to a page, the most important first."""
     add_headline(page, report)
     add_known_and_unknown(page, report, 2)
     add_warnings(page, report)

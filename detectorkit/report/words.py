@@ -127,18 +127,7 @@ _MOST_NAMES = 12  # maximum number of names in a sentence; tables list all
 
 
 def headline(evaluation: Evaluation) -> str:
-    """Write the numbers of images and the most important metrics in a few sentences.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-        Evaluation to describe.
-
-    Returns
-    -------
-    text : str
-        One to three sentences.
-    """
+    """Write the numbers of images and the most important metrics in a few sentences."""
     n_real, n_generated = np.bincount(evaluation.y_true, minlength=2)
     origins = evaluation.origins
     of_real = _from(n_real, "photograph", "source", origins, is_generator=False)
@@ -186,35 +175,13 @@ def _interval(estimate: Estimate, confidence: float) -> str:
 
 
 def describe_estimate(estimate: Estimate) -> str:
-    """Format an estimate with its interval for the cell of a table.
-
-    Parameters
-    ----------
-    estimate : Estimate
-        The measured value and its interval.
-
-    Returns
-    -------
-    text : str
-        The value, and the interval in brackets unless it is nan.
-    """
+    """Format an estimate with its interval for the cell of a table."""
     interval = describe_interval(estimate)
     return describe_value(estimate) + (f" ({interval})" if interval else "")
 
 
 def describe_inverted(origins: Sequence[OriginMetrics]) -> str:
-    """Name the generators whose images look more real to the detector than photographs do.
-
-    Parameters
-    ----------
-    origins : sequence of OriginMetrics
-        Metrics of all sources and generators.
-
-    Returns
-    -------
-    text : str
-        One or two sentences; empty if there are no such generators.
-    """
+    """Name the generators whose images look more real to the detector than photographs do."""
     inverted = [row for row in origins if row.is_inverted]
     surely = [row for row in inverted if row.roc_auc.high < 0.5]
     perhaps = [row for row in inverted if row.roc_auc.high >= 0.5]
@@ -238,36 +205,14 @@ def _join_areas(rows: Sequence[OriginMetrics]) -> str:
 
 
 def join_names(names: Sequence[str]) -> str:
-    """Join names for a sentence, and shorten long lists.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Any number of names.
-
-    Returns
-    -------
-    text : str
-        At most twelve of the names, and the number of further ones.
-    """
+    """Join names for a sentence, and shorten long lists."""
     shown = ", ".join(names[:_MOST_NAMES])
     more = len(names) - _MOST_NAMES
     return f"{shown} and {more} more" if more > 0 else shown
 
 
 def trained_on(training: Mapping[str, Any] | None) -> str:
-    """Write the generators and sources that a model was trained on in two sentences.
-
-    Parameters
-    ----------
-    training : mapping or None
-        Summary of the training in the record of the model; None if there is no record.
-
-    Returns
-    -------
-    text : str
-        A sentence about the generators and one about the photographs.
-    """
+    """Write the generators and sources that a model was trained on in two sentences."""
     generators, sources = (training_names(training, label) for label in (1, 0))
     return (
         f"Trained on generators: {join_names(generators) if generators else 'not recorded'}. "

@@ -1,4 +1,4 @@
-"""Why a detector says so: maps of what its score depends on, without torch."""
+"""Explanations of a detector: maps of the pixels that its score depends on, without torch."""
 
 from __future__ import annotations
 

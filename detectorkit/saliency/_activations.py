@@ -26,20 +26,20 @@ _RECTIFIERS: Final = {"Relu", "Clip"}  # ReLU6 is a clip; one that goes below 0 
 
 @dataclass(frozen=True)
 class LayerRun:
-    """A session that gives the activations of a layer.
+    """A session that computes the activations of a layer.
 
     Attributes
     ----------
     session : onnxruntime.InferenceSession
-        From "pixels", as float32 levels, to the layer.
+        Session of a graph from "pixels", as float32 levels, to the layer.
     record : ModelRecord
-        What the detector says of itself.
+        Record in the metadata of the detector's graph.
     layer : str
-        The name of the tensor.
+        Name of the tensor that is the layer.
     shape : tuple of (int, int, int)
         Channels, height and width of the activations of an image.
     rectified : tuple of str
-        The tensors of such a form that come after a ReLU, in the order of computation.
+        Names of the tensors of this form that come after a ReLU, in the order of computation.
     """
 
     session: Any
@@ -49,27 +49,7 @@ class LayerRun:
     rectified: tuple[str, ...]
 
     def batches(self, images: ImageSequence, *, caller: str) -> Iterator[NDArray[np.float32]]:
-        """Run images, a few at a time.
-
-        Parameters
-        ----------
-        images : ImageSequence
-            The images, not yet read.
-        caller : str
-            What error messages begin with.
-
-        Yields
-        ------
-        activations : ndarray of shape (n, height, width, n_channels), dtype float32
-            Of consecutive images; never negative.
-
-        Raises
-        ------
-        ImageReadError
-            If a file cannot be decoded; it names the path and its index.
-        ValueError
-            If an activation is negative.
-        """
+        """Run the network on images, a few at a time."""
         for part in iter_slices(len(images), self.record.run_size or _RUN_SIZE):
             batch = images[part]
             pixels = [
@@ -80,8 +60,8 @@ class LayerRun:
             activations = np.moveaxis(found[0], 1, 3).astype(np.float32, copy=False)
             if activations.min() < 0:
                 raise ValueError(
-                    f"{caller}: layer={self.layer!r} has negative activations, which are no sums "
-                    f"of concepts. {_choose(self.rectified)}"
+                    f"{caller}: layer={self.layer!r} has negative activations, which cannot be "
+                    f"sums of concepts. {_choose(self.rectified)}"
                 )
             yield activations
 
@@ -89,34 +69,7 @@ class LayerRun:
 def layer_run(
     detector: Any, kept: Kept, layer: str | None, *, caller: str, n_jobs: int | None = None
 ) -> LayerRun:
-    """Make what gives the activations of a layer.
-
-    Parameters
-    ----------
-    detector : estimator
-        Fitted.
-    kept : Kept
-        Where it is kept until the detector is another one.
-    layer : str or None
-        The name of a tensor of shape (n, channels, height, width), with height and width above 1.
-        None takes the last that comes after a ReLU.
-    caller : str
-        What error messages begin with.
-    n_jobs : int, default=None
-        Threads that work on one run together.
-
-    Returns
-    -------
-    run : LayerRun
-        Ready to run.
-
-    Raises
-    ------
-    ModelFileError
-        If the detector is no graph from pixels, or looks at crops.
-    ValueError
-        If it has no such layer; the message names those that it has.
-    """
+    """Prepare a session that computes the activations of a layer."""
     from joblib import effective_n_jobs
 
     name = type(detector).__name__
@@ -125,21 +78,7 @@ def layer_run(
 
 
 def channel_maps(content: bytes, name: str) -> dict[str, tuple[int, int, int]]:
-    """Give the layers whose activations are maps.
-
-    Parameters
-    ----------
-    content : bytes
-        The content of an ONNX file that takes "pixels".
-    name : str
-        What error messages call it.
-
-    Returns
-    -------
-    layers : dict of str to tuple of (int, int, int)
-        Channels, height and width of each tensor that has more than one row and column, in the
-        order of computation.
-    """
+    """List the layers whose activations are maps."""
     from detectorkit.graph.gradients import tensor_shapes
 
     return {
@@ -178,23 +117,10 @@ def _choose(rectified: tuple[str, ...]) -> str:
 
 
 def check_whole_images(record: ModelRecord, caller: str) -> None:
-    """Check that a detector looks at whole images.
-
-    Parameters
-    ----------
-    record : ModelRecord
-        What the detector says of itself.
-    caller : str
-        What the message begins with.
-
-    Raises
-    ------
-    ModelFileError
-        If it looks at crops.
-    """
+    """Check that a detector takes whole images, not crops."""
     n_crops = record.preprocessing.n_crops
     if n_crops is not None:
         raise ModelFileError(
-            f"{caller}: the detector looks at n_crops={n_crops} crops of each image, but places "
-            "are compared of whole images here. Use a detector with n_crops=None."
+            f"{caller}: the detector takes n_crops={n_crops} crops of each image, but places "
+            "in whole images are compared here. Use a detector with n_crops=None."
         )

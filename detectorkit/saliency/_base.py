@@ -1,4 +1,4 @@
-"""What all maps share: a fitted detector, images of any form, maps of the images' shapes."""
+"""Base class of all saliency maps, and functions that bring maps back to the images' shapes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Map = NDArray[np.float32]
 
 
 class Saliency(KeptMixin, TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
-    """Base of the maps.
+    """Base class of all saliency maps.
 
     A subclass defines ``__init__`` with the parameters `detector` and `verbose`, and `_explain`.
     """
@@ -44,7 +44,7 @@ class Saliency(KeptMixin, TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
 
     @abstractmethod
     def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
-        """Check the parameters; give what makes the map of the image at a position."""
+        """Check the parameters and return a function from the index of an image to its map."""
 
     def fit(self, X: Any = None, y: Any = None) -> Self:  # noqa: ARG002 - for pipelines
         """Check that the detector is fitted; nothing is learned.
@@ -52,20 +52,20 @@ class Saliency(KeptMixin, TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
         Parameters
         ----------
         X : object, default=None
-            Ignored.
+            Ignored; present for use in pipelines.
         y : object, default=None
-            Ignored.
+            Ignored; present for use in pipelines.
 
         Returns
         -------
         self : object
-            The same.
+            The explainer itself, unchanged.
         """
         check_is_fitted(self.detector)
         return self
 
     def transform(self, X: Any) -> Map | list[Map]:
-        """Make the maps.
+        """Compute the saliency maps of images.
 
         Parameters
         ----------
@@ -76,16 +76,16 @@ class Saliency(KeptMixin, TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
         Returns
         -------
         maps : ndarray of shape (n_samples, height, width), dtype float32, or list of ndarray
-            One map an image, of the image's height and width. A list, if these differ.
+            One map for each image, of its height and width. A list if the shapes differ.
 
         Raises
         ------
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
         ModelFileError
-            If the detector cannot be explained in this way; the message names a way that works.
+            If the detector cannot be explained by this method; the message names one that works.
         ValueError
-            If a parameter is wrong, or X is no set of images.
+            If a parameter is wrong, or X is not a set of images.
         """
         check_is_fitted(self.detector)
         images = check_images(X, caller=type(self).__name__)
@@ -109,17 +109,17 @@ class Saliency(KeptMixin, TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
 
 
 def record_of(session: Any) -> ModelRecord:
-    """Give what a detector says of itself, from a session of its graph or of its gradient.
+    """Return the record of a detector from a session of its graph or of its gradient.
 
     Parameters
     ----------
     session : onnxruntime.InferenceSession
-        The session.
+        Session of a graph that holds a record.
 
     Returns
     -------
     record : ModelRecord
-        The record.
+        Record in the metadata of the graph.
     """
     return ModelRecord.from_json(session.get_modelmeta().custom_metadata_map[RECORD_KEY])
 
@@ -127,21 +127,21 @@ def record_of(session: Any) -> ModelRecord:
 def read_pixels(
     images: ImageSequence, index: int, preprocessing: Preprocessing
 ) -> NDArray[np.float32]:
-    """Read an image as a detector sees it.
+    """Read an image in the form that a detector takes.
 
     Parameters
     ----------
     images : ImageSequence
-        The images.
+        Images, one of which is read.
     index : int
-        Which.
+        Position of the image in `images`.
     preprocessing : Preprocessing
-        How it is prepared.
+        Preprocessing of images for the detector.
 
     Returns
     -------
     pixels : ndarray of shape (n, height, width) or (n, height, width, 3), dtype float32
-        Levels from 0 to 255; n is 1, or the number of crops.
+        Levels from 0 to 255; n is the number of crops, or 1 for a whole image.
     """
     pixels = to_levels(images.read(index, preprocessing))
     if preprocessing.n_crops is None:
@@ -152,23 +152,23 @@ def read_pixels(
 def resize_to_image(
     found: Map, images: ImageSequence, index: int, preprocessing: Preprocessing
 ) -> Map:
-    """Bring the map of an image, or those of its crops, back to the image's shape.
+    """Resize the map of an image, or put together those of its crops, to the image's shape.
 
     Parameters
     ----------
     found : ndarray of shape (n, height, width)
-        The map, or one for each crop.
+        The map of the whole image (n is 1), or one map for each crop.
     images : ImageSequence
-        The images.
+        Images, one of which is read.
     index : int
-        Which.
+        Position of the image in `images`.
     preprocessing : Preprocessing
-        How the image is prepared.
+        Preprocessing of images for the detector.
 
     Returns
     -------
     placed : ndarray of shape (height, width), dtype float32
-        As large as the image.
+        Map of the image's height and width.
     """
     maps = found if preprocessing.n_crops is not None else found[0]
     contiguous = np.ascontiguousarray(maps, np.float32)
@@ -176,7 +176,7 @@ def resize_to_image(
 
 
 def place_back(found: Map, shape: tuple[int, int], preprocessing: Preprocessing) -> Map:
-    """Bring a map from what a detector saw back to the image.
+    """Resize a map of the detector's input, or put together those of crops, to the image's shape.
 
     Parameters
     ----------
@@ -185,12 +185,12 @@ def place_back(found: Map, shape: tuple[int, int], preprocessing: Preprocessing)
     shape : tuple of (int, int)
         Height and width of the image.
     preprocessing : Preprocessing
-        How the image became that.
+        Preprocessing by which the image became the detector's input.
 
     Returns
     -------
     placed : ndarray of that shape, dtype float32
-        Resized; of crops that overlap the mean, and 0 where there is none.
+        The resized map: the mean where crops overlap, and 0 where there is none.
     """
     if preprocessing.n_crops is None:
         return _resized(found, shape)
@@ -207,6 +207,6 @@ def place_back(found: Map, shape: tuple[int, int], preprocessing: Preprocessing)
 def _resized(found: Map, shape: tuple[int, int]) -> Map:
     if found.shape == shape:
         return found
-    # Of a large map the mean is taken, so that no thin line is lost.
+    # Averaging keeps the thin lines of a map that is reduced.
     way = cv2.INTER_AREA if found.shape[0] > shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(found, shape[::-1], interpolation=way), np.float32)

@@ -1,4 +1,4 @@
-"""What an explainer keeps of its detector's graph: sessions, and lists of layers."""
+"""A small cache for what explainers derive from a graph: sessions and lists of layers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST: Final = 8
 
 
 class Kept:
-    """A few things that were made of one graph; another graph takes their place."""
+    """A cache of results for one graph, emptied when the graph is another one."""
 
     def __init__(self) -> None:
         self._content = b""
@@ -33,25 +33,10 @@ class Kept:
         *arguments: Arguments.args,
         **named: Arguments.kwargs,
     ) -> Made:
-        """Call a function of a graph, or return what it returned before.
-
-        Parameters
-        ----------
-        function : callable
-            Takes the content and the other arguments.
-        content : bytes
-            The content of an ONNX file. What was made of another one is forgotten.
-        *arguments, **named : object
-            Hashable.
-
-        Returns
-        -------
-        made : object
-            What the function returned.
-        """
+        """Call a function of a graph, or return its earlier result."""
         key = (function, arguments, tuple(named.items()))
         with self._lock:
-            # One that is fitted again has another content, whatever its class or name.
+            # A detector that was fitted again has another content, whatever its class or name.
             if content is not self._content and content != self._content:
                 self._made.clear()
             self._content = content
@@ -65,7 +50,7 @@ class Kept:
 
 
 class KeptMixin:
-    """Gives an explainer its `Kept`, which is neither cloned nor pickled with it."""
+    """Mixin that holds the cache `Kept` of an explainer, neither cloned nor pickled with it."""
 
     @property
     def _kept(self) -> Kept:

@@ -1,4 +1,4 @@
-"""The score of a detector with its gradient, by onnxruntime."""
+"""The score of a detector and its gradient, computed by onnxruntime."""
 
 from __future__ import annotations
 
@@ -23,30 +23,14 @@ _RUN_SIZE: Final = 4  # images in one run; the activations of all stay in memory
 
 
 def content_of(detector: Any) -> bytes:
-    """Give a detector as the content of an ONNX file.
-
-    Parameters
-    ----------
-    detector : estimator
-        Fitted.
-
-    Returns
-    -------
-    content : bytes
-        The content.
-
-    Raises
-    ------
-    ModelFileError
-        If it has none; the message names a way that needs none.
-    """
+    """Return a detector as the content of an ONNX file."""
     known: bytes | None = getattr(detector, "onnx_model_", None)
     if known is not None:
         return known
     if not hasattr(detector, "to_onnx"):
         raise ModelFileError(
-            f"{type(detector).__name__} is no graph, so it has no gradient here. Use "
-            "OcclusionSaliency, which needs predictions only."
+            f"{type(detector).__name__} is not a graph, so its gradient cannot be computed. "
+            "Use OcclusionSaliency, which needs predictions only."
         )
     content: bytes = detector.to_onnx().SerializeToString()
     return content
@@ -54,16 +38,16 @@ def content_of(detector: Any) -> bytes:
 
 @dataclass(frozen=True)
 class ScoreGradient:
-    """A session that gives the score and its gradient.
+    """A session that computes the score and its gradient.
 
     Attributes
     ----------
     session : onnxruntime.InferenceSession
-        Of the graph that `gradient_graph` makes.
+        Session of a graph made by `gradient_graph`.
     record : ModelRecord
-        What the detector says of itself.
+        Record in the metadata of the detector's graph.
     scale : float
-        What the session's gradient is multiplied by.
+        Factor by which the session's gradient is multiplied.
     """
 
     session: Any
@@ -71,37 +55,11 @@ class ScoreGradient:
     scale: float
 
     def read(self, images: ImageSequence, index: int) -> NDArray[np.float32]:
-        """Read an image as the detector sees it.
-
-        Parameters
-        ----------
-        images : ImageSequence
-            The images.
-        index : int
-            Which.
-
-        Returns
-        -------
-        pixels : ndarray of shape (n, height, width) or (n, height, width, 3), dtype float32
-            Levels from 0 to 255; n is 1, or the number of crops.
-        """
+        """Read an image in the form that the detector takes."""
         return read_pixels(images, index, self.record.preprocessing)
 
     def run(self, pixels: NDArray[np.float32], *outputs: str) -> list[NDArray[np.float32]]:
-        """Compute outputs for any number of images.
-
-        Parameters
-        ----------
-        pixels : ndarray of shape (n, height, width) or (n, height, width, 3), dtype float32
-            Levels from 0 to 255.
-        *outputs : str
-            Names of the outputs: "score", "gradient", "activation".
-
-        Returns
-        -------
-        found : list of ndarray
-            Each of length n. A gradient by the pixels is that by pixels whose range is 0 to 1.
-        """
+        """Compute outputs for any number of images."""
         names = outputs or ("score", "gradient")
         parts = [
             self.session.run(list(names), {"pixels": pixels[part]})
@@ -116,29 +74,7 @@ class ScoreGradient:
 def score_gradient(
     detector: Any, kept: Kept, *, wrt: str | None = None, n_jobs: int | None = None
 ) -> ScoreGradient:
-    """Make the gradient of a detector's score.
-
-    Parameters
-    ----------
-    detector : estimator
-        Fitted.
-    kept : Kept
-        Where it is kept until the detector is another one.
-    wrt : str, default=None
-        The tensor by which the score is differentiated; None takes the pixels.
-    n_jobs : int, default=None
-        Threads that work on one run together.
-
-    Returns
-    -------
-    gradient : ScoreGradient
-        Ready to run.
-
-    Raises
-    ------
-    ModelFileError
-        If it is no graph from pixels to a score, or has an operator without a gradient.
-    """
+    """Prepare a session that computes the gradient of a detector's score."""
     from joblib import effective_n_jobs
 
     name = type(detector).__name__

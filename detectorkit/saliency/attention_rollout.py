@@ -1,4 +1,4 @@
-"""Attention rollout: where the attention of a transformer ends."""
+"""Attention rollout: the patches on which the class token of a transformer depends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["AttentionRollout", "attention_layers"]
 
 
 class AttentionRollout(Saliency):
-    """Follow the attention of a transformer from its class token back to the image.
+    """Map the attention of a transformer from its class token back to the image.
 
     Read more in the :ref:`User Guide <saliency>`.
 
@@ -32,20 +32,20 @@ class AttentionRollout(Saliency):
     detector : estimator
         A fitted detector whose network is a vision transformer with a class token.
     n_jobs : int, default=None
-        Threads that work on one image together. None means 1 unless in a
+        Number of threads that work on one image together. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     verbose : bool, default=False
         Whether `transform` shows its progress on standard error.
 
     See Also
     --------
-    GradCAM : For networks of convolutions.
+    GradCAM : Maps of the layers of convolutional networks.
 
     Notes
     -----
     In each block the heads are averaged, and the path around the attention is counted as much as
-    the attention itself; the blocks are multiplied [1]_. It says where the network looks, not what
-    speaks for which class: a map is the same for both.
+    the attention itself; the blocks are multiplied [1]_. A map shows where the network looks, not
+    which class this speaks for: it is the same for both classes.
 
     References
     ----------
@@ -86,20 +86,7 @@ class AttentionRollout(Saliency):
 
 
 def attention_layers(content: bytes, name: str) -> tuple[str, ...]:
-    """Find the tensors that say, of every head, how much each token looks at each.
-
-    Parameters
-    ----------
-    content : bytes
-        The content of an ONNX file that takes "pixels".
-    name : str
-        What error messages call it.
-
-    Returns
-    -------
-    layers : tuple of str
-        In the order of computation; none of a network without attention.
-    """
+    """List the tensors of attention, which hold a weight for each pair of tokens in every head."""
     shapes = tensor_shapes(content, name)
     return tuple(
         node.output[0]
@@ -111,19 +98,19 @@ def attention_layers(content: bytes, name: str) -> tuple[str, ...]:
 
 
 def _attention(content: bytes, layers: tuple[str, ...], n_threads: int) -> Any:
-    """Make a session that gives the attention of every block."""
+    """Make a session that computes the attention of every block."""
     exposed = expose_tensors(onnx.load_model_from_string(content), layers)
     return make_session(exposed.SerializeToString(), "The model", n_threads=n_threads)
 
 
 def _roll_out(attentions: list[NDArray[np.float32]]) -> Map:
-    """Multiply the blocks; of the class token give the share of each patch."""
+    """Multiply the blocks and return the weight of each patch for the class token."""
     n_tokens = attentions[0].shape[-1]
     identity = np.eye(n_tokens, dtype=np.float32)
     rolled = np.broadcast_to(identity, (len(attentions[0]), n_tokens, n_tokens))
     for attention in attentions:
         mixed = (attention.mean(axis=1) + identity) / 2
         rolled = mixed @ rolled
-    side = math.isqrt(n_tokens - 1)  # the tokens in front stand for no patch
+    side = math.isqrt(n_tokens - 1)  # the tokens in front do not stand for patches
     patches = rolled[:, 0, n_tokens - side * side :]
     return np.ascontiguousarray(patches.reshape(-1, side, side), np.float32)

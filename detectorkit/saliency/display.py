@@ -1,4 +1,4 @@
-"""Maps laid over their images."""
+"""Plots of saliency maps laid over their images."""
 
 from __future__ import annotations
 
@@ -23,32 +23,11 @@ _HIGHEST = 0.995  # quantile of a map at which its colours end: one pixel must n
 
 
 def overlay_map(image: NDArray[np.uint8], saliency_map: Map, *, alpha: float = 0.6) -> Any:
-    """Lay a map over the grey version of its image.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        The image, grey or RGB.
-    saliency_map : ndarray of shape (height, width)
-        Its map. Red is what raises the score, blue what lowers it; colours end at the 99.5 %
-        quantile of the absolute values.
-    alpha : float, default=0.6
-        How opaque the strongest colour is, from 0 to 1.
-
-    Returns
-    -------
-    overlay : ndarray of shape (height, width, 3), dtype uint8
-        RGB.
-
-    Raises
-    ------
-    ValueError
-        If map and image have different shapes.
-    """
+    """Draw a saliency map over the grey version of its image."""
     if saliency_map.shape != image.shape[:2]:
         raise ValueError(
             f"overlay_map: the map has shape {saliency_map.shape} and the image "
-            f"{image.shape[:2]}; a map is as large as its image."
+            f"{image.shape[:2]}. Pass the map that `transform` returned for this image."
         )
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     strength = np.clip(saliency_map / _limit(saliency_map), -1, 1)[..., np.newaxis]
@@ -64,9 +43,9 @@ def _limit(saliency_map: Map) -> float:
 
 
 class SaliencyDisplay:
-    """Images with their maps beside them.
+    """Plot of images with their saliency maps beside them.
 
-    Make it by `from_estimator` or `from_maps`.
+    Use `from_estimator` or `from_maps` to create one.
 
     Read more in the :ref:`User Guide <saliency>`.
 
@@ -75,18 +54,18 @@ class SaliencyDisplay:
     Parameters
     ----------
     images : sequence of ndarray
-        The images, uint8, grey or RGB.
+        Images of dtype uint8, grey or RGB.
     maps : sequence of ndarray
-        One map for each, of its shape.
+        One map for each image, of the image's height and width.
     titles : sequence of str, default=None
-        What is written above each image.
+        Text above each image; None writes nothing.
 
     Attributes
     ----------
     figure_ : matplotlib Figure
-        The figure; only after `plot`.
+        Figure that holds the plot; set by `plot`.
     axes_ : ndarray of shape (n_images, 2) of matplotlib Axes
-        Image and overlay of each; only after `plot`.
+        Axes of the image and of the overlay, one row for each image; set by `plot`.
     """
 
     def __init__(
@@ -98,22 +77,22 @@ class SaliencyDisplay:
 
     @classmethod
     def from_estimator(cls, explainer: Any, X: Any, **options: Any) -> Self:
-        """Explain images and show them.
+        """Explain images and plot them with their maps.
 
         Parameters
         ----------
         explainer : object
-            One of the classes of this module, with a fitted detector.
+            Explainer of `detectorkit.saliency` with a fitted detector.
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
             The images: one array, or a sequence of arrays (of any sizes) or of paths.
         **options : object
-            As of `plot`.
+            Further parameters, passed to `plot`.
 
         Returns
         -------
         display : SaliencyDisplay
-            With titles that say the verdict and its probability.
+            The plot, with the verdict and its probability as titles.
         """
         detector = explainer.detector
         proba = detector.predict_proba(X)[:, 1]
@@ -128,7 +107,7 @@ class SaliencyDisplay:
     def from_maps(
         cls, X: Any, maps: Any, *, titles: Sequence[str] | None = None, **options: Any
     ) -> Self:
-        """Show maps that were made before.
+        """Plot images with maps that were computed before.
 
         Parameters
         ----------
@@ -136,27 +115,27 @@ class SaliencyDisplay:
                 (n_samples, height, width, n_channels), or sequence
             The images: one array, or a sequence of arrays (of any sizes) or of paths.
         maps : sequence of ndarray
-            One map for each, of its shape.
+            One map for each image, of the image's height and width.
         titles : sequence of str, default=None
-            What is written above each image.
+            Text above each image; None writes nothing.
         **options : object
-            As of `plot`.
+            Further parameters, passed to `plot`.
 
         Returns
         -------
         display : SaliencyDisplay
-            Plotted.
+            The plot of images and maps.
 
         Raises
         ------
         ValueError
-            If there are not as many maps as images.
+            If the numbers of maps and images differ.
         """
         sequence = check_images(X, caller=cls.__name__)
         if len(maps) != len(sequence):
             raise ValueError(
-                f"{cls.__name__}: {len(maps)} maps for {len(sequence)} images; one for each is "
-                "needed."
+                f"{cls.__name__}: {len(maps)} maps for {len(sequence)} images. Pass one map for "
+                "each image."
             )
         whole = Preprocessing(None, "rgb")
         images = [sequence.read(index, whole) for index in range(len(sequence))]
@@ -168,19 +147,19 @@ class SaliencyDisplay:
         Parameters
         ----------
         alpha : float, default=0.6
-            How opaque the strongest colour is, from 0 to 1.
+            Opacity of the strongest colour, from 0 to 1.
         figure : matplotlib Figure, default=None
-            Where to draw; None makes one.
+            Figure to draw on; None makes a new one.
 
         Returns
         -------
         self : SaliencyDisplay
-            With `figure_` and `axes_`.
+            The plot itself, with `figure_` and `axes_` set.
 
         Raises
         ------
         ImportError
-            If matplotlib is not installed; it names the extra.
+            If matplotlib is not installed; the message names the extra that brings it.
         """
         require_extra("plot", "matplotlib", caller="SaliencyDisplay.plot")
         from matplotlib import pyplot as plt

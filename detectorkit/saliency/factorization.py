@@ -25,16 +25,16 @@ __all__ = ["ConceptExamples", "DeepFeatureFactorization"]
 
 
 class ConceptExamples(NamedTuple):
-    """Where a concept is found most.
+    """The crops of images in which a concept is strongest.
 
     Attributes
     ----------
     indices : ndarray of shape (n,), dtype int
-        The images, that of the greatest heat first.
+        Indices of the images, from the largest weight of the concept down.
     places : ndarray of shape (n, 2), dtype int
-        Row and column where each crop begins, in pixels of the image.
+        First row and column of each crop, in pixels of its image.
     crops : list of ndarray of shape (height, width, 3)
-        Parts of the images as they are found.
+        Crops of the images, one for each index.
     """
 
     indices: NDArray[np.intp]
@@ -45,7 +45,7 @@ class ConceptExamples(NamedTuple):
 class DeepFeatureFactorization(
     KeptMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, _EstimatorBase
 ):
-    """Factorise the activations of a layer into concepts, and say whose they are.
+    """Factorise the activations of a layer into concepts, and compare these between the classes.
 
     Read more in the :ref:`User Guide <saliency>`.
 
@@ -56,17 +56,17 @@ class DeepFeatureFactorization(
     detector : estimator
         A fitted detector that is a network of convolutions and takes whole images.
     layer : str, default=None
-        The tensor that is factorised, by its name in the detector's graph: of shape (n, channels,
+        Name, in the detector's graph, of the tensor that is factorised: of shape (n, channels,
         height, width), nowhere negative. None takes the last one after a ReLU that has more than
         one place.
     n_concepts : int, default=4
-        Number of concepts.
+        Number of concepts to find.
     max_iter : int, default=400
-        Most sweeps of the factorisation; it warns where they do not suffice.
+        Maximum number of iterations of the factorisation; it warns where they do not suffice.
     random_state : int, RandomState instance or None, default=0
-        Draws what the singular value decomposition begins with.
+        Seed or generator of the start of the singular value decomposition.
     n_jobs : int, default=None
-        Threads that work on one image together. None means 1 unless in a
+        Number of threads that work on one image together. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     verbose : bool, default=False
         Whether progress is shown on standard error.
@@ -76,36 +76,36 @@ class DeepFeatureFactorization(
     components_ : ndarray of shape (n_concepts, n_channels)
         The concepts: directions in the space of the channels, of length 1.
     layer_ : str
-        The tensor that was factorised.
+        Name of the tensor that was factorised.
     prevalence_ : ndarray of shape (n_samples, n_concepts)
         Mean weight of each concept over the places of each image.
     concept_auc_ : ndarray of shape (n_concepts,)
         ROC AUC of each concept's prevalence for "generated", on the images of `fit`: 1 where only
         generated images have it, 0 where only real ones do. Set if y is given.
     reconstruction_err_ : float
-        Frobenius norm of what the concepts leave over of the activations.
+        Frobenius norm of the difference between the activations and their factorisation.
 
     See Also
     --------
-    GradientSaliency : What the score of one image depends on.
-    gradient_statistics : Where the gradients of many images lie.
+    GradientSaliency : Maps of the pixels on which the score of one image depends.
+    gradient_statistics : Statistics of the gradients of many images.
 
     Notes
     -----
-    The activations of all places of all images are the rows of one matrix, which is approximated
-    by the product of two without negative entries [1]_: weights of the concepts at each place, and
-    the concepts. The factorisation begins with the singular vectors (NNDSVDa). Here it is one of
-    both classes together, so that a concept means the same in a real and in a generated image, and
-    its prevalences can be compared; that is new. Weights are then found again image by image, so
-    that those of an image do not depend on its company.
+    The activations at all places of all images are the rows of one matrix. It is approximated by
+    the product of two non-negative matrices [1]_: the weights of the concepts at each place, and
+    the concepts. The factorisation begins with the singular vectors (NNDSVDa). Here real
+    and generated images are factorised together, so that a concept means the same in both and its
+    prevalences can be compared; that is new. The weights are then computed again image by image,
+    so that those of an image do not depend on the other images.
 
     Concepts are found without the labels and without the score: one that tells the classes apart
-    need not be what the detector looks at. The AUCs are of the images that the concepts were
-    found in; those of other images follow from `transform`.
+    need not be what the detector looks at. The AUCs are those of the images in which the concepts
+    were found; those of other images can be computed from `transform`.
 
-    While `fit` runs, the matrix is kept: 4 bytes for each place and channel of each image, so
-    250 MB for 1000 images of 7 x 7 places and 1280 channels. Of the images, those of one run are
-    kept. Afterwards, concepts and prevalences are left.
+    While `fit` runs, the matrix is held in memory: 4 bytes for each place and channel of each
+    image, so 250 MB for 1000 images of 7 x 7 places and 1280 channels, and the images of one run of
+    the network. Afterwards, only concepts and prevalences are kept.
 
     References
     ----------
@@ -114,8 +114,8 @@ class DeepFeatureFactorization(
 
     Examples
     --------
-    A network whose layer is the colours of the pixels; the right half of the generated images is
-    blue, that of the real ones green:
+    The layer of this network holds the colours of the pixels. The right half is blue in generated
+    images and green in real ones:
 
     >>> import numpy as np
     >>> from onnx import parser
@@ -166,30 +166,31 @@ class DeepFeatureFactorization(
         self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the concepts.
+        """Find the concepts of a set of images.
 
         Parameters
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            Real and generated images together: one array, or a sequence of arrays (of any sizes)
-            or of paths.
+            The images: one array, or a sequence of arrays (of any sizes) or of paths.
         y : array-like of shape (n_samples,), default=None
-            The labels, which have no part in the concepts. With them, `concept_auc_` is set.
+            Labels of the images, which do not change the concepts; they are needed for
+            `concept_auc_`.
 
         Returns
         -------
         self : object
-            Fitted.
+            The factorisation itself, now fitted.
 
         Raises
         ------
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
         ModelFileError
-            If the detector is no graph from pixels, or looks at crops.
+            If the detector is not a graph from pixels, or takes crops of images.
         ValueError
-            If a parameter is wrong, X is no set of images, or y lacks a class.
+            If a parameter is wrong, X is not a set of images, or y does not hold
+            both classes.
         """
         check_is_fitted(self.detector)
         name = type(self).__name__
@@ -213,7 +214,7 @@ class DeepFeatureFactorization(
             scores = self.prevalence_.T
             self.concept_auc_ = np.array([roc_auc_score(codes, one) for one in scores])
         elif hasattr(self, "concept_auc_"):
-            del self.concept_auc_  # of another set of images
+            del self.concept_auc_  # it belongs to another set of images
         return self
 
     def _run(self, layer: str | None) -> LayerRun:
@@ -221,7 +222,7 @@ class DeepFeatureFactorization(
         return layer_run(self.detector, self._kept, layer, caller=caller, n_jobs=self.n_jobs)
 
     def _activations(self, run: LayerRun, images: ImageSequence) -> NDArray[np.float32]:
-        """Run all images; give (n_samples, height, width, n_channels)."""
+        """Return the activations of all images: (n_samples, height, width, n_channels)."""
         whole = np.empty((len(images), *run.shape[1:], run.shape[0]), np.float32)
         done = 0
         for batch in self._batches(run, images):
@@ -236,16 +237,16 @@ class DeepFeatureFactorization(
     def _factorize(self, factorizer: NMF, rows: NDArray[np.float32]) -> None:
         if factorizer.n_components > min(rows.shape):
             raise parameter_error(
-                self, "n_concepts", f"at most {min(rows.shape)}, of {rows.shape} places x channels"
+                self, "n_concepts", f"at most {min(rows.shape)} for {rows.shape} places x channels"
             )
         if not rows.any():
             raise ValueError(
-                f"{type(self).__name__}: the layer is 0 everywhere in these images, so there is "
-                "nothing to factorise. Take another `layer`."
+                f"{type(self).__name__}: the layer is 0 everywhere in these images, so it "
+                "cannot be factorised. Choose another `layer`."
             )
         factorizer.fit(rows)
         self.reconstruction_err_ = float(factorizer.reconstruction_err_)
-        # A product does not say how large its factors are. With directions of length 1, weights
+        # The scale of the factors of a product is arbitrary. With directions of length 1, weights
         # have the unit of the activations, and those of two concepts can be compared.
         length = np.linalg.norm(factorizer.components_, axis=1, keepdims=True)
         factorizer.components_ /= np.where(length > 0, length, 1)
@@ -253,18 +254,18 @@ class DeepFeatureFactorization(
         self._factorizer = factorizer
 
     def _weigh(self, activations: NDArray[np.float32]) -> Map:
-        """Give the weights of the concepts at the places of one image: (height, width, n)."""
+        """Compute the weights of the concepts in one image: (height, width, n_concepts)."""
         rows = activations.reshape(-1, activations.shape[-1])
         weights: Map = self._factorizer.transform(rows)
         return weights.reshape(*activations.shape[:2], -1)
 
     def _weights(self, images: ImageSequence) -> Iterator[Map]:
-        """Give the weights in one image after the other."""
+        """Yield the weights of the concepts for each image in turn."""
         for batch in self._batches(self._run(self.layer_), images):
             yield from map(self._weigh, batch)
 
     def transform(self, X: Any) -> NDArray[np.float32]:
-        """Give the prevalences of the concepts.
+        """Compute the prevalence of each concept in each image.
 
         Parameters
         ----------
@@ -282,14 +283,14 @@ class DeepFeatureFactorization(
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
         ValueError
-            If X is no set of images.
+            If X is not a set of images.
         """
         check_is_fitted(self)
         images = check_images(X, caller=type(self).__name__)
         return np.stack([weights.mean(axis=(0, 1)) for weights in self._weights(images)])
 
     def heatmaps(self, X: Any) -> Map | list[Map]:
-        """Say where the concepts are.
+        """Compute heat maps of the concepts.
 
         Parameters
         ----------
@@ -300,14 +301,14 @@ class DeepFeatureFactorization(
         Returns
         -------
         maps : ndarray of shape (n_samples, n_concepts, height, width), dtype float32, or list
-            The weights of the concepts, of each image's height and width. A list, if these differ.
+            Weights of the concepts, at each image's height and width. A list if these differ.
 
         Raises
         ------
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
         ValueError
-            If X is no set of images.
+            If X is not a set of images.
         """
         check_is_fitted(self)
         images = check_images(X, caller=type(self).__name__)
@@ -322,7 +323,7 @@ class DeepFeatureFactorization(
     def example_crops(
         self, X: Any, *, n_examples: int = 4, crop_size: tuple[int, int] = (48, 48)
     ) -> list[ConceptExamples]:
-        """Cut out where the concepts are strongest.
+        """Cut out the parts of images in which the concepts are strongest.
 
         Parameters
         ----------
@@ -330,23 +331,23 @@ class DeepFeatureFactorization(
                 (n_samples, height, width, n_channels), or sequence
             The images: one array, or a sequence of arrays (of any sizes) or of paths.
         n_examples : int, default=4
-            Most crops of a concept; there is at most one of an image, and none where the concept
-            is not found.
+            Maximum number of crops of a concept; at most one is cut from an image, and none where
+            the concept is absent.
         crop_size : tuple of (int, int), default=(48, 48)
-            Height and width of a crop, in pixels of the image. The place of the greatest weight is
+            Height and width of a crop, in pixels of the image. The place of the largest weight is
             in its middle, unless that is too near to the edge. A smaller image is taken whole.
 
         Returns
         -------
         examples : list of ConceptExamples
-            One for each concept.
+            The crops, one entry for each concept.
 
         Raises
         ------
         ImageReadError
             If a file cannot be decoded; it names the path and its index.
         ValueError
-            If X is no set of images, or an argument is wrong.
+            If X is not a set of images, or an argument is wrong.
         """
         check_is_fitted(self)
         caller = type(self).__name__
@@ -376,7 +377,7 @@ class DeepFeatureFactorization(
 
 
 def _find_peaks(weights: Map) -> tuple[Map, NDArray[np.float64]]:
-    """Give the greatest weight of each concept, and where it is as shares of the image."""
+    """Return the largest weight of each concept and its place, as proportions of the image."""
     rows = weights.reshape(-1, weights.shape[2])
     places = np.unravel_index(rows.argmax(axis=0), weights.shape[:2])
     return rows.max(axis=0), (np.stack(places, axis=1) + 0.5) / weights.shape[:2]
@@ -389,7 +390,7 @@ def _cut_examples(
     n_examples: int,
     crop_size: tuple[int, int],
 ) -> ConceptExamples:
-    """Cut out one concept, from the images where it is hottest."""
+    """Cut out one concept from the images in which its weights are largest."""
     indices = np.argsort(-heat, kind="stable")[: min(n_examples, int(np.sum(heat > 0)))]
     places, crops = [], []
     for index in indices:

@@ -1,4 +1,4 @@
-"""Maps of the layers between pixels and score."""
+"""Grad-CAM: maps of the layers between pixels and score."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class GradCAM(Saliency):
     Parameters
     ----------
     detector : estimator
-        A fitted detector that is a network.
+        A fitted detector that is a network, usually of convolutions.
     layer : str, default=None
         Name of a tensor of shape (n, channels, height, width) in the detector's graph. None takes
         the last whose height and width are above 1. See `layers`.
     signed : bool, default=False
-        Whether a map is also negative, where channels speak against "generated". False sets these
+        Whether a map is negative where channels speak against "generated". False sets these
         places to 0, as in the paper.
     n_jobs : int, default=None
-        Threads that work on one image together. None means 1 unless in a
+        Number of threads that work on one image together. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     verbose : bool, default=False
         Whether `transform` shows its progress on standard error.
 
     See Also
     --------
-    AttentionRollout : For transformers.
-    DeepFeatureFactorization : What a layer shows, over many images.
+    AttentionRollout : Maps of the attention of transformers.
+    DeepFeatureFactorization : Concepts of a layer, over many images.
 
     Notes
     -----
@@ -83,12 +83,12 @@ class GradCAM(Saliency):
         self.verbose = verbose
 
     def layers(self) -> dict[str, tuple[int, int, int]]:
-        """Give the layers that can be asked for.
+        """List the layers that the parameter `layer` can name.
 
         Returns
         -------
         layers : dict of str to tuple of (int, int, int)
-            Channels, height and width of each, in the order of computation.
+            Channels, height and width of each layer, in the order of computation.
         """
         name = type(self.detector).__name__
         return self._kept.make(channel_maps, content_of(self.detector), name)
@@ -99,8 +99,8 @@ class GradCAM(Saliency):
             content, name = content_of(self.detector), type(self.detector).__name__
             if self._kept.make(attention_layers, content, name):
                 raise ValueError(
-                    f"{type(self).__name__}: layer=None finds no map of channels in a transformer. "
-                    "Use AttentionRollout, or name a layer."
+                    f"{type(self).__name__}: layer=None does not find a map of channels in a "
+                    "transformer. Use AttentionRollout, or name a layer."
                 )
             layer = next(reversed(layers), None)
         if layer not in layers:

@@ -1,4 +1,4 @@
-"""Maps of the input gradient."""
+"""Saliency maps of the gradient with respect to the pixels."""
 
 from __future__ import annotations
 
@@ -19,18 +19,7 @@ __all__ = ["GradientSaliency", "magnitude"]
 
 
 def magnitude(gradient: NDArray[np.float32]) -> Map:
-    """Give the largest absolute value over the channels.
-
-    Parameters
-    ----------
-    gradient : ndarray of shape (n, height, width) or (n, height, width, 3)
-        Of grey or of colour images.
-
-    Returns
-    -------
-    found : ndarray of shape (n, height, width)
-        Not negative.
-    """
+    """Return the largest absolute value over the channels."""
     size: Map = np.abs(gradient)
     return size.max(axis=3) if size.ndim == 4 else size
 
@@ -47,27 +36,27 @@ class GradientSaliency(Saliency):
     detector : estimator
         A fitted detector that is a graph from pixels to a score: a network, or `HoGSVMDetector`.
     times_input : bool, default=False
-        Whether the gradient is multiplied by the pixels, and summed over the channels: then a map
-        is signed, positive where the pixels speak for "generated".
+        Whether the gradient is multiplied by the pixels and summed over the channels. Such a map
+        is signed: positive where the pixels speak for "generated".
     n_jobs : int, default=None
-        Threads that work on one image together. None means 1 unless in a
+        Number of threads that work on one image together. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     verbose : bool, default=False
         Whether `transform` shows its progress on standard error.
 
     See Also
     --------
-    SmoothGrad : The mean over noisy copies, less speckled.
-    IntegratedGradients : Its sum is the score.
-    OcclusionSaliency : For every estimator, without gradients.
+    SmoothGrad : Mean gradient of noisy copies, which is less speckled.
+    IntegratedGradients : Maps that add up to a difference of scores.
+    OcclusionSaliency : Maps of any classifier, without gradients.
 
     Notes
     -----
     A map is the largest absolute derivative over the channels [1]_. The gradient is computed by a
-    graph that is made from the detector's once, and run by onnxruntime. At a kink it is what torch
-    takes: 0 at a ReLU, the first of equal entries under a max-pooling. Of networks in whole
-    numbers, rounding counts as the identity. A gradient of what was resized is brought back to the
-    image by resizing the map.
+    graph that is derived from the detector's once and run by onnxruntime. At a kink it is that of
+    torch: 0 at a ReLU, the first of equal entries under a max-pooling. In quantised networks,
+    rounding counts as the identity. Where the detector resizes images, the map is resized back to
+    the image.
 
     References
     ----------
@@ -117,7 +106,7 @@ class GradientSaliency(Saliency):
     def gradient(
         self, X: Any, y: Any = None, *, of: Literal["score", "loss"] = "score"
     ) -> NDArray[np.float32]:
-        """Give the signed gradient.
+        """Compute the signed gradient.
 
         Parameters
         ----------
@@ -125,35 +114,35 @@ class GradientSaliency(Saliency):
                 (n_samples, height, width, n_channels), or sequence
             The images: one array, or a sequence of arrays (of any sizes) or of paths.
         y : array-like of shape (n_samples,), default=None
-            The labels; wanted for the loss.
+            Labels of the images; only the loss needs them.
         of : {"score", "loss"}, default="score"
-            What is differentiated: the score, or the binary cross-entropy of its sigmoid and the
-            label, as in the study that this library grew from.
+            Function that is differentiated: the score, or the binary cross-entropy of its sigmoid
+            and the label, as in the study that this library grew from.
 
         Returns
         -------
         gradient : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, 3), dtype float32
-            By pixels from 0 to 1, at the size at which the detector sees an image. With crops, the
-            first axis is that of all crops.
+            Gradient by pixels from 0 to 1, at the size of the detector's input. With crops, the
+            first axis counts all crops.
 
         Raises
         ------
         ModelFileError
-            If the detector has no gradient.
+            If the gradient of the detector cannot be computed.
         ValueError
-            If the labels are missing or unknown, or X is no set of images.
+            If the labels are missing or unknown, or X is not a set of images.
         """
         images = check_images(X, caller=type(self).__name__)
         run = score_gradient(self.detector, self._kept, n_jobs=self.n_jobs)
         codes = None
         if of not in {"score", "loss"}:
-            raise ValueError(f"{type(self).__name__}: of={of!r} has to be 'score' or 'loss'.")
+            raise ValueError(f"{type(self).__name__}: of={of!r} must be 'score' or 'loss'.")
         if of == "loss":
             if y is None:
                 raise ValueError(
                     f"{type(self).__name__}: the gradient of the loss needs the labels y. Pass "
-                    "them, or take of='score'."
+                    "them, or use of='score'."
                 )
             codes = encode_labels(type(self).__name__, y, self.detector)
             check_consistent_length(images, codes)

@@ -1,4 +1,4 @@
-"""Gradients along the way from a picture of nothing."""
+"""Integrated gradients: gradients along the line from a baseline to the image."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from detectorkit.utils.validation import check_choice, check_integer
 
 __all__ = ["IntegratedGradients"]
 
-_TOLERANCE = 0.05  # of the difference of the scores
+_TOLERANCE = 0.05  # error of completeness, as a proportion of the difference of the scores
 
 
 class IntegratedGradients(Saliency):
-    """Explain a score by shares of the pixels that add up to it.
+    """Explain a score by contributions of the pixels that add up to it.
 
     Read more in the :ref:`User Guide <saliency>`.
 
@@ -33,19 +33,19 @@ class IntegratedGradients(Saliency):
     detector : estimator
         A fitted detector that is a graph from pixels to a score: a network, or `HoGSVMDetector`.
     baseline : {"blur", "black", "mean"}, default="blur"
-        The picture where the way begins: the image without fine structure, black, or of the mean
-        colour of the image. From a blurred one, a map says what the texture adds.
+        Image at which the line to the image begins: the image without fine structure, black, or
+        the mean colour of the image. With "blur", a map shows what the texture adds.
     n_steps : int, default=32
-        Points on the way, of a Gauss-Legendre quadrature.
+        Number of points on the line, those of a Gauss-Legendre quadrature.
     n_jobs : int, default=None
-        Threads that work on one image together. None means 1 unless in a
+        Number of threads that work on one image together. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     verbose : bool, default=False
         Whether `transform` shows its progress on standard error.
 
     See Also
     --------
-    GradientSaliency : One gradient.
+    GradientSaliency : Map of one gradient, at the image itself.
 
     Notes
     -----
@@ -53,7 +53,7 @@ class IntegratedGradients(Saliency):
     score of the image less that of the baseline, which is called completeness; see
     `completeness_error`. `transform` warns where the error is above 5 %. It stays above for
     `HoGSVMDetector`, whose score jumps where a gradient turns from one bin of orientation to the
-    next: no derivative knows of these jumps.
+    next, because derivatives do not see these jumps.
 
     References
     ----------
@@ -95,7 +95,7 @@ class IntegratedGradients(Saliency):
             if error > _TOLERANCE * max(abs(difference), 1e-6):
                 warnings.warn(
                     f"{type(self).__name__}: the map of image {index} adds up to the difference of "
-                    f"the scores, {difference:.3g}, with an error of {error:.2g}. Take more than "
+                    f"the scores, {difference:.3g}, with an error of {error:.2g}. Use more than "
                     f"n_steps={self.n_steps}.",
                     ConvergenceWarning,
                     stacklevel=4,
@@ -105,7 +105,7 @@ class IntegratedGradients(Saliency):
         return explain
 
     def completeness_error(self, X: Any) -> NDArray[np.float64]:
-        """Say how far the maps are from adding up to the difference of the scores.
+        """Compute the error with which the maps add up to the difference of the scores.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class IntegratedGradients(Saliency):
         Returns
         -------
         error : ndarray of shape (n_samples,)
-            Absolute, in units of the score; of several crops the largest.
+            Absolute errors in units of the score; the largest one of an image's crops.
         """
         self._check()
         images = check_images(X, caller=type(self).__name__)
@@ -130,7 +130,7 @@ class IntegratedGradients(Saliency):
     def _attribute(
         self, run: ScoreGradient, images: ImageSequence, index: int
     ) -> tuple[Map, float, float]:
-        """Give the shares of the pixels, their error, and the difference of the scores."""
+        """Return the contributions of the pixels, their error, and the difference of the scores."""
         pixels = run.read(images, index)
         start = np.stack([self._start(one) for one in pixels])
         points, weights = np.polynomial.legendre.leggauss(self.n_steps)

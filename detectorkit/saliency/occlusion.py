@@ -1,4 +1,4 @@
-"""Maps of what happens to the score when a part of the image is not there."""
+"""Occlusion maps: the change of the score when a part of the image is replaced."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from detectorkit.utils.validation import check_choice, check_integer, check_pair
 
 __all__ = ["OcclusionSaliency", "predict_mixtures", "read_as_given"]
 
-_MOST_PIXELS: Final = 2**25  # of all copies in memory
-_SHARE: Final = 8  # of a side of the image, in the window
+_MOST_PIXELS: Final = 2**25  # in all copies of an image that are in memory
+_SHARE: Final = 8  # the default window is this fraction of each side of the image
 
 
 class OcclusionSaliency(Saliency):
@@ -32,28 +32,28 @@ class OcclusionSaliency(Saliency):
     Parameters
     ----------
     detector : estimator
-        Any fitted binary classifier that takes images, a pipeline of scikit-learn too, and has
-        `decision_function`, or else `predict_proba`: of this the logit of the probability of
-        ``classes_[1]`` is taken.
+        Any fitted binary classifier of images, such as a pipeline of scikit-learn. Its
+        `decision_function` is used, or otherwise the logit of the probability of ``classes_[1]``
+        by `predict_proba`.
     window_shape : tuple of (int, int), default=None
         Height and width of the window, in pixels of the image. None takes an eighth of the height
         and of the width of each image, so that every map has 225 windows or so.
     strides : tuple of (int, int), default=None
-        Rows and columns from one window to the next; at most those of a window, so that every
-        pixel is covered. None takes half a window.
+        Number of rows and columns from one window to the next; at most the height and width of a
+        window, so that every pixel is covered. None takes half a window.
     replacement : {"blur", "patch", "jpeg", "mean"}, default="blur"
-        What a window is replaced by: the same place of the blurred image; of the image moved by
-        half of its sides, which is texture of the same image; of the image as a JPEG of quality 10;
-        or the mean colour of the image. See `detectorkit.saliency.replacements`.
+        Replacement of a window: the same place of the blurred image; of the image moved by half
+        of its sides, which is texture of the same image; of the image as a JPEG of quality 10; or
+        the mean colour of the image. See `detectorkit.saliency.replacements`.
     batch_size : int, default=32
-        Copies of an image that are scored, and held in memory, at a time.
+        Number of copies of an image that are held in memory and scored together.
     verbose : bool, default=False
         Whether `transform` shows its progress on standard error.
 
     See Also
     --------
-    GradientSaliency : For detectors that are graphs; one pass forth and back an image.
-    detectorkit.saliency.metrics.deletion.deletion_insertion : Tests a map in a similar way.
+    GradientSaliency : Maps of detectors that are graphs, at the cost of one gradient.
+    detectorkit.saliency.metrics.deletion.deletion_insertion : Test of a map by replaced pixels.
 
     Notes
     -----
@@ -64,11 +64,10 @@ class OcclusionSaliency(Saliency):
     "generated", so compare the maps of several replacements.
 
     The last window of a row or column is moved to the border of the image. A map costs one score
-    for each window. How many threads score is what the
-    detector's own `n_jobs` says.
+    for each window. The detector's own `n_jobs` sets the number of threads.
 
     The detector gets arrays of shape (n, height, width) for grey images and (n, height, width, 3)
-    for others, of dtype uint8, or float32 from 0 to 1 if it was floats that came in.
+    for others, of dtype uint8, or float32 from 0 to 1 if the images are floats.
 
     References
     ----------
@@ -149,7 +148,7 @@ class OcclusionSaliency(Saliency):
 def _windows(
     shape: tuple[int, int], window: tuple[int, int], strides: tuple[int, int]
 ) -> Iterator[tuple[slice, slice]]:
-    """Give the places of the windows, the last of each row and column at the border."""
+    """Yield the places of the windows, the last of each row and column at the border."""
     rows, columns = (
         [*range(0, length - side, stride), length - side]
         for length, side, stride in zip(shape, window, strides, strict=True)
@@ -168,7 +167,7 @@ def _mask(shape: tuple[int, int], place: tuple[slice, slice]) -> NDArray[np.bool
 def _mean_over_windows(
     shape: tuple[int, int], places: list[tuple[slice, slice]], values: NDArray[np.float64]
 ) -> Map:
-    """Give each pixel the mean value of the windows that cover it."""
+    """Compute at each pixel the mean value of the windows that cover it."""
     total, count = np.zeros(shape), np.zeros(shape)
     for place, value in zip(places, values, strict=True):
         total[place] += value
@@ -177,20 +176,7 @@ def _mean_over_windows(
 
 
 def read_as_given(images: ImageSequence, index: int) -> Image:
-    """Read an image in the colours, the size and with the values that it came with.
-
-    Parameters
-    ----------
-    images : ImageSequence
-        The images.
-    index : int
-        Which.
-
-    Returns
-    -------
-    image : ndarray of shape (height, width) or (height, width, 3)
-        Of dtype uint8, or float32 from 0 to 1 where it was floats. Files are RGB.
-    """
+    """Read an image in its own colours, size and values."""
     shape = getattr(images.items[index], "shape", (0, 0, 3))
     is_gray = len(shape) == 2 or shape[2] == 1
     return images.read(index, Preprocessing(None, "gray" if is_gray else "rgb", as_uint8=False))
@@ -204,26 +190,7 @@ def predict_mixtures(
     *,
     batch_size: int,
 ) -> NDArray[np.float64]:
-    """Predict copies of an image whose pixels are in part those of another.
-
-    Parameters
-    ----------
-    predict : callable
-        Takes an array of images and gives a number for each.
-    image : ndarray of shape (height, width) or (height, width, 3)
-        The image.
-    other : ndarray of the same shape and dtype
-        The other.
-    masks : iterable of ndarray of shape (height, width)
-        For each copy, where the pixels are those of the other; taken as they are wanted.
-    batch_size : int
-        Copies in memory at a time.
-
-    Returns
-    -------
-    found : ndarray of shape (n_masks,)
-        What was predicted.
-    """
+    """Predict copies of an image in which some pixels are those of another image."""
     remaining, found = iter(masks), []
     while chunk := list(islice(remaining, batch_size)):
         chosen = np.stack(chunk)

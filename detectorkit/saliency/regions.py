@@ -14,49 +14,28 @@ __all__ = ["Regions", "face_regions"]
 Regions = dict[str, Masks]
 
 EYES: Final = ((0.40, 0.54), (0.25, 0.75))
-"""Rows and columns of the band of the eyes, as shares of height and width.
+"""Rows and columns of the band of the eyes, as proportions of height and width.
 
 The alignment of FFHQ puts the eyes at 0.47 of the height, and at 0.375 and 0.625 of the width.
 """
 
 HAIR: Final = 0.40
-"""Share of the height in which what is not skin counts as hair."""
+"""Upper proportion of the height in which all that is not skin counts as hair."""
 
 BORDER: Final = 0.10
-"""Width of the border, as a share of height and width."""
+"""Width of the border, as a proportion of height and width."""
 
 
 def face_regions(images: NDArray[Any]) -> Regions:
     """Cut aligned faces into regions that do not overlap.
 
-    Parameters
-    ----------
-    images : ndarray of shape (n_samples, height, width, 3)
-        RGB images of one size; uint8 from 0 to 255, or floats from 0 to 1.
-
-    Returns
-    -------
-    regions : dict of str to ndarray of shape (n_samples, height, width), dtype bool
-        Every pixel is in one of them. A pixel is in the first that it fits:
-
-        - "eyes": rows from 0.40 to 0.54 of the height, columns from 0.25 to 0.75 of the width;
-        - "skin": has the colour of skin, see `skin_mask`;
-        - "background": at most 0.10 of the height or width from an edge;
-        - "hair": rows above 0.40 of the height;
-        - "other": all else, as mouths, clothes and glasses.
-
-    Raises
-    ------
-    ValueError
-        If the images have a wrong form.
-
     Notes
     -----
-    These are rules of colour and of place, and no parser of faces. The eyes are where the
+    These are rules of colour and of place, not a parser of faces. The eyes are where the
     alignment of FFHQ puts them; in a face that is turned, cut in another way or not aligned, the
     band holds something else. Fair hair and beige walls are skin by their colour; a hat, a
     forehead in the shade, or a wall that shows beside the head, is hair by its place; hair at the
-    edge, and below the eyes, is not. A grey image has no skin.
+    edge, and below the eyes, is not. In a grey image, skin is not found.
 
     Examples
     --------

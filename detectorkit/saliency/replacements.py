@@ -1,7 +1,7 @@
-"""What is put in the place of pixels that are taken away.
+"""Replacements for pixels that are taken away.
 
-Whatever replaces pixels may itself speak for "generated": blurred skin does, and so does a black
-square. So there are several replacements, and what holds with all of them is about the image.
+A replacement may itself speak for "generated": blurred skin does, and so does a black square. So
+there are several replacements, and only what holds with all of them is a property of the image.
 """
 
 from __future__ import annotations
@@ -32,18 +32,7 @@ _FADE: Final = 8  # pixels over which the two sides of a seam are mixed
 
 
 def blurred_copy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Blur an image until no texture is left.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        Grey or RGB.
-
-    Returns
-    -------
-    blurred : ndarray of the same shape, dtype uint8
-        By a Gaussian whose standard deviation is a sixteenth of the longer side.
-    """
+    """Blur an image until no texture is left."""
     sigma = max(image.shape[:2]) / 16
     # As whole numbers, the weights of a wide Gaussian would be a box.
     blurred: Any = cv2.GaussianBlur(image.astype(np.float32), (0, 0), sigma)
@@ -51,20 +40,9 @@ def blurred_copy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def moved_copy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Move an image by half of its height and width, round its borders.
+    """Shift an image cyclically by half of its height and width.
 
-    So every place gets a texture of the same image, from as far away as can be.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        Grey or RGB.
-
-    Returns
-    -------
-    moved : ndarray of the same shape, dtype uint8
-        Where opposite borders of the image meet, along the two middle lines, one side fades into
-        the other over 8 pixels, as an edge would be no texture of the image.
+    So every place gets texture of the same image, from as far away as possible.
     """
     moved = image.astype(np.float32)
     for axis in (0, 1):
@@ -81,35 +59,13 @@ def moved_copy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def requantized_copy(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Save an image as a JPEG of quality 10, and read it again.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        Grey or RGB.
-
-    Returns
-    -------
-    requantized : ndarray of the same shape, dtype uint8
-        With the same picture, and hardly any of its fine structure.
-    """
+    """Save an image as a JPEG of quality 10, and read it again."""
     data = encode_image(image, "JPEG", quality=_JPEG_QUALITY)
     return decode_image(data, color_space="gray" if image.ndim == 2 else "rgb")
 
 
 def mean_color(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Give every pixel the mean colour of the image.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width) or (height, width, 3), dtype uint8
-        Grey or RGB.
-
-    Returns
-    -------
-    plain : ndarray of the same shape, dtype uint8
-        Rounded.
-    """
+    """Fill an image with its mean colour."""
     mean = np.rint(image.mean(axis=(0, 1))).astype(np.uint8)
     return np.broadcast_to(mean, image.shape).copy()
 
@@ -120,22 +76,9 @@ REPLACEMENTS: Final[dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]]]
     "jpeg": requantized_copy,
     "mean": mean_color,
 }
-"""What an image is replaced by, by the names that parameters take."""
+"""Functions that compute replacements, by the values of the parameter `replacement`."""
 
 
 def make_replacement(image: Image, replacement: str) -> Image:
-    """Make the image whose pixels take the place of those of another.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width) or (height, width, 3)
-        Of dtype uint8, or floats from 0 to 1.
-    replacement : {"blur", "patch", "jpeg", "mean"}
-        Which of `REPLACEMENTS`.
-
-    Returns
-    -------
-    other : ndarray of the same shape and dtype
-        Made from the image with 8 bits.
-    """
+    """Compute the image whose pixels replace those of another."""
     return from_levels(REPLACEMENTS[replacement](round_to_levels(image)), image)

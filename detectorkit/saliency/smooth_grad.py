@@ -1,4 +1,4 @@
-"""Gradients that are averaged over noisy copies."""
+"""SmoothGrad: gradients averaged over noisy copies of the image."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ class SmoothGrad(Saliency):
     detector : estimator
         A fitted detector that is a graph from pixels to a score: a network, or `HoGSVMDetector`.
     n_samples : int, default=25
-        Number of copies.
+        Number of noisy copies of each image.
     noise_level : float, default=0.1
-        Standard deviation of the Gaussian noise, as a share of the range of the image.
+        Standard deviation of the Gaussian noise, as a proportion of the range of the image.
     n_jobs : int, default=None
-        Threads that work on one image together. None means 1 unless in a
+        Number of threads that work on one image together. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     random_state : int, RandomState instance or None, default=0
-        Draws the noise; that of an image depends on its position in X and on nothing else.
+        Seed or generator of the noise, which depends only on this and on an image's position in X.
     verbose : bool, default=False
         Whether `transform` shows its progress on standard error.
 
     See Also
     --------
-    GradientSaliency : Of the image itself.
+    GradientSaliency : Gradient of the image itself.
 
     Notes
     -----
-    The signed gradients are averaged, then the largest absolute value over the channels is taken.
-    Noise is itself something that detectors look at, so a map of much noise explains another image.
+    The signed gradients are averaged [1]_, then the largest absolute value over the channels is
+    taken. Detectors react to noise itself, so a map with much noise explains another image.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Where the gradients of a detector's loss lie in real and in generated images, and how large."""
+"""Size and place of the gradients of a detector's loss in real and in generated images."""
 
 from __future__ import annotations
 
@@ -38,34 +38,34 @@ __all__ = [
 ]
 
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-NEAR_ZERO: Final = 0.01  # of the standard deviation
-_BLOCK: Final = 8  # pixels
+NEAR_ZERO: Final = 0.01  # as a proportion of the standard deviation
+_BLOCK: Final = 8  # side of a block of texture, in pixels
 _N_BINS: Final = 64
-_DECADES: Final = 8  # that the histogram covers, below the largest absolute value
-_N_VALUES: Final = 4096  # that are kept of each image
+_DECADES: Final = 8  # powers of ten below the largest absolute value in the histogram
+_N_VALUES: Final = 4096  # derivatives that are kept of each image
 _BATCH_SIZE: Final = 16
 _CALLER: Final = "gradient_statistics"
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """How the derivatives by pixels are distributed.
+    """Distribution of the derivatives by pixels.
 
     Attributes
     ----------
     mean : float
         Mean of the signed values.
     std : float
-        Standard deviation.
+        Standard deviation of the signed values.
     kurtosis : float
         Excess kurtosis, 0 for a normal distribution; nan where all values are the same.
     near_zero : float
-        Share of the values whose size is at most a hundredth of the standard deviation.
+        Proportion of the values that are at most a hundredth of the standard deviation from 0.
     quantiles : dict of float to float
-        Of the signed values, by the share that lies below.
+        Quantiles of the signed values, by the proportion of values below.
     histogram : ndarray of shape (n_bins,)
-        Share of the values in each bin of `GradientStatistics.edges`; what is smaller than the
-        first edge is in none.
+        Proportion of the absolute values in each bin of `GradientStatistics.edges`; values below
+        the first edge are not counted in a bin.
     """
 
     mean: float
@@ -78,17 +78,17 @@ class Distribution:
 
 @dataclass(frozen=True)
 class RegionShare:
-    """How much of the gradient lies in a region.
+    """Proportion of the gradient that lies in a region.
 
     Attributes
     ----------
     mass : float
-        Share of the absolute gradient, a mean over images.
+        Proportion of the absolute gradient in the region, a mean over images.
     area : float
-        Share of the pixels, a mean over the same images.
+        Proportion of the pixels in the region, a mean over the same images.
     ratio : Estimate
-        The first by the second; above 1 where the gradient prefers the region. nan, where no image
-        has it.
+        Quotient of mass and area, with its interval; above 1 where the gradient prefers the region,
+        nan where the region is empty in all images.
     """
 
     mass: float
@@ -98,22 +98,23 @@ class RegionShare:
 
 @dataclass(frozen=True)
 class ClassGradients:
-    """The gradients of the images of one class.
+    """Statistics of the gradients in the images of one class.
 
     Attributes
     ----------
     n : int
-        Number of images.
+        Number of images of the class.
     n_saturated : int
-        How many of them the detector is so sure of that their gradient is 0. They count in the
-        distribution; they have no shares and no correlation.
+        Number of images with a gradient of 0, because the detector is so sure of them. They count
+        in the distribution, but not in the regions and the correlation.
     distribution : Distribution
-        Of all derivatives.
+        Distribution of the derivatives of all images.
     regions : dict of str to RegionShare
-        By the name of the region.
+        Proportions of the gradient in each region, by its name.
     texture_correlation : Estimate
-        Spearman correlation of gradient and texture over the blocks of an image, a mean over
-        images: positive where the gradient is large in what is rough. nan, where no image has one.
+        Spearman correlation of gradient and texture over the blocks of an image, as a mean over
+        images: positive where the gradient is large in rough areas; nan if it is undefined for all
+        images.
     """
 
     n: int
@@ -125,7 +126,7 @@ class ClassGradients:
 
 @dataclass(frozen=True)
 class GradientStatistics:
-    """The gradients of real and of generated images, side by side.
+    """Statistics of the gradients in real and in generated images, side by side.
 
     Attributes
     ----------
@@ -133,7 +134,7 @@ class GradientStatistics:
         Edges of the histograms of the absolute values, evenly spaced on a logarithmic scale up to
         the largest of both classes.
     real, generated : ClassGradients
-        Of each class.
+        Statistics of real and of generated images.
     """
 
     edges: NDArray[np.float64] = field(repr=False)
@@ -141,40 +142,14 @@ class GradientStatistics:
     generated: ClassGradients
 
     def to_dict(self) -> dict[str, Any]:
-        """Give all figures in a form that JSON can hold.
-
-        Returns
-        -------
-        content : dict
-            The attributes by name, those of both classes within theirs. None stands for nan.
-        """
+        """Return all statistics in a form that JSON can hold."""
         content: dict[str, Any] = to_plain(self)
         return content
 
     def plot(
         self, ax: Axes | None = None, *, kind: Literal["distribution", "regions"] = "distribution"
     ) -> Axes:
-        """Draw both classes into one diagram.
-
-        Parameters
-        ----------
-        ax : matplotlib.axes.Axes, default=None
-            Where to draw; None makes a figure.
-        kind : {"distribution", "regions"}, default="distribution"
-            The histograms, or the ratios of the regions with their intervals.
-
-        Returns
-        -------
-        ax : matplotlib.axes.Axes
-            Where it was drawn.
-
-        Raises
-        ------
-        ImportError
-            If matplotlib is missing; it names the extra that brings it.
-        ValueError
-            If the kind is unknown.
-        """
+        """Plot both classes in one figure."""
         caller = f"{type(self).__name__}.plot"
         check_argument(caller, "kind", kind, ("distribution", "regions"))
         require_extra("plot", "matplotlib", caller=caller)
@@ -192,7 +167,7 @@ class GradientStatistics:
     def _plot_distribution(self, ax: Axes) -> None:
         for name, figures in (("real", self.real), ("generated", self.generated)):
             ax.stairs(figures.distribution.histogram, self.edges, label=name)
-        ax.set(xscale="log", xlabel="|derivative of the loss|", ylabel="share of the values")
+        ax.set(xscale="log", xlabel="|derivative of the loss|", ylabel="proportion of the values")
 
     def _plot_regions(self, ax: Axes) -> None:
         names = list(self.real.regions)
@@ -200,26 +175,26 @@ class GradientStatistics:
             regions: dict[str, RegionShare] = getattr(self, name).regions
             value, low, high = np.array([regions[one].ratio for one in names]).T
             places = np.arange(len(names)) + offset
-            lengths = np.maximum([value - low, high - value], 0)  # they may round to less
+            lengths = np.maximum([value - low, high - value], 0)  # rounding may make them negative
             ax.errorbar(places, value, lengths, fmt="o", label=name)
         ax.axhline(1, color="gray", linewidth=0.8)
         ax.set_xticks(range(len(names)), names)
-        ax.set_ylabel("share of the gradient / share of the area")
+        ax.set_ylabel("proportion of the gradient / of the area")
 
 
 class _Part(NamedTuple):
-    """What is kept of some images.
+    """Measurements of some images.
 
     Attributes
     ----------
     names : tuple of str
-        The regions.
+        Names of the regions, in order.
     values : ndarray of shape (n, n_values)
-        Derivatives, drawn at random.
+        Derivatives that were drawn at random.
     mass, area : ndarray of shape (n, n_regions)
-        Shares of the gradient, nan where it is 0, and of the pixels.
+        Proportions of the gradient, nan where it is 0, and of the pixels.
     correlation : ndarray of shape (n,)
-        Of gradient and texture; nan where it is not defined.
+        Correlation of gradient and texture; nan where it is not defined.
     """
 
     names: tuple[str, ...]
@@ -229,7 +204,7 @@ class _Part(NamedTuple):
     correlation: NDArray[np.float64]
 
     def take(self, chosen: NDArray[np.bool_]) -> _Part:
-        """Give some of the images."""
+        """Return the measurements of the chosen images."""
         return _Part(
             self.names,
             self.values[chosen],
@@ -261,20 +236,20 @@ def gradient_statistics(
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     y : array-like of shape (n_samples,)
-        The labels; both classes are needed.
+        Labels of the images; both classes are needed.
     masks : {"face"} or callable, default="face"
-        The regions: those of `face_regions`, or what a function makes of RGB images of shape
-        (n, height, width, 3), at the size at which the detector sees them: always the same names,
-        each with an array of shape (n, height, width) and dtype bool. Regions of a function may
-        overlap; then their shares need not add up to 1.
+        Regions of the images: those of `face_regions`, or those that a function returns for RGB
+        images of shape (n, height, width, 3), at the size of the detector's input: a dict of the
+        same names each time, each with an array of shape (n, height, width) and dtype bool. Regions
+        of a function may overlap; then their proportions need not add up to 1.
     n_resamples : int, default=1000
         Number of bootstrap samples of the images, for the intervals.
     confidence : float, default=0.95
-        Confidence of the intervals, which are percentiles.
+        Confidence level of the percentile bootstrap intervals, between 0 and 1.
     random_state : int, RandomState instance or None, default=0
-        Draws the values that are kept and the bootstrap samples.
+        Seed or generator of the derivatives that are kept and of the bootstrap samples.
     n_jobs : int, default=None
-        Threads that work on one image together. None means 1 unless in a
+        Number of threads that work on one image together. None means 1 unless in a
         `joblib.parallel_config` context; -1 means all processors.
     verbose : bool, default=False
         Whether progress is shown on standard error.
@@ -282,35 +257,35 @@ def gradient_statistics(
     Returns
     -------
     statistics : GradientStatistics
-        Distributions, shares of regions, and correlations with texture.
+        Distributions, proportions in regions, and correlations with texture.
 
     Raises
     ------
     ImageReadError
         If a file cannot be decoded; it names the path and its index.
     ModelFileError
-        If the detector has no gradient, or looks at crops.
+        If the gradient of the detector cannot be computed, or it takes crops of images.
     ValueError
         If the labels, the images or the regions are wrong, or the gradient is 0 everywhere.
 
     See Also
     --------
-    GradientSaliency : The gradient of one image, as a map.
-    DeepFeatureFactorization : Which concepts tell the classes apart.
+    GradientSaliency : Map of the gradient of one image.
+    DeepFeatureFactorization : Concepts that tell the classes apart.
 
     Notes
     -----
-    What is differentiated is the binary cross-entropy of the sigmoid of the score and the label,
-    by pixels from 0 to 1 at the size at which the detector sees an image, as in the study that
-    this library grew from. Its size says how wrong the detector is about an image, so a
-    distribution is more about the score than about the pixels. Shares and correlations are
-    computed within each image, and every image counts the same; so they are those of the score.
+    The gradient is that of the binary cross-entropy of the score's sigmoid and the label, by pixels
+    from 0 to 1 at the size of the detector's input, as in the study that this library grew from.
+    Its size depends on how wrong the detector is about an image, so a distribution says more about
+    the score than about the pixels. Proportions and correlations are computed within each image,
+    and every image counts the same, so they are also those of the gradient of the score.
 
-    The distribution is that of 4096 derivatives of each image, drawn at random, or of all, where
-    there are no more. Texture is the standard deviation of the luma in each block of 8 x 8 pixels,
-    and the gradient there the sum of its sizes; at the right and the lower edge, what fills no
-    block is left out. Intervals cover chance in the images, not the choice of generators. A
-    gradient is no proof: it says where the score would change, not why it is what it is.
+    The distribution is that of 4096 derivatives of each image, drawn at random, or of all in
+    smaller images. Texture is the standard deviation of the luma in each block of 8 x 8 pixels, and
+    it is correlated with the sum of the absolute gradient there; incomplete blocks at the right and
+    the lower edge are left out. Intervals cover chance in the images, not the choice of generators.
+    A gradient is not a proof: it says where the score would change, not why it is what it is.
 
     Examples
     --------
@@ -360,8 +335,8 @@ def gradient_statistics(
 def _check_regions(regions: Any, shape: tuple[int, ...]) -> Regions:
     if not isinstance(regions, dict) or not regions:
         raise ValueError(
-            f"{_CALLER}: masks gave {type(regions).__name__} {regions!r:.60}. Expected a dict of "
-            "names and masks."
+            f"{_CALLER}: masks returned {type(regions).__name__} {regions!r:.60}. Return a dict "
+            "of names and masks."
         )
     for name, mask in regions.items():
         check_mask(f"{_CALLER}, region {name!r}", np.asarray(mask), shape)
@@ -374,7 +349,7 @@ def _measure(
     regions: Regions,
     randoms: list[np.random.Generator],
 ) -> _Part:
-    """Compute what is kept of images of one size."""
+    """Measure images of one size."""
     rows = gradient.reshape(len(gradient), -1)
     n_values = min(_N_VALUES, rows.shape[1])
     values = [
@@ -397,7 +372,7 @@ def _measure(
 
 
 def _blocks(planes: NDArray[Any]) -> NDArray[Any]:
-    """Cut planes into blocks: (n, n_blocks, pixels)."""
+    """Cut planes into blocks and return them as (n, n_blocks, n_pixels)."""
     n, rows, columns = len(planes), planes.shape[1] // _BLOCK, planes.shape[2] // _BLOCK
     whole = planes[:, : rows * _BLOCK, : columns * _BLOCK]
     blocks = whole.reshape(n, rows, _BLOCK, columns, _BLOCK).swapaxes(2, 3)
@@ -405,7 +380,7 @@ def _blocks(planes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _correlate(mass: NDArray[np.float64], texture: NDArray[np.float64]) -> float:
-    """Give Spearman's correlation; nan where one of the two is the same everywhere."""
+    """Compute Spearman's correlation; nan where one of the two is the same everywhere."""
     if len(mass) < 2 or np.ptp(mass) == 0 or np.ptp(texture) == 0:
         return float("nan")
     return float(spearmanr(mass, texture).statistic)
@@ -416,8 +391,8 @@ def _join(parts: list[_Part]) -> _Part:
     for part in parts:
         if part.names != names:
             raise ValueError(
-                f"{_CALLER}: masks gave the regions {list(part.names)} for some images and "
-                f"{list(names)} for others. Give the same, with empty masks where there is nothing."
+                f"{_CALLER}: masks returned the regions {list(part.names)} for some images and "
+                f"{list(names)} for others. Return the same ones, with empty masks where needed."
             )
     columns = zip(*(part[1:] for part in parts), strict=True)
     return _Part(names, *map(np.concatenate, columns))
@@ -428,13 +403,13 @@ def _make_edges(values: NDArray[np.float32]) -> NDArray[np.float64]:
     if largest == 0:
         raise ValueError(
             f"{_CALLER}: the gradient is 0 everywhere. The detector is so sure of all these images "
-            "that its loss does not change; take images that it finds harder."
+            "that its loss does not change; pass images that it finds harder."
         )
     return np.geomspace(largest * 10.0**-_DECADES, largest, _N_BINS + 1)
 
 
 def _summarize(part: _Part, edges: NDArray[np.float64], resample: _Bootstrap) -> ClassGradients:
-    """Summarise the images of one class."""
+    """Summarise the measurements of one class."""
     defined = ~np.isnan(part.mass[:, 0])
     mass, area = part.mass[defined], part.area[defined]
     regions = {
@@ -471,16 +446,16 @@ def _mean(shares: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True)
 class _Bootstrap:
-    """Draws images again, the same for every figure of as many images."""
+    """Bootstrap over images, with the same samples for equal numbers of images."""
 
     n_resamples: int
     confidence: float
     seed: int
 
     def ratio(self, above: NDArray[np.float64], below: NDArray[np.float64]) -> Estimate:
-        """Give the ratio of two means over images, nan where the second is 0.
+        """Return the ratio of two means over images, nan where the second is 0.
 
-        The interval of one image is not known, so it is nan.
+        The interval of a single image is unknown, so it is nan.
         """
         n = len(below)
         if not below.any():
@@ -491,7 +466,7 @@ class _Bootstrap:
         random = np.random.default_rng(self.seed)
         weight = random.multinomial(n, np.full(n, 1 / n), self.n_resamples)
         totals = weight @ np.stack([above, below], axis=1)
-        known = totals[totals[:, 1] > 0]  # a sample may lack the region
+        known = totals[totals[:, 1] > 0]  # the region may be missing in a sample
         tails = [(1 - self.confidence) / 2, (1 + self.confidence) / 2]
         low, high = np.quantile(known[:, 0] / known[:, 1], tails).tolist()
         return Estimate(value, low, high)

@@ -32,19 +32,7 @@ CNN_DENSE: Final = (256, 128, 64)
 
 
 class ModifiedCNN(nn.Module):
-    """Convolutions of growing width, each with max-pooling, and three dense layers.
-
-    Parameters
-    ----------
-    image_size : tuple of (int, int)
-        Height and width of the images, in pixels.
-    n_conv : int, default=5
-        Number of convolutions, from 1 to 5.
-    dropout : float, default=0.3
-        Proportion of the activations that is dropped after each dense layer in training.
-    batch_norm : bool, default=True
-        Whether each convolution is followed by batch normalisation.
-    """
+    """Convolutions of growing width, each with max-pooling, and three dense layers."""
 
     def __init__(
         self,
@@ -84,18 +72,7 @@ class ModifiedCNN(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute the logits of both classes.
-
-        Parameters
-        ----------
-        images : Tensor of shape (n, 3, height, width)
-            Images to compute on, as scaled pixels.
-
-        Returns
-        -------
-        logits : Tensor of shape (n, 2)
-            Logits of "real" and "generated".
-        """
+        """Compute the logits of both classes."""
         logits: Tensor = self.head(self.features(images))
         return logits
 
@@ -143,18 +120,7 @@ class ResNet18(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute the features.
-
-        Parameters
-        ----------
-        images : Tensor of shape (n, 3, height, width)
-            Images to compute on, as scaled pixels.
-
-        Returns
-        -------
-        features : Tensor of shape (n, 512)
-            Features: means over the last map.
-        """
+        """Compute the features."""
         x = self.maxpool(functional.relu(self.bn1(self.conv1(images))))
         for number in range(1, 5):
             x = getattr(self, f"layer{number}")(x)
@@ -239,19 +205,7 @@ class EfficientNetLite0(nn.Module):
         self._ends = {int(end) - 1 for end in np.cumsum(repeats_of_stages[:-1])}
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute the features.
-
-        Parameters
-        ----------
-        images : Tensor of shape (n, 3, height, width)
-            Images to compute on, as scaled pixels.
-
-        Returns
-        -------
-        features : Tensor of shape (n, 2208)
-            Features: means and standard deviations at the end of each stage but the last, then
-            the 1280 means over the last map.
-        """
+        """Compute the features."""
         x = functional.relu6(self._bn0(self._conv_stem(images)))
         levels: list[Tensor] = []
         for index, block in enumerate(self._blocks):
@@ -265,18 +219,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class HeadedNetwork(nn.Sequential):
-    """A network that computes features, followed by the layers of a head.
-
-    Parameters
-    ----------
-    backbone : Module
-        Network that computes features from images.
-    *layers : Module
-        Layers of the head, which compute logits from features.
-    keeps_statistics : bool, default=False
-        Whether the batch normalisation of the backbone keeps its learned statistics in training
-        too, because those of batches of a few images are inaccurate.
-    """
+    """A network that computes features, followed by the layers of a head."""
 
     def __init__(
         self, backbone: nn.Module, *layers: nn.Module, keeps_statistics: bool = False
@@ -285,18 +228,7 @@ class HeadedNetwork(nn.Sequential):
         self.keeps_statistics = keeps_statistics
 
     def train(self, mode: bool = True) -> Self:  # noqa: FBT001, FBT002 - as in torch
-        """Switch between training and prediction.
-
-        Parameters
-        ----------
-        mode : bool, default=True
-            Whether to switch to training; False switches to prediction.
-
-        Returns
-        -------
-        self : HeadedNetwork
-            This network, after the switch.
-        """
+        """Switch between training and prediction."""
         super().train(mode)
         if self.keeps_statistics:
             for module in self[0].modules():
@@ -313,26 +245,7 @@ def attach_head(
     *,
     keeps_statistics: bool = False,
 ) -> HeadedNetwork:
-    """Attach a bottleneck and a layer of two logits to a network that computes features.
-
-    Parameters
-    ----------
-    backbone : Module
-        Network that computes features from images.
-    n_features : int
-        Number of features that the backbone computes.
-    bottleneck : sequence of int
-        Numbers of units of the hidden layers; an empty one means a linear classifier.
-    dropout : float
-        Proportion of the activations that is dropped before each layer in training.
-    keeps_statistics : bool, default=False
-        Whether the batch normalisation of the backbone keeps its learned statistics in training.
-
-    Returns
-    -------
-    network : HeadedNetwork
-        Network that computes the logits of both classes from images.
-    """
+    """Attach a bottleneck and a layer of two logits to a network that computes features."""
     layers: list[nn.Module] = [nn.BatchNorm1d(n_features)]  # features may have any scale
     for units in bottleneck:
         layers += [nn.Dropout(dropout), nn.Linear(n_features, units), nn.ReLU()]
@@ -342,13 +255,7 @@ def attach_head(
 
 
 class TransformersBackbone(nn.Module):
-    """A vision model of the library transformers, without its classification layer.
-
-    Parameters
-    ----------
-    model : PreTrainedModel
-        Vision model, as ``AutoModel`` of transformers loads it.
-    """
+    """A vision model of the library transformers, without its classification layer."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -360,19 +267,7 @@ class TransformersBackbone(nn.Module):
         self.n_features = config.hidden_size if self.has_token else config.hidden_sizes[-1]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute the features.
-
-        Parameters
-        ----------
-        images : Tensor of shape (n, 3, height, width)
-            Images to compute on, as scaled pixels.
-
-        Returns
-        -------
-        features : Tensor of shape (n, n_features)
-            Features: the class token of a transformer, or means over the last map of other
-            networks.
-        """
+        """Compute the features."""
         found = self.model(pixel_values=images)
         if self.has_token:
             token: Tensor = found.last_hidden_state[:, 0]
@@ -382,24 +277,7 @@ class TransformersBackbone(nn.Module):
 
 
 def load_weights(network: nn.Module, path: Path, *, ignored: tuple[str, ...] = ()) -> None:
-    """Load a state dictionary from a file; only tensors are unpickled.
-
-    Parameters
-    ----------
-    network : Module
-        Network to load the weights into; it is changed in place.
-    path : Path
-        File that torch or safetensors saved.
-    ignored : tuple of str, default=()
-        Prefixes of the names of tensors that are left out if the file has them.
-
-    Raises
-    ------
-    ValueError
-        If the file does not hold the tensors of this network.
-    OSError
-        If the file cannot be read.
-    """
+    """Load a state dictionary from a file; only tensors are unpickled."""
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 

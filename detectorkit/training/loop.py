@@ -107,20 +107,7 @@ class TrainingSet:
     augmentation: Augmentation | None
 
     def draw(self, schedule: Schedule, epoch: int) -> list[NDArray[np.intp]]:
-        """Draw the batches of an epoch.
-
-        Parameters
-        ----------
-        schedule : Schedule
-            Settings of the training, with the size of the batches.
-        epoch : int
-            Number of the epoch, from 0.
-
-        Returns
-        -------
-        batches : list of ndarray of int
-            Indices of the images of each batch: at least two, as batch normalisation needs.
-        """
+        """Draw the batches of an epoch."""
         random = np.random.default_rng([schedule.seed, epoch])
         if self.chances is None:
             order = random.permutation(self.train)
@@ -130,20 +117,7 @@ class TrainingSet:
         return np.split(order, cuts)
 
     def read(self, index: int, random: np.random.Generator) -> NDArray[Any]:
-        """Read a training image and change it at random.
-
-        Parameters
-        ----------
-        index : int
-            Index of the image in `images`.
-        random : Generator
-            Generator of the random numbers.
-
-        Returns
-        -------
-        image : ndarray of shape (height, width) or (height, width, 3)
-            Changed image of the size that the network takes, with levels from 0 to 255.
-        """
+        """Read a training image and change it at random."""
         wanted = self.network_input.preprocessing
         if self.augmentation is not None:
             size = None if wanted.n_crops is not None else wanted.image_size
@@ -154,13 +128,7 @@ class TrainingSet:
         return image if wanted.n_crops is None else image[random.integers(len(image))]
 
     def fingerprint(self) -> str:
-        """Compute a hash that differs for other images, labels or settings.
-
-        Returns
-        -------
-        fingerprint : str
-            Hash of the settings, the labels and weights, and a few of the images.
-        """
+        """Compute a hash that differs for other images, labels or settings."""
         known = hashlib.sha256(repr((self.network_input, self.augmentation)).encode())
         for index in np.linspace(0, len(self.images) - 1, _N_PROBES).astype(int):
             known.update(self.images.read(int(index), self.network_input.preprocessing).tobytes())
@@ -188,33 +156,7 @@ def fit_network(
     checkpoint: Path | None = None,
     verbose: bool = False,
 ) -> list[dict[str, float]]:
-    """Train a network with two logits, and set it to the weights of its best epoch.
-
-    Parameters
-    ----------
-    network : Module
-        Network that computes logits of shape (n, 2) from scaled images; it is changed in place.
-    data : TrainingSet
-        Images to train on, with their labels and weights.
-    schedule : Schedule
-        Settings of the training, such as learning rate and number of epochs.
-    checkpoint : Path, default=None
-        File in which the state is saved after each epoch. If it exists, training goes on from it.
-        None saves nothing.
-    verbose : bool, default=False
-        Whether to show progress and losses on standard error.
-
-    Returns
-    -------
-    history : list of dict
-        "loss", "val_loss", "val_accuracy" and "seconds" of each epoch, without the second and the
-        third if there are no validation images.
-
-    Raises
-    ------
-    ValueError
-        If the checkpoint belongs to another training.
-    """
+    """Train a network with two logits, and set it to the weights of its best epoch."""
     device = torch.device(schedule.device)
     network.to(device, memory_format=torch.channels_last)
     trained = [p for p in network.parameters() if p.requires_grad]
@@ -358,24 +300,7 @@ def _read_ahead(
 def score_images(
     network: nn.Module, data: TrainingSet, index: NDArray[np.intp], schedule: Schedule
 ) -> NDArray[np.float32]:
-    """Score images that are prepared as for a prediction.
-
-    Parameters
-    ----------
-    network : Module
-        Network that computes logits of shape (n, 2) from scaled images.
-    data : TrainingSet
-        Images from which those to score are taken.
-    index : ndarray of int
-        Indices of the images to score.
-    schedule : Schedule
-        Settings of the training, with the device and the size of the batches.
-
-    Returns
-    -------
-    scores : ndarray of shape (n,), dtype float32
-        Logit of "generated" minus that of "real", averaged over the crops of an image.
-    """
+    """Score images that are prepared as for a prediction."""
     batches = _outputs(network, data, index, schedule)
     scores = [(logits[:, 1] - logits[:, 0]).cpu().numpy() for logits in batches]
     return np.concatenate([np.empty(0, np.float32), *scores])

@@ -25,20 +25,7 @@ _OPSET = 18
 
 
 def export_network(network: nn.Module, shape: tuple[int, int, int]) -> onnx.ModelProto:
-    """Export a network as an ONNX graph for any number of images.
-
-    Parameters
-    ----------
-    network : Module
-        Network that computes one tensor from images.
-    shape : tuple of (int, int, int)
-        Number of channels, height and width of an image.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-        ONNX model that computes "output" from "images", an array of shape (n, *shape).
-    """
+    """Export a network as an ONNX graph for any number of images."""
     network = network.eval().to("cpu", memory_format=torch.contiguous_format)
     probe = (torch.zeros(2, *shape),)
     logger = logging.getLogger("torch.onnx._internal.exporter._registration")
@@ -74,28 +61,7 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 def largest_difference(
     network: nn.Module, model: onnx.ModelProto, scaled: NDArray[np.float32]
 ) -> float:
-    """Compare the outputs of an exported network with those of torch.
-
-    Parameters
-    ----------
-    network : Module
-        Network of torch that was exported.
-    model : onnx.ModelProto
-        ONNX model that `export_network` returned.
-    scaled : ndarray of shape (n, n_channels, height, width), dtype float32
-        Images to compare the outputs on, scaled as the network takes them.
-
-    Returns
-    -------
-    difference : float
-        Largest difference between the outputs, divided by the largest output, or by 1 if all
-        outputs are smaller.
-
-    Raises
-    ------
-    RuntimeError
-        If the difference is above `MAX_DIFFERENCE`.
-    """
+    """Compare the outputs of an exported network with those of torch."""
     session = make_session(model.SerializeToString(), "The exported network")
     with torch.inference_mode():
         expected = network(torch.from_numpy(scaled)).numpy()

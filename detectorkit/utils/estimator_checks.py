@@ -1,7 +1,7 @@
-"""Checks that every estimator on images should pass, for estimators of this and other libraries.
+"""Checks that every estimator of images should pass, also for estimators of other packages.
 
-scikit-learn's common checks use only 2-D arrays; these are their counterpart for images. Run
-both side by side:
+scikit-learn's common checks use only 2-D arrays; these checks are their counterpart for images. Run
+both:
 
     @sklearn.utils.estimator_checks.parametrize_with_checks([MyDetector(input_shape=(1, -1))])
     def test_sklearn(estimator, check):
@@ -47,7 +47,7 @@ _SIZE = 48
 
 
 class _Data(NamedTuple):
-    """Images of two classes, sharp and smooth, as an array and as PNG files."""
+    """Images of two classes, sharp and smooth, as one array and as PNG files."""
 
     images: NDArray[np.uint8]
     y: NDArray[np.int64]
@@ -64,8 +64,8 @@ def check_image_estimator(
     estimator : estimator object
         Unfitted detector or transformer; it is cloned for every check.
     expected_failed_checks : mapping of str to str, default=None
-        Names of checks that the estimator need not pass, with the reason. They are not run. None
-        runs all checks.
+        Names of checks that the estimator need not pass, with the reasons; these are not run.
+        None runs all checks.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def check_image_estimator(
     Raises
     ------
     AssertionError
-        If a check fails. Other errors that a check raises are passed on.
+        If a check fails; other errors that occur in a check are not caught.
 
     Examples
     --------
@@ -102,15 +102,15 @@ def parametrize_with_image_checks(
     Parameters
     ----------
     estimators : sequence of estimator objects
-        Unfitted detectors and transformers; they are cloned for every check.
+        Unfitted detectors or transformers; they are cloned for every check.
     expected_failed_checks : callable, default=None
         Function that takes an estimator and returns the names of checks that must fail, with the
-        reason. None expects no failures.
+        reasons. None expects all checks to pass.
 
     Returns
     -------
     decorator : pytest.MarkDecorator
-        Decorator for a test with the arguments `estimator` and `check`.
+        Decorator of a test function with the arguments `estimator` and `check`.
     """
     import pytest
 
@@ -129,7 +129,7 @@ def _image_checks(estimator: Any) -> Iterator[tuple[str, Check]]:
     checks += _DETECTOR_CHECKS if is_classifier(estimator) else _TRANSFORMER_CHECKS
     for check in checks:
         yield check.__name__, check
-    fitted = lru_cache(maxsize=1)(lambda: _fitted(clone(estimator)))  # errors leave it as it is
+    fitted = lru_cache(maxsize=1)(lambda: _fitted(clone(estimator)))  # errors do not change it
     for case in _BAD_IMAGES:
         yield f"check_error_for_{case}", partial(_check_error, case, fitted)
 
@@ -162,7 +162,7 @@ def _fitted(estimator: Any) -> Any:
 
 
 def check_forms_agree(estimator: Any) -> None:
-    """Check that the results are equal for every form that the same images can have."""
+    """Check that the output is the same for every form of the same images."""
     images, y, paths = _data()
     expected = _outputs(_fitted(estimator), images)
     as_objects = np.empty(_N, dtype=object)
@@ -182,7 +182,7 @@ def check_forms_agree(estimator: Any) -> None:
 
 
 def check_series_of_paths(estimator: Any) -> None:
-    """Check that a pandas Series of paths is taken."""
+    """Check that a pandas Series of paths is accepted."""
     pandas = _import_or_none("pandas")
     if pandas is not None:
         series = pandas.Series([str(path) for path in _data().paths], index=range(5, 5 + _N))
@@ -191,14 +191,14 @@ def check_series_of_paths(estimator: Any) -> None:
 
 
 def check_one_channel(estimator: Any) -> None:
-    """Check that the results are equal for shapes (n, h, w) and (n, h, w, 1)."""
+    """Check that the output is the same for (n, h, w) and (n, h, w, 1)."""
     gray = _data().images[..., 0]
     estimator = _fitted(estimator)
     assert_array_equal(_outputs(estimator, gray), _outputs(estimator, gray[..., np.newaxis]))
 
 
 def check_alpha_is_dropped(estimator: Any) -> None:
-    """Check that the results are equal for RGBA and RGB."""
+    """Check that the output is the same for RGBA and RGB."""
     images = _data().images
     alpha = np.random.default_rng(0).integers(0, 256, (*images.shape[:3], 1), dtype=np.uint8)
     estimator = _fitted(estimator)
@@ -207,8 +207,8 @@ def check_alpha_is_dropped(estimator: Any) -> None:
 
 
 def check_float_equals_uint8(estimator: Any) -> None:
-    """Check that the results are equal for floats from 0 to 1 and uint8."""
-    # Transformers may take floats as they are, whose grey is not rounded to levels.
+    """Check that the output is the same for floats from 0 to 1 and uint8."""
+    # Transformers may keep floats, whose grey values are not rounded to levels.
     images = _data().images if is_classifier(estimator) else _data().images[..., 0]
     expected = _outputs(_fitted(estimator), images)
     for dtype in (np.float32, np.float64):
@@ -229,7 +229,7 @@ def check_input_is_untouched(estimator: Any) -> None:
 
 
 def check_readonly_memmap(estimator: Any) -> None:
-    """Check that a read-only memory map is taken."""
+    """Check that a read-only memory map is accepted."""
     images, y, _ = _data()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "images.npy"
@@ -241,7 +241,7 @@ def check_readonly_memmap(estimator: Any) -> None:
 
 
 def check_sizes_may_differ(estimator: Any) -> None:
-    """Check that images of different sizes are taken, or the error says to resize them."""
+    """Check that images of different sizes are accepted, or that the error names the size."""
     images = [
         image[: _SIZE - index % 5, : _SIZE - index % 3]
         for index, image in enumerate(_data().images)
@@ -255,14 +255,14 @@ def check_sizes_may_differ(estimator: Any) -> None:
 
 
 def check_single_image(estimator: Any) -> None:
-    """Check that a list of one image is taken."""
+    """Check that a single image in a list or an array is accepted."""
     estimator = _fitted(estimator)
     for X in ([_data().images[0]], [_data().paths[0]], _data().images[:1]):
         assert len(_outputs(estimator, X)) == 1
 
 
 def check_subset_and_order(estimator: Any) -> None:
-    """Check that the result for an image does not depend on the other images."""
+    """Check that the output for an image does not depend on the other images."""
     images = _data().images
     expected = _outputs(_fitted(estimator), images)
     order = np.random.default_rng(0).permutation(_N)
@@ -271,13 +271,13 @@ def check_subset_and_order(estimator: Any) -> None:
 
 
 def check_pickle(estimator: Any) -> None:
-    """Check that the results are equal after pickling."""
+    """Check that the output is the same after pickling."""
     expected = _outputs(_fitted(estimator), _data().images)
     assert_array_equal(_outputs(pickle.loads(pickle.dumps(estimator)), _data().images), expected)  # noqa: S301
 
 
 def check_skops(estimator: Any) -> None:
-    """Check that the results are equal after saving and loading with skops."""
+    """Check that the output is the same after a round trip through skops."""
     skops = _import_or_none("skops.io")
     if skops is not None:
         expected = _outputs(_fitted(estimator), _data().images)
@@ -289,26 +289,26 @@ def check_skops(estimator: Any) -> None:
 
 
 def check_clone(estimator: Any) -> None:
-    """Check that a clone that is fitted on the same images has the same results."""
+    """Check that a clone fitted on the same images has the same output."""
     expected = _outputs(_fitted(estimator), _data().images)
     assert_array_equal(_outputs(_fitted(clone(estimator)), _data().images), expected)
 
 
 def check_n_jobs(estimator: Any) -> None:
-    """Check that the results do not depend on the number of threads, for many and few images."""
+    """Check that the output is the same to the last bit for any number of threads."""
     if "n_jobs" in estimator.get_params():
         images, y = np.concatenate([_data().images] * 4), np.tile(_data().y, 4)
         results = []
         for n_jobs in (1, 2):
             fitted = _fitted(clone(estimator).set_params(n_jobs=n_jobs)).fit(images, y)
-            # Many images are divided among the threads; on few, all threads may work together.
+            # Threads share out many images, but may work together on each of a few.
             results.append([_outputs(fitted, some) for some in (images, images[:2], images[:1])])
         for one, two in zip(*results, strict=True):
             assert_array_equal(one, two)
 
 
 def check_other_backends(estimator: Any) -> None:
-    """Check that the results are equal in other processes, as on a cluster."""
+    """Check that the output is the same in other processes, as on a cluster."""
     if "n_jobs" in estimator.get_params():
         expected = _outputs(_fitted(estimator), _data().paths)
         estimator.set_params(n_jobs=2)
@@ -322,14 +322,14 @@ def check_unfitted(estimator: Any) -> None:
 
 
 def check_2d_needs_input_shape(estimator: Any) -> None:
-    """Check that a 2-D array is refused without `input_shape`."""
+    """Check that 2-D arrays are refused if `input_shape` is None."""
     if getattr(estimator, "input_shape", None) is None:
         rows = _data().images.reshape(_N, -1)
         _assert_raises(ValueError, "input_shape", estimator.fit, rows, _data().y)
 
 
 _BAD_IMAGES: dict[str, tuple[str, Callable[[], Any]]] = {
-    # name: what the message must say, and how to make the images
+    # name of the case: text that the message must contain, and a function that makes the images
     "empty_list": ("0 sample", list),
     "single_path": ("single path", lambda: str(_data().paths[0])),
     "missing_file": ("image 1,", lambda: [_data().paths[0], Path("no such file.png")]),
@@ -356,13 +356,13 @@ def _write(name: str, content: bytes) -> Path:
 
 
 def _check_error(case: str, fitted: Callable[[], Any], _: Any) -> None:
-    """Check that a bad image is refused with an error that names it and the reason."""
+    """Check that bad images are refused with an error that names the image and the reason."""
     message, make = _BAD_IMAGES[case]
     _assert_raises((ValueError, TypeError, ImageReadError), message, _outputs, fitted(), make())
 
 
 def check_signs_agree(estimator: Any) -> None:
-    """Check that "generated" means scores above the threshold and probabilities above 1/2."""
+    """Check that scores, probabilities and predictions agree on the class."""
     images = _data().images
     scores = _outputs(_fitted(estimator), images)
     assert_array_equal(estimator.predict(images), estimator.classes_[(scores > 0).astype(int)])
@@ -374,7 +374,7 @@ def check_signs_agree(estimator: Any) -> None:
 
 
 def check_scikit_learn_tools(estimator: Any) -> None:
-    """Check pipelines, searches, cross-validation and calibration on paths."""
+    """Check that pipelines, searches, cross-validation and calibration work on paths."""
     _, y, paths = _data()
     search = GridSearchCV(make_pipeline(estimator), {}, cv=2, error_score="raise").fit(paths, y)
     assert search.predict(paths).shape == y.shape
@@ -385,17 +385,17 @@ def check_scikit_learn_tools(estimator: Any) -> None:
 
 
 def check_one_class(estimator: Any) -> None:
-    """Check that labels of one class are refused."""
+    """Check that labels of a single class are refused."""
     _assert_raises(ValueError, "class", estimator.fit, _data().images, np.zeros(_N, int))
 
 
 def check_lengths(estimator: Any) -> None:
-    """Check that different numbers of labels and images are refused."""
+    """Check that different numbers of images and labels are refused."""
     _assert_raises(ValueError, "inconsistent", estimator.fit, _data().images, _data().y[:-2])
 
 
 def check_onnx_round_trip(estimator: Any) -> None:
-    """Check that the saved ONNX file has the same results and threshold."""
+    """Check that the saved ONNX file has the same probabilities, classes and threshold."""
     from detectorkit.detectors import load_detector
 
     images = _data().images
@@ -412,7 +412,7 @@ def check_onnx_round_trip(estimator: Any) -> None:
 
 
 def check_feature_names(estimator: Any) -> None:
-    """Check that every feature has a name, also in a data frame."""
+    """Check that feature names are unique, fit the features, and name data frame columns."""
     outputs = _outputs(_fitted(estimator), _data().images)
     names = estimator.get_feature_names_out()
     assert len(set(names)) == outputs.shape[1]
@@ -429,7 +429,7 @@ def check_float32(estimator: Any) -> None:
 
 
 def check_feature_union(estimator: Any) -> None:
-    """Check a FeatureUnion in a pipeline in a parallel search, on paths."""
+    """Check that a FeatureUnion in a pipeline in a parallel search works on paths."""
     _, y, paths = _data()
     model = make_pipeline(make_union(estimator, clone(estimator)), LogisticRegression())
     search = GridSearchCV(model, {"logisticregression__C": [0.1, 1]}, cv=2, n_jobs=2)
@@ -455,7 +455,7 @@ def _assert_raises(kind: Any, message: str, function: Callable[..., Any], *argum
     except kind as error:
         assert message in str(error), f"{message!r} is not in: {error}"
     else:
-        raise AssertionError(f"no error that says {message!r}")
+        raise AssertionError(f"expected an error with {message!r}, but none was raised")
 
 
 _COMMON_CHECKS: tuple[Check, ...] = (

@@ -8,22 +8,7 @@ __all__ = ["require_extra"]
 
 
 def require_extra(extra: str, *packages: str, caller: str) -> None:
-    """Check that the packages of an extra can be imported.
-
-    Parameters
-    ----------
-    extra : str
-        Name of the extra of detectorkit.
-    *packages : str
-        Names of the packages that are needed now.
-    caller : str
-        Beginning of the error message: the class and parameter, or the task, that needs them.
-
-    Raises
-    ------
-    ImportError
-        If a package is missing. The error names the package and the extra.
-    """
+    """Check that the packages of an extra can be imported."""
     for package in packages:
         try:
             importlib.import_module(package)

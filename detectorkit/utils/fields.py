@@ -15,17 +15,7 @@ _MISSING: Final = object()
 
 
 class Fields:
-    """Fields of a JSON object in a record, each checked when it is read.
-
-    Parameters
-    ----------
-    content : dict
-        Content of the JSON object.
-    name : str
-        Name of the file in error messages.
-    place : str, default=""
-        Path of the object in the record, with a dot at the end; empty for the record itself.
-    """
+    """Fields of a JSON object in a record, each checked when it is read."""
 
     def __init__(self, content: dict[str, Any], name: str, place: str = "") -> None:
         self._content = content
@@ -34,25 +24,7 @@ class Fields:
 
     @classmethod
     def from_json(cls, text: str, name: str) -> Fields:
-        """Read a record from JSON.
-
-        Parameters
-        ----------
-        text : str
-            Record as the text of one JSON object.
-        name : str
-            Name of the file in error messages.
-
-        Returns
-        -------
-        fields : Fields
-            Fields of the record that was read.
-
-        Raises
-        ------
-        ModelFileError
-            If the text is not a JSON object.
-        """
+        """Read a record from JSON."""
         try:
             content = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -65,20 +37,7 @@ class Fields:
         return self._content.get(key) is not None
 
     def error(self, key: str, expected: str) -> ModelFileError:
-        """Make the error for a field with a wrong value.
-
-        Parameters
-        ----------
-        key : str
-            Name of the field to read.
-        expected : str
-            Description of an allowed value.
-
-        Returns
-        -------
-        error : ModelFileError
-            Error that names the file, the field, its value and what was expected.
-        """
+        """Make the error for a field with a wrong value."""
         value = self._content.get(key, _MISSING)
         found = "missing" if value is _MISSING else reprlib.repr(value)
         return ModelFileError(
@@ -87,127 +46,46 @@ class Fields:
         )
 
     def get(self, key: str) -> Any:
-        """Return the value of a field without a check.
-
-        Parameters
-        ----------
-        key : str
-            Name of the field to read.
-
-        Returns
-        -------
-        value : object
-            Value of the field; None if it is missing.
-        """
+        """Return the value of a field without a check."""
         return self._content.get(key)
 
     def part(self, key: str) -> Fields:
-        """Return the fields of an object in this object.
-
-        Parameters
-        ----------
-        key : str
-            Name of the field to read.
-
-        Returns
-        -------
-        fields : Fields
-            Fields of the inner object.
-        """
+        """Return the fields of an object in this object."""
         value = self._content.get(key)
         if not isinstance(value, dict):
             raise self.error(key, "an object")
         return Fields(value, self._name, f"{self._place}{key}.")
 
     def text(self, key: str, choices: Sequence[str] = ()) -> str:
-        """Return a field of text.
-
-        Parameters
-        ----------
-        key : str
-            Name of the field to read.
-        choices : sequence of str, default=()
-            Allowed values. An empty sequence allows any text.
-
-        Returns
-        -------
-        value : str
-            Text that the field contains.
-        """
+        """Return a field of text."""
         value = self._content.get(key)
         if not isinstance(value, str) or (choices and value not in choices):
             raise self.error(key, " or ".join(map(repr, choices)) if choices else "text")
         return value
 
     def number(self, key: str, default: float | None = None) -> float:
-        """Return a field that is a finite number.
-
-        Parameters
-        ----------
-        key : str
-            Name of the field to read.
-        default : float, default=None
-            Value of a missing field. With None, a missing field is an error.
-
-        Returns
-        -------
-        value : float
-            Number that the field contains.
-        """
+        """Return a field that is a finite number."""
         value: Any = self._content.get(key, default)
         if not is_finite(value):
             raise self.error(key, "a finite number")
         return float(value)
 
     def numbers(self, key: str) -> list[float]:
-        """Return a field that is a list of finite numbers.
-
-        Parameters
-        ----------
-        key : str
-            Name of the field to read.
-
-        Returns
-        -------
-        values : list of float
-            Numbers in the field, in order.
-        """
+        """Return a field that is a list of finite numbers."""
         values = self._content.get(key)
         if not isinstance(values, list) or not all(map(is_finite, values)):
             raise self.error(key, "a list of finite numbers")
         return [float(value) for value in values]
 
     def integer(self, key: str) -> int | None:
-        """Return a field that is a positive integer or null.
-
-        Parameters
-        ----------
-        key : str
-            Name of the field to read.
-
-        Returns
-        -------
-        value : int or None
-            Integer in the field; None if it is null or missing.
-        """
+        """Return a field that is a positive integer or null."""
         value = self._content.get(key)
         if value is not None and not _is_positive(value):
             raise self.error(key, "a positive integer or null")
         return value
 
     def size(self, key: str) -> tuple[int, int] | None:
-        """Return a field of a height and a width, or null.
-
-        Parameters
-        ----------
-        key : str
-            Name of the field to read.
-
-        Returns
-        -------
-        size : tuple of (int, int) or None
-            Height and width in the field; None if it is null or missing.
-        """
+        """Return a field of a height and a width, or null."""
         value = self._content.get(key)
         if value is None:
             return None
@@ -217,18 +95,7 @@ class Fields:
 
 
 def is_finite(value: Any) -> bool:
-    """Return whether a value of JSON is a finite number.
-
-    Parameters
-    ----------
-    value : object
-        Value as read from JSON.
-
-    Returns
-    -------
-    is_finite : bool
-        Whether it is a number of at most 1e300 in magnitude, which a float can hold.
-    """
+    """Return whether a value of JSON is a finite number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and abs(value) <= 1e300
 

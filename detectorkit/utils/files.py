@@ -49,20 +49,7 @@ def hash_files(paths: Sequence[str | os.PathLike[str]], *, verbose: bool = False
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
-    """Write text or bytes to a file, whole or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write, in the same way as by `open_whole`.
-    content : str or bytes
-        New content of the file. Text is written in UTF-8, with its line ends unchanged.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written. The error names the path, and an old file is unchanged.
-    """
+    """Write text or bytes to a file, whole or not at all."""
     with open_whole(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
@@ -70,23 +57,6 @@ def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:
 @contextmanager
 def open_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing that appears at its path when it is complete, or not at all.
-
-    Parameters
-    ----------
-    path : str or Path
-        File to write. An existing file is replaced in one step and its permissions are kept. If
-        the path is a link, the link is kept and its target is replaced. Pipes and devices, such as
-        `/dev/null`, are written to directly.
-
-    Yields
-    ------
-    file : binary file
-        File to write to. Its content is on the disk before it replaces the old file.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written. The error names the path, and an old file is unchanged.
 
     Notes
     -----
@@ -117,18 +87,7 @@ def open_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def fill_whole_folder(path: Path) -> Iterator[Path]:
-    """Make a temporary folder to fill, which becomes `path`, or is deleted after an error.
-
-    Parameters
-    ----------
-    path : Path
-        Folder that does not exist or is empty, in a folder that exists.
-
-    Yields
-    ------
-    folder : Path
-        Temporary folder to write the files to.
-    """
+    """Make a temporary folder to fill, which becomes `path`, or is deleted after an error."""
     path = path.absolute()
     unfinished = _unique_beside(path)
     unfinished.mkdir()

@@ -17,18 +17,6 @@ __all__ = ["dumps", "to_plain"]
 def to_plain(value: Any) -> Any:
     """Convert a value to types that JSON can represent.
 
-    Parameters
-    ----------
-    value : object
-        Value to convert. Dataclasses, named tuples and mappings become dicts with text as keys;
-        arrays and other sequences become lists; numpy numbers become Python numbers; paths become
-        text.
-
-    Returns
-    -------
-    plain : object
-        Converted value. NaN and infinity, which JSON cannot represent, become None.
-
     Examples
     --------
     >>> import numpy as np
@@ -52,23 +40,5 @@ def to_plain(value: Any) -> Any:
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """Write a value as JSON.
-
-    Parameters
-    ----------
-    value : object
-        Value to write, of a type that `to_plain` converts.
-    indent : int, default=None
-        Number of spaces by which each level is indented. None writes one line.
-
-    Returns
-    -------
-    text : str
-        The value as valid JSON.
-
-    Raises
-    ------
-    TypeError
-        If the value contains a type that JSON cannot represent.
-    """
+    """Write a value as JSON."""
     return json.dumps(to_plain(value), indent=indent, allow_nan=False)

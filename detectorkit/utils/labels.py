@@ -30,29 +30,7 @@ _CURE = "Pass 0 for real and 1 for generated, for example np.asarray(y) == 'ai'"
 def check_labels(
     caller: str, y: Any, *, name: str = "y", need_both: bool = False
 ) -> NDArray[np.int64]:
-    """Check labels that are 0 for real and 1 for generated.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function or class that error messages begin with.
-    y : array-like of shape (n_samples,)
-        Labels of the images, as numbers or bool.
-    name : str, default="y"
-        Name of the parameter, for error messages.
-    need_both : bool, default=False
-        Whether images of both classes are required.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), dtype int64
-        Labels as integers: 0 for real, 1 for generated.
-
-    Raises
-    ------
-    ValueError
-        If a label is neither 0 nor 1, or a class is missing.
-    """
+    """Check labels that are 0 for real and 1 for generated."""
     labels = _as_numbers(caller, y, name)
     wrong = labels[~np.isin(labels, (0, 1))]
     if len(wrong):
@@ -62,27 +40,7 @@ def check_labels(
 
 
 def find_classes(caller: str, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Find the two labels for the `fit` of a classifier.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function or class that error messages begin with.
-    y : array-like of shape (n_samples,)
-        Labels of the images: 0 and 1, bool, or any other two numbers.
-
-    Returns
-    -------
-    classes : ndarray of shape (2,)
-        The two labels in ascending order; the second means "generated".
-    codes : ndarray of shape (n_samples,), dtype int64
-        Labels as 0 for real and 1 for generated.
-
-    Raises
-    ------
-    ValueError
-        If there are not exactly two labels, or they are not numbers.
-    """
+    """Find the two labels for the `fit` of a classifier."""
     labels = _as_numbers(caller, y, "y")
     check_classification_targets(labels)
     kind = type_of_target(labels, raise_unknown=True)
@@ -103,30 +61,7 @@ def find_classes(caller: str, y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
 def encode_labels(
     caller: str, y: Any, detector: Any, *, need_both: bool = False
 ) -> NDArray[np.int64]:
-    """Convert labels of a fitted detector to 0 for real and 1 for generated.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function or class that error messages begin with.
-    y : array-like of shape (n_samples,)
-        Labels of the images, which must be among the detector's `classes_`.
-    detector : classifier
-        Fitted detector. Without `classes_` its labels are 0 and 1.
-    need_both : bool, default=False
-        Whether images of both classes are required.
-
-    Returns
-    -------
-    codes : ndarray of shape (n_samples,), dtype int64
-        1 where the label is the second one of the detector, and 0 elsewhere.
-
-    Raises
-    ------
-    ValueError
-        If there are labels that the detector does not know, a class is missing, or it is not known
-        which label of the detector means "generated".
-    """
+    """Convert labels of a fitted detector to 0 for real and 1 for generated."""
     if y is None:
         raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
     classes = check_classes(caller, detector)
@@ -142,26 +77,7 @@ def encode_labels(
 
 
 def check_classes(caller: str, detector: Any) -> NDArray[Any]:
-    """Return the labels of a classifier; it must be known that the second means "generated".
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function or class that error messages begin with.
-    detector : classifier
-        Fitted detector. Without `classes_` its labels are 0 and 1.
-
-    Returns
-    -------
-    classes : ndarray of shape (2,)
-        The two labels; the second means "generated".
-
-    Raises
-    ------
-    ValueError
-        If there are not two labels, or they are words and the classifier is not a detector of this
-        library.
-    """
+    """Return the labels of a classifier; it must be known that the second means "generated"."""
     classes = np.asarray(getattr(detector, "classes_", [0, 1]))
     if classes.shape != (2,):
         raise ValueError(

@@ -12,20 +12,7 @@ __all__ = ["lazy_names"]
 def lazy_names(
     package: str, home_of: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Make a package's ``__getattr__`` and ``__dir__``, so that its import takes no time.
-
-    Parameters
-    ----------
-    package : str
-        Name of the package, for the error message.
-    home_of : mapping of str to str
-        Names of the package and the modules that define them.
-
-    Returns
-    -------
-    getattr_, dir_ : callable
-        Functions to assign to ``__getattr__`` and ``__dir__`` in the package.
-    """
+    """Make a package's ``__getattr__`` and ``__dir__``, so that its import takes no time."""
 
     def getattr_(name: str) -> Any:
         if name not in home_of:

@@ -23,23 +23,6 @@ def map_in_order(
 ) -> Iterator[Result]:
     """Apply a function to items in parallel, as `joblib.parallel_config` says.
 
-    Parameters
-    ----------
-    function : callable
-        Function that takes an item. It must be picklable where a backend of joblib runs it in
-        other processes.
-    items : iterable
-        Items to which the function is applied. They are taken only when they are needed.
-    n_jobs : int, default=None
-        Number of threads. None means 1 unless in a `joblib.parallel_config` context; -1 means all
-        processors. If `parallel_config` names another backend, such as "loky" or "dask", it does
-        the work.
-
-    Yields
-    ------
-    result : object
-        Result for each item, in order. An error of the function is raised in place of its result.
-
     Notes
     -----
     joblib starts the next item when one is finished, not when its result is taken, so that all
@@ -70,25 +53,7 @@ def map_in_order(
 def map_ahead(
     function: Callable[[Item], Result], items: Iterable[Item], *, n_threads: int, n_ahead: int
 ) -> Iterator[Result]:
-    """Apply a function to items in threads that are at most `n_ahead` items ahead.
-
-    Parameters
-    ----------
-    function : callable
-        Function that takes an item.
-    items : iterable
-        Items to which the function is applied. They are taken only when they are needed.
-    n_threads : int
-        Number of threads that run the function.
-    n_ahead : int
-        Maximum number of items that are started before their results are taken.
-
-    Yields
-    ------
-    result : object
-        Result for each item, in order. An error of the function is raised in place of its result.
-        When this generator ends or is closed, no thread is left running.
-    """
+    """Apply a function to items in threads that are at most `n_ahead` items ahead."""
     waiting: deque[Future[Result]] = deque()
     consumer = get_ident()
     pool = ThreadPoolExecutor(n_threads)

@@ -19,23 +19,7 @@ _PATIENCE = 1.0  # seconds of work before anything is shown
 
 @contextmanager
 def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar, if the work takes more than a second.
-
-    Parameters
-    ----------
-    what : str
-        Description of the work, shown before the bar.
-    total : int
-        Total number of steps of the work.
-    show : bool
-        Whether to show anything. If standard error is not a terminal, only the total time is
-        written at the end.
-
-    Yields
-    ------
-    advance : callable
-        Function to call with the number of steps that were just done.
-    """
+    """Show a progress bar, if the work takes more than a second."""
     done = 0
     begin = shown = time.monotonic()
     on_terminal = sys.stderr.isatty()
@@ -61,39 +45,14 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
 
 
 def report_epoch(title: str, figures: Mapping[str, float]) -> None:
-    """Write the losses and other values of an epoch of training in one line.
-
-    Parameters
-    ----------
-    title : str
-        Beginning of the line, which names the epoch.
-    figures : mapping of str to float
-        Values by their names, such as the losses.
-    """
+    """Write the losses and other values of an epoch of training in one line."""
     text = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in figures.items())
     sys.stderr.write(f"{title}: {text}\n")
     sys.stderr.flush()
 
 
 def track(what: str, parts: Iterable[Part], total: int, *, show: bool) -> Iterator[Part]:
-    """Show a progress bar for an iteration over parts, each of which counts by its length.
-
-    Parameters
-    ----------
-    what : str
-        Description of the work, shown before the bar.
-    parts : iterable of sized
-        Parts to iterate over, such as batches.
-    total : int
-        Sum of the lengths of all parts.
-    show : bool
-        Whether to show a progress bar on standard error.
-
-    Yields
-    ------
-    part : sized
-        The next one of `parts`, unchanged.
-    """
+    """Show a progress bar for an iteration over parts, each of which counts by its length."""
     with progress_bar(what, total, show=show) as advance:
         for part in parts:
             advance(len(part))

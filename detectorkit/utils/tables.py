@@ -17,23 +17,6 @@ def text_table(
 ) -> list[str]:
     r"""Format a table as lines of text, with columns two spaces apart.
 
-    Parameters
-    ----------
-    rows : iterable of sequence
-        Rows of cells, which are converted by ``str``. All rows have the same number of cells.
-    headings : sequence of str, default=None
-        Headings of the columns. None leaves out this line.
-    align : str, default=""
-        Alignment of each column: "<" for left or ">" for right. Further columns are aligned like
-        the last one named, or to the left.
-    indent : int, default=0
-        Number of spaces before each line.
-
-    Returns
-    -------
-    lines : list of str
-        Lines of the table, without spaces at the end.
-
     Examples
     --------
     >>> from detectorkit.utils.tables import text_table
@@ -58,18 +41,6 @@ def text_table(
 
 def markdown_table(rows: Iterable[Sequence[str]], headings: Sequence[str]) -> str:
     """Write a table in Markdown.
-
-    Parameters
-    ----------
-    rows : iterable of sequence of str
-        Rows of cells in Markdown; `to_markdown_text` converts any text to it.
-    headings : sequence of str
-        Headings of the columns, in Markdown.
-
-    Returns
-    -------
-    markdown : str
-        Table with one line per row, without a newline at the end.
 
     Examples
     --------

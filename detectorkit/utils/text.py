@@ -23,16 +23,6 @@ _MARKDOWN_START = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=#|[=+-](?:[\s=+-]|$)))(.
 def printable(text: str) -> str:
     r"""Escape characters that break lines, are invisible, or cannot be written to a file.
 
-    Parameters
-    ----------
-    text : str
-        Text to escape, such as the name of a file.
-
-    Returns
-    -------
-    text : str
-        Text in one line, with escapes as in Python.
-
     Examples
     --------
     >>> from detectorkit.utils.text import printable
@@ -44,16 +34,6 @@ def printable(text: str) -> str:
 
 def to_html_text(text: str) -> str:
     """Escape text for HTML, also for attributes.
-
-    Parameters
-    ----------
-    text : str
-        Text to escape, such as the name of a file.
-
-    Returns
-    -------
-    html : str
-        HTML in one line that displays the text.
 
     Examples
     --------
@@ -67,16 +47,6 @@ def to_html_text(text: str) -> str:
 def to_markdown_text(text: str) -> str:
     r"""Escape text for Markdown, also for cells of tables.
 
-    Parameters
-    ----------
-    text : str
-        Text to escape, such as the name of a file.
-
-    Returns
-    -------
-    markdown : str
-        Markdown in one line that displays the text, in CommonMark and related dialects.
-
     Examples
     --------
     >>> from detectorkit.utils.text import to_markdown_text
@@ -88,20 +58,7 @@ def to_markdown_text(text: str) -> str:
 
 
 def to_markdown_code(text: str, language: str = "") -> str:
-    """Format text as a block of code in Markdown.
-
-    Parameters
-    ----------
-    text : str
-        Text of the block. Its lines are kept.
-    language : str, default=""
-        Language of the code, for syntax highlighting.
-
-    Returns
-    -------
-    markdown : str
-        Block between fences that do not occur in the text.
-    """
+    """Format text as a block of code in Markdown."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{printable_lines(text)}\n{fence}"

@@ -26,72 +26,20 @@ __all__ = [
 
 
 def parameter_error(estimator: Any, name: str, expected: str) -> ValueError:
-    """Make the error for a parameter with a wrong value.
-
-    Parameters
-    ----------
-    estimator : object
-        Estimator that has the parameter.
-    name : str
-        Name of the parameter with the wrong value.
-    expected : str
-        Description of an allowed value, such as "a positive number".
-
-    Returns
-    -------
-    error : ValueError
-        Error to raise, which names class, parameter, value and `expected`.
-    """
+    """Make the error for a parameter with a wrong value."""
     value = getattr(estimator, name)
     return ValueError(f"{type(estimator).__name__}: {name}={value!r} must be {expected}.")
 
 
 def check_argument(caller: str, name: str, value: Any, choices: Sequence[Any]) -> None:
-    """Check that an argument of a function is one of several values.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function that error messages begin with.
-    name : str
-        Name of the argument, for error messages.
-    value : object
-        Value that was passed to the function.
-    choices : sequence
-        All values that are allowed.
-
-    Raises
-    ------
-    ValueError
-        If the value is not one of the choices.
-    """
+    """Check that an argument of a function is one of several values."""
     if value not in choices:
         allowed = ", ".join(map(repr, choices))
         raise ValueError(f"{caller}: {name}={value!r} must be one of {allowed}.")
 
 
 def check_choice(estimator: Any, name: str, choices: Sequence[Any]) -> Any:
-    """Check that a parameter is one of several values.
-
-    Parameters
-    ----------
-    estimator : object
-        Estimator that has the parameter.
-    name : str
-        Name of the parameter to check.
-    choices : sequence
-        All values that are allowed.
-
-    Returns
-    -------
-    value : object
-        The value of the parameter.
-
-    Raises
-    ------
-    ValueError
-        If the value is not one of the choices.
-    """
+    """Check that a parameter is one of several values."""
     value = getattr(estimator, name)
     if value not in choices:
         raise parameter_error(estimator, name, "one of " + ", ".join(map(repr, choices)))
@@ -107,29 +55,7 @@ def check_real(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> float:
-    """Check that a parameter is a number in an interval.
-
-    Parameters
-    ----------
-    estimator : object
-        Estimator that has the parameter.
-    name : str
-        Name of the parameter to check.
-    minimum, maximum : float
-        Bounds that are included in the interval.
-    above, below : float
-        Bounds that are excluded from the interval.
-
-    Returns
-    -------
-    value : float
-        The value of the parameter.
-
-    Raises
-    ------
-    ValueError
-        If the value is not a number in the interval.
-    """
+    """Check that a parameter is a number in an interval."""
     value: Any = getattr(estimator, name)
     caller = type(estimator).__name__
     return check_number(
@@ -138,27 +64,7 @@ def check_real(
 
 
 def check_integer(estimator: Any, name: str, *, minimum: int) -> int:
-    """Check that a parameter is a whole number of at least a minimum.
-
-    Parameters
-    ----------
-    estimator : object
-        Estimator that has the parameter.
-    name : str
-        Name of the parameter to check.
-    minimum : int
-        Smallest value that is allowed.
-
-    Returns
-    -------
-    value : int
-        The value of the parameter.
-
-    Raises
-    ------
-    ValueError
-        If the value is not a whole number or is too small.
-    """
+    """Check that a parameter is a whole number of at least a minimum."""
     return check_count(type(estimator).__name__, name, getattr(estimator, name), minimum=minimum)
 
 
@@ -172,31 +78,7 @@ def check_number(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> float:
-    """Check that an argument of a function is a number in an interval.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function that error messages begin with.
-    name : str
-        Name of the argument, for error messages.
-    value : object
-        Value that was passed to the function.
-    minimum, maximum : float
-        Bounds that are included in the interval.
-    above, below : float
-        Bounds that are excluded from the interval.
-
-    Returns
-    -------
-    value : float
-        The value as a float.
-
-    Raises
-    ------
-    ValueError
-        If the value is not a number in the interval.
-    """
+    """Check that an argument of a function is a number in an interval."""
     is_number = isinstance(value, Real) and not isinstance(value, bool)
     if not is_number or not (minimum <= value <= maximum and above < value < below):
         interval = _interval(minimum, maximum, above, below)
@@ -205,29 +87,7 @@ def check_number(
 
 
 def check_count(caller: str, name: str, value: Any, *, minimum: int) -> int:
-    """Check that an argument of a function is a whole number of at least a minimum.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function that error messages begin with.
-    name : str
-        Name of the argument, for error messages.
-    value : object
-        Value that was passed to the function.
-    minimum : int
-        Smallest value that is allowed.
-
-    Returns
-    -------
-    value : int
-        The value as an int.
-
-    Raises
-    ------
-    ValueError
-        If the value is not a whole number or is too small.
-    """
+    """Check that an argument of a function is a whole number of at least a minimum."""
     is_whole = isinstance(value, Integral) and not isinstance(value, bool)
     if not is_whole or value < minimum:
         raise ValueError(
@@ -237,51 +97,12 @@ def check_count(caller: str, name: str, value: Any, *, minimum: int) -> int:
 
 
 def check_confidence(caller: str, confidence: Any) -> float:
-    """Check the confidence level of intervals.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function that error messages begin with.
-    confidence : object
-        Value that was passed to the function.
-
-    Returns
-    -------
-    confidence : float
-        A number above 0 and below 1.
-
-    Raises
-    ------
-    ValueError
-        If the value is not such a number.
-    """
+    """Check the confidence level of intervals."""
     return check_number(caller, "confidence", confidence, above=0, below=1)
 
 
 def check_scores(caller: str, scores: Any, *, name: str = "scores") -> NDArray[np.float64]:
-    """Check that scores are one finite number per image.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function, or of the detector that computed the scores.
-    scores : array-like of shape (n_samples,)
-        Scores, or other numbers, of the images.
-    name : str, default="scores"
-        Name of the argument, for error messages.
-
-    Returns
-    -------
-    scores : ndarray of shape (n_samples,)
-        Scores of the images as floats.
-
-    Raises
-    ------
-    ValueError
-        If there are several columns, or a score is missing, NaN or infinite. A NaN is never above
-        a threshold and would mean "real".
-    """
+    """Check that scores are one finite number per image."""
     values = np.asarray(scores, np.float64)
     if values.ndim != 1:
         raise ValueError(
@@ -299,26 +120,7 @@ def check_scores(caller: str, scores: Any, *, name: str = "scores") -> NDArray[n
 
 
 def check_seed(caller: str, random_state: Any) -> int:
-    """Convert a random state to the seed of one function call.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the function that error messages begin with.
-    random_state : int, RandomState instance or None
-        Random state that was passed to the function.
-
-    Returns
-    -------
-    seed : int
-        An int is returned unchanged. Otherwise a seed is drawn from the RandomState, or from
-        numpy's global one if None.
-
-    Raises
-    ------
-    ValueError
-        If the random state is of another type, or a number outside the range.
-    """
+    """Convert a random state to the seed of one function call."""
     from sklearn.utils import check_random_state
 
     if random_state is None or isinstance(random_state, np.random.RandomState):
@@ -342,25 +144,7 @@ def _interval(minimum: float, maximum: float, above: float, below: float) -> str
 
 
 def check_pair(estimator: Any, name: str) -> tuple[int, int]:
-    """Check that a parameter is a pair of positive whole numbers, (height, width).
-
-    Parameters
-    ----------
-    estimator : object
-        Estimator that has the parameter.
-    name : str
-        Name of the parameter to check.
-
-    Returns
-    -------
-    value : tuple of (int, int)
-        The value of the parameter.
-
-    Raises
-    ------
-    ValueError
-        If the value is not such a pair.
-    """
+    """Check that a parameter is a pair of positive whole numbers, (height, width)."""
     value = getattr(estimator, name)
     try:
         height, width = value

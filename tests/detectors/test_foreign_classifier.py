@@ -217,7 +217,7 @@ def change(model, field, index, value):
         (make_classifier(3), r"output of shape \[0, 3\]; .* BackboneDetector"),
         (make_classifier(1, ("Sqrt",), ("Mul", np.float32(-1)), ("Sqrt",)), "finite scores were"),
         (make_classifier(2, ("Reshape", [1, -1])), "fails on 3 images"),
-        (make_classifier(1, ("Nonsense",)), "is no valid ONNX model.*Nonsense"),
+        (make_classifier(1, ("Nonsense",)), "is not a valid ONNX model.*Nonsense"),
     ],
     ids=["batch of four", "size", "channels", "classes", "NaN", "one row", "operator"],
 )
@@ -233,7 +233,7 @@ def test_inputs_of_another_form_are_refused():
         load(flat)
     whole = make_classifier(1)
     whole.graph.input[0].type.tensor_type.elem_type = TensorProto.UINT8
-    with pytest.raises(ModelFileError, match="no floats"):
+    with pytest.raises(ModelFileError, match="not floats"):
         load(whole)
     two = make_classifier(1)
     two.graph.input.append(helper.make_tensor_value_info("mask", TensorProto.FLOAT, ["n"]))
@@ -260,5 +260,5 @@ def test_wrong_parameters_are_named(name, value):
 
 
 def test_no_model_is_no_classifier():
-    with pytest.raises(ModelFileError, match="model is no ONNX model"):
+    with pytest.raises(ModelFileError, match="model is not an ONNX model"):
         load(b"no model")

@@ -75,7 +75,7 @@ def test_saving_replaces_whole_files_only(saved):
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x80\x04pickle"])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "model.onnx").write_bytes(content)
-    with pytest.raises(ModelFileError, match=r"model\.onnx is no ONNX model"):
+    with pytest.raises(ModelFileError, match=r"model\.onnx is not an ONNX model"):
         load_detector(tmp_path / "model.onnx")
 
 

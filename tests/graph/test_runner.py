@@ -127,7 +127,7 @@ def test_graphs_that_begin_with_features(upsampled, tmp_path):
 def test_no_detector_is_refused(network, tmp_path):
     from onnx import load_model_from_string
 
-    with pytest.raises(ModelFileError, match=r"x\.onnx is no ONNX model"):
+    with pytest.raises(ModelFileError, match=r"x\.onnx is not an ONNX model"):
         GraphRunner(b"nothing", "x.onnx")
     model = load_model_from_string(network)
     del model.metadata_props[:]

@@ -25,7 +25,7 @@ def test_red_raises_the_score_and_blue_lowers_it():
     assert overlay[9, 9, 0] < 128 < overlay[9, 9, 2]
     assert_array_equal(overlay[5], np.full((10, 3), 128))
     assert_array_equal(overlay_map(image, 0 * found), np.full((10, 10, 3), 128))
-    with pytest.raises(ValueError, match="a map is as large as its image"):
+    with pytest.raises(ValueError, match="Pass the map that `transform` returned"):
         overlay_map(image, found[:5])
 
 

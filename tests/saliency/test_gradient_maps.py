@@ -150,7 +150,7 @@ def test_the_gradient_of_the_loss_is_that_of_the_score_times_the_error(linear, p
         explainer.gradient(pictures, of="loss")
     with pytest.raises(ValueError, match=r"y has the labels \[2\]"):
         explainer.gradient(pictures, [0, 1, 2], of="loss")
-    with pytest.raises(ValueError, match="of='logit' has to be"):
+    with pytest.raises(ValueError, match="of='logit' must be"):
         explainer.gradient(pictures, of="logit")
 
 
@@ -167,7 +167,7 @@ def test_integrated_gradients_add_up_to_the_score(tmp_path, weights, pictures, b
 def test_too_few_steps_are_told(pictures):
     detector = HoGSVMDetector(image_size=(16, 16), pixels_per_cell=(4, 4))
     detector.fit(np.random.default_rng(0).integers(0, 256, (8, 16, 16), np.uint8), [0, 1] * 4)
-    with pytest.warns(ConvergenceWarning, match="Take more than n_steps=1"):
+    with pytest.warns(ConvergenceWarning, match="Use more than n_steps=1"):
         IntegratedGradients(detector, n_steps=1).transform(pictures[:1])
 
 
@@ -216,7 +216,9 @@ def test_what_cannot_be_explained_is_told(kind, pictures):
     with pytest.raises(NotFittedError):
         kind(HoGSVMDetector()).transform(pictures)
     fitted = LogisticRegression().fit([[0], [1]], [0, 1])
-    with pytest.raises(ModelFileError, match=r"LogisticRegression is no graph.*OcclusionSaliency"):
+    with pytest.raises(
+        ModelFileError, match=r"LogisticRegression is not a graph.*OcclusionSaliency"
+    ):
         kind(fitted).transform(pictures)
 
 

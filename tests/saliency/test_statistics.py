@@ -261,7 +261,7 @@ def test_regions_of_a_face_are_disjoint_and_whole():
     ("masks", "message"),
     [
         ("body", r"gradient_statistics: masks='body' must be one of 'face'"),
-        (lambda _: [], r"masks gave list"),
+        (lambda _: [], r"masks returned list"),
         (lambda _: {"a": np.zeros(3, bool)}, r"region 'a': mask of shape \(3,\)"),
         (lambda images: {"a": images[..., 0]}, r"region 'a': .* dtype uint8"),
         (lambda _: {"a": None}, r"region 'a': mask of shape \(\)"),

@@ -130,27 +130,7 @@ def read_file_facts(path: str | os.PathLike[str]) -> FileFacts:
 def parse_file_facts(
     data: bytes, *, path: str | os.PathLike[str] = "(bytes)", index: int | None = None
 ) -> FileFacts:
-    """Find the format, size and compression in the content of an image file.
-
-    Parameters
-    ----------
-    data : bytes
-        Content of the image file.
-    path : str or Path, default="(bytes)"
-        Name of the file in error messages.
-    index : int, default=None
-        Position of the file in the user's input, for error messages.
-
-    Returns
-    -------
-    facts : FileFacts
-        Format, size and compression of the file.
-
-    Raises
-    ------
-    ImageReadError
-        If the data are empty, not an image, or end before the picture begins.
-    """
+    """Find the format, size and compression in the content of an image file."""
     if not data:
         raise ImageReadError(path, "the file is empty.", index)
     header = read_header(data)

@@ -47,26 +47,7 @@ def judge_auc(
     sharpness: Estimate,
     max_auc: float,
 ) -> list[Finding]:
-    """Judge how well the facts of the files, and the sharpness, tell the classes apart.
-
-    Parameters
-    ----------
-    files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        Facts of each file, as `read_audit_files` returns them.
-    y : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    metadata : MetadataAuc
-        Areas of the classifiers, as `metadata_auc` returns them.
-    sharpness : Estimate
-        Area under the ROC curve of the sharpness itself.
-    max_auc : float
-        Largest area under the ROC curve that is tolerated.
-
-    Returns
-    -------
-    findings : list of Finding
-        Findings on the topics container, bytes_per_pixel and sharpness.
-    """
+    """Judge how well the facts of the files, and the sharpness, tell the classes apart."""
     if np.isnan(metadata.container.value):
         text = (
             "Too few images to judge whether the files tell the classes apart: each class needs at "
@@ -228,24 +209,7 @@ def judge_copies(
     *,
     allow_pairs: bool = False,
 ) -> list[Finding]:
-    """Judge pictures that are in several files.
-
-    Parameters
-    ----------
-    within_class, across_classes : Copies
-        Pictures that are several times in one class, and pictures that are in both classes.
-    across_splits : Copies, default=None
-        Pictures that are in several parts of a split; None if there is not a split.
-    allow_pairs : bool, default=False
-        Whether photographs and images made from them are intended. Then a picture in both classes
-        is only a warning, unless its files are identical.
-
-    Returns
-    -------
-    findings : list of Finding
-        Findings on the topics copies_across_classes, copies_across_splits and
-        copies_within_class.
-    """
+    """Judge pictures that are in several files."""
     is_meant = allow_pairs and across_classes.exact == 0
     cure = (
         "Keep each photograph and the images made from it on one side of every split, as "

@@ -76,23 +76,7 @@ class FileGroup:
 def describe_groups(
     files: NDArray[np.void], y: NDArray[Any], column: Any = None
 ) -> tuple[FileGroup, ...]:
-    """Describe the files of each class, or of each generator or source in it.
-
-    Parameters
-    ----------
-    files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        Facts of each file, as `read_audit_files` returns them.
-    y : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    column : array-like of shape (n_samples,), default=None
-        Name of the generator or source of each file; None describes each class as a whole.
-
-    Returns
-    -------
-    groups : tuple of FileGroup
-        Groups, photographs first, then sorted by name. Files with an empty name form the group
-        "(none)".
-    """
+    """Describe the files of each class, or of each generator or source in it."""
     names = np.array(CLASS_NAMES)[y] if column is None else np.asarray(column).astype(str)
     return tuple(
         _describe(str(name) or "(none)", label, files[(y == label) & (names == name)])
@@ -175,28 +159,7 @@ def find_copies(
     *,
     across: bool,
 ) -> Copies:
-    """Find pictures that are several times in one part of the data, or in several parts.
-
-    Parameters
-    ----------
-    paths : sequence of str or Path
-        Paths of the image files.
-    files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        Facts of each file, as `read_audit_files` returns them.
-    pictures : ndarray of shape (n_samples,)
-        Number of the picture in each file, as `near_duplicate_groups` returns it.
-    parts : ndarray of shape (n_samples,)
-        Part that each file belongs to: its class, or "train", "test" and so on. Files whose part
-        is "" are left out.
-    across : bool
-        Whether to find pictures that are in several parts. If False, pictures that are several
-        times in one part are found.
-
-    Returns
-    -------
-    copies : Copies
-        Numbers of such pictures, and some examples.
-    """
+    """Find pictures that are several times in one part of the data, or in several parts."""
     known = np.flatnonzero(np.asarray(parts).astype(str) != "")
     part = np.unique(np.asarray(parts)[known], return_inverse=True)[1]
     exact, near = (

@@ -75,27 +75,6 @@ def metadata_auc(
 ) -> MetadataAuc:
     """Measure by cross-validation how well the facts of the files tell the classes apart.
 
-    Parameters
-    ----------
-    files : ndarray of shape (n_samples,), dtype FILE_DTYPE
-        Facts of each file, as `read_audit_files` returns them.
-    y : ndarray of shape (n_samples,)
-        Labels: 0 for real photographs, 1 for generated images.
-    pictures : ndarray of shape (n_samples,)
-        Number of the picture in each file; copies of one picture stay in one fold.
-    n_jobs : int, default=None
-        Number of threads; -1 means all processors. The result does not depend on it.
-    random_state : int, RandomState instance or None, default=0
-        Seed of the folds and the classifiers.
-    verbose : bool, default=False
-        Whether to show a progress bar on standard error.
-
-    Returns
-    -------
-    auc : MetadataAuc
-        Areas with 95 % intervals. All are nan if a class has fewer than `MIN_PICTURES` different
-        pictures. The area of a fact that is the same for all files is 0.5.
-
     Notes
     -----
     The classifier is a random forest. There are five folds, or fewer if a class has fewer pictures.

@@ -108,16 +108,6 @@ def _read_chunk(chunk: tuple[int, Sequence[str | os.PathLike[str]]]) -> NDArray[
 def measure_sharpness(image: NDArray[np.uint8]) -> float:
     """Measure how sharp an image is after the treatment "aligned".
 
-    Parameters
-    ----------
-    image : ndarray of shape (height, width, 3), dtype uint8
-        RGB image, as `load_image` returns it.
-
-    Returns
-    -------
-    sharpness : float
-        Natural logarithm of 1 + the variance of the Laplacian of the grey levels.
-
     Notes
     -----
     The variance of the Laplacian is a focus measure of [1]_. It is taken after `align_image`, so

@@ -46,18 +46,7 @@ _HEADINGS: Final = (
 
 
 def audit_to_text(audit: Audit) -> str:
-    """Format the result of an audit as plain text.
-
-    Parameters
-    ----------
-    audit : Audit
-        Result of the audit, as `detectorkit.datasets.audit` returns it.
-
-    Returns
-    -------
-    text : str
-        Tables, verdict and findings in several lines, without a newline at the end.
-    """
+    """Format the result of an audit as plain text."""
     lines = []
     for title, groups in (
         ("By class", audit.by_class),

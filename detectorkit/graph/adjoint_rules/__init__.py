@@ -1,8 +1,8 @@
-"""What each operator does to a gradient.
+"""Rules for the gradients of ONNX operators.
 
 A rule takes the builder and the node with the gradient of its output; it returns the gradients of
-the inputs, and None where none is wanted. A rule that returns None for an input that depends on the
-pixels, or that does not know what an attribute says, is an error that names the node.
+the inputs, and None where a gradient is not needed. If a rule returns None for an input that
+depends on the pixels, or does not know the value of an attribute, an error names the node.
 """
 
 from detectorkit.graph.adjoint_rules import (

@@ -1,4 +1,4 @@
-"""Arithmetic of several operands, with broadcasts."""
+"""Rules for arithmetic of several operands, with broadcasts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from detectorkit.graph.adjoint_rules.registry import keep_where, refuse, registe
 
 
 def _each(b: AdjointBuilder, at: Step, *makers: Callable[[], str]) -> Parts:
-    """Make the gradients that are wanted, and undo the broadcasts."""
+    """Return the gradients that are needed, with the broadcasts undone."""
     return [
         b.reduced_to(make(), at.y, operand) if one else None
         for make, operand, one in zip(makers, at.node.input, at.wanted, strict=True)
@@ -116,7 +116,7 @@ def _extreme(b: AdjointBuilder, at: Step) -> Parts:
         b.add("Cast", b.add("Equal", operand, at.y), to=onnx.TensorProto.FLOAT)
         for operand in operands
     ]
-    # Of equal operands each has the same share, as in torch.
+    # Equal operands share the gradient evenly, as in torch.
     share = b.add("Div", at.dy, reduce(lambda one, other: b.add("Add", one, other), is_extreme))
     return _each(b, at, *[lambda one=one: b.add("Mul", share, one) for one in is_extreme])
 
@@ -139,11 +139,11 @@ def _clip(b: AdjointBuilder, at: Step) -> Parts:
 
 
 def _by_limits(b: AdjointBuilder, at: Step, low: str, high: str) -> Parts:
-    """Return the gradients of the limits, which go where the number is beyond them."""
+    """Return the gradients of the limits, from the entries that were clipped."""
     is_above = is_below = None
     if high:
         is_above = b.add("Greater", at.x, high)
-        if low:  # limits in the wrong order always give the upper one
+        if low:  # limits in the wrong order always result in the upper one
             is_above = b.add("Or", is_above, b.add("Greater", low, high))
     if low:
         is_below = b.add("Less", at.x, low)

@@ -1,4 +1,4 @@
-"""Convolutions, and what undoes them."""
+"""Rules for convolutions and transposed convolutions."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from detectorkit.graph.adjoint_rules.registry import cut, refuse, register_rule
 
 __all__ = ["Window", "repeat", "undo_convolution"]
 
-_MOST_GROUPS = 64  # of weights that depend on the pixels; each is a node
+_MOST_GROUPS = 64  # groups of weights that depend on the pixels; each needs a node
 
 
 @dataclass(frozen=True)
 class Window:
-    """How a kernel moves over a map.
+    """The way in which a kernel moves over a map.
 
     Attributes
     ----------
     kernel, strides, dilations : ndarray of shape (rank,)
-        For each axis of the map.
+        Size, steps and gaps of the kernel along each axis of the map.
     begin, end : ndarray of shape (rank,)
-        How far it goes beyond the map, before and behind.
+        Width of the border before and after the map, along each axis.
     group : int
         Number of groups of channels.
     """
@@ -46,7 +46,7 @@ class Window:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Attributes of a node."""
+        """Attributes of a convolution node with this window."""
         return {
             "strides": self.strides.tolist(),
             "dilations": self.dilations.tolist(),
@@ -56,7 +56,7 @@ class Window:
 
 
 def window_of(b: AdjointBuilder, at: Step, kernel: Sequence[int], size: Any) -> Window:
-    """Read the window of a convolution or pooling of a map of that size."""
+    """Return the window of a convolution or pooling of a map of the given size."""
     attributes = at.attributes
     rank = len(kernel)
     kernel_, strides, dilations = (
@@ -108,31 +108,12 @@ def _by_bias(b: AdjointBuilder, at: Step) -> str:
 
 
 def undo_convolution(b: AdjointBuilder, dy: str, weights: Any, window: Window, size: Any) -> str:
-    """Add the gradient of a convolution's input.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    dy : str
-        Name of the gradient of the output.
-    weights : ndarray or str
-        The kernels, or the name of a tensor that holds them.
-    window : Window
-        How the kernels moved.
-    size : ndarray
-        Size of the input.
-
-    Returns
-    -------
-    name : str
-        Name of the gradient.
-    """
+    """Add the gradient of a convolution's input."""
     reach, strides = window.reach, window.strides
     given, rest = np.divmod(size + window.begin + window.end - reach - 1 + strides, strides)
     before, behind = reach - window.begin, reach - window.end + rest + 1 - strides
-    # A convolution again, which onnxruntime does faster than a transposed one; with strides only
-    # where each channel is alone, as a convolution would multiply with the zeros between.
+    # onnxruntime computes a convolution faster than a transposed one. With strides, this holds only
+    # for separate channels, because a convolution multiplies by the zeros between the entries, too.
     is_known = not isinstance(weights, str)
     if is_known and (window.group > 1 or (strides == 1).all()) and min(*before, *behind) >= 0:
         rank = len(strides)
@@ -201,7 +182,7 @@ def _conv_transpose(b: AdjointBuilder, at: Step) -> Parts:
 
 
 def _cut_to_window(b: AdjointBuilder, dy: str, window: Window, size: Any) -> tuple[str, Window]:
-    """Cut off what no kernel reaches, which is where a border would be negative."""
+    """Cut off the entries that no kernel reaches, where the border is negative."""
     for k, (before, behind, n) in enumerate(zip(window.begin, window.end, size, strict=True)):
         if before < 0 or behind < 0:
             dy = cut(b, dy, k + 2, int(max(-before, 0)), int(n - max(-behind, 0)))
@@ -212,7 +193,7 @@ def _cut_to_window(b: AdjointBuilder, dy: str, window: Window, size: Any) -> tup
 def _window_of_transposed(
     b: AdjointBuilder, at: Step, kernel: tuple[int, ...], size: Any, given: Any
 ) -> Window:
-    """Return the window with which a convolution of the output has the size of the input."""
+    """Return the window of the convolution that maps the output's size to the input's."""
     rank = len(kernel)
     attributes = at.attributes
     strides = np.array(attributes.get("strides", [1] * rank))
@@ -221,7 +202,7 @@ def _window_of_transposed(
     begin, end = pads[:rank], pads[rank:]
     way = at.text("auto_pad", "NOTSET")
     reach = dilations * (np.array(kernel) - 1)
-    whole = strides * (size - 1) + reach + 1  # without a border
+    whole = strides * (size - 1) + reach + 1  # size without a border
     if way != "NOTSET" or "output_shape" in attributes:
         extra = np.array(attributes.get("output_padding", [0] * rank))
         total = np.maximum(whole + extra - given, 0)
@@ -230,13 +211,13 @@ def _window_of_transposed(
             begin = np.zeros_like(total)
         elif way not in {"SAME_UPPER", "SAME_LOWER", "NOTSET"}:
             refuse(b, at, f"has auto_pad={way!r}")
-    # What is behind follows from the sizes; output padding makes it smaller.
+    # The border at the end follows from the sizes; output padding makes it smaller.
     end = whole - begin - given
     return Window(np.array(kernel), strides, dilations, begin, end, attributes.get("group", 1))
 
 
 def _spaced(b: AdjointBuilder, tensor: str, size: Any, strides: Any) -> str:
-    """Put zeros behind the entries of a map of that size, so that they lie as far apart as strides.
+    """Put zeros after the entries of a map, so that their distances are the strides.
 
     Repeating all entries and keeping the first of each is the fastest way in onnxruntime.
     """
@@ -250,22 +231,7 @@ def _spaced(b: AdjointBuilder, tensor: str, size: Any, strides: Any) -> str:
 
 
 def repeat(b: AdjointBuilder, tensor: str, strides: Any) -> str:
-    """Repeat each entry of a map.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    tensor : str
-        Name of the map.
-    strides : sequence of int
-        How often, along each of its axes.
-
-    Returns
-    -------
-    name : str
-        Name of the larger map.
-    """
+    """Repeat each entry of a map."""
     return b.add(
         "Resize",
         tensor,

@@ -1,4 +1,4 @@
-"""Functions of one number."""
+"""Rules for functions of one number."""
 
 from __future__ import annotations
 
@@ -119,11 +119,11 @@ def _mish(b: AdjointBuilder, at: Step) -> str:
 
 
 def _rest(b: AdjointBuilder, tensor: str) -> str:
-    """Return what a tensor lacks to 1."""
+    """Return 1 minus a tensor."""
     return b.add("Sub", b.constant(1), tensor)
 
 
-# Functions that are put together of pieces
+# Piecewise functions
 
 
 @register_rule("LeakyRelu")

@@ -1,4 +1,4 @@
-"""Operators that choose entries by their places."""
+"""Rules for operators that choose entries by their places."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from detectorkit.graph.adjoint_rules.registry import pad, refuse, register_rule,
 
 @register_rule("Tile", "GatherND", "Compress")
 def _moved(b: AdjointBuilder, at: Step) -> Parts:
-    """Let the node move the places of the entries, and add its gradient to the places."""
+    """Apply the node to the places of the entries, and add the gradient to the places it chose."""
     size = b.add("Size", at.x)
     numbers = b.add("Range", b.constant(0, np.int64), size, b.constant(1, np.int64))
     places = b.add(
@@ -20,7 +20,7 @@ def _moved(b: AdjointBuilder, at: Step) -> Parts:
 
 
 def _scattered(b: AdjointBuilder, places: str, dy: str, tensor: str) -> str:
-    """Add a gradient to the places of a tensor, which count through all of its axes."""
+    """Add a gradient to places of a tensor, which are counted through all of its axes."""
     flat = b.constant([-1], np.int64)
     nothing = b.add("Reshape", b.constant_like(tensor, 0.0), flat)
     places, parts = (b.add("Reshape", one, flat) for one in (places, dy))

@@ -1,4 +1,4 @@
-"""Operators that move entries and compute nothing."""
+"""Rules for operators that move entries and compute nothing."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def _identity(_: AdjointBuilder, at: Step) -> Parts:
 
 @register_rule("Cast", "CastLike")
 def _cast(b: AdjointBuilder, at: Step) -> Parts:
-    if b.dtype(at.y) != np.float32:  # all other floats of the model became these before
+    if b.dtype(at.y) != np.float32:  # all other floats of the model were converted before
         refuse(b, at, "rounds to a type of few bits")
-    # `CastLike` takes the type of its second input, and nothing else of it.
+    # `CastLike` uses only the type of its second input.
     return [at.dy, b.constant_like(at.input(1), 0.0) if at.wants(1) else None]
 
 
@@ -102,7 +102,7 @@ def _pad(b: AdjointBuilder, at: Step) -> Parts:
 def _without_border(
     b: AdjointBuilder, dy: str, borders: dict[int, tuple[int, int]], shape: tuple[int, ...]
 ) -> str:
-    """Take off a border; what a negative border took off has no gradient."""
+    """Remove a border; entries that a negative border removed get the gradient 0."""
     begin, end = [0] * len(shape), [0] * len(shape)
     for axis, (before, behind) in borders.items():
         begin[axis], end[axis] = max(-before, 0), max(-behind, 0)
@@ -113,7 +113,7 @@ def _without_border(
 
 
 def _of_border(b: AdjointBuilder, dy: str, part: str) -> str:
-    """Return the gradient of the number that a border is made of."""
+    """Return the gradient of the number that fills a border."""
     whole, inside = (b.add("ReduceSum", one, keepdims=0) for one in (dy, part))
     return b.add("Sub", whole, inside)
 

@@ -1,4 +1,4 @@
-"""Normalizations: of layers, batches, instances and groups."""
+"""Rules for normalisations of layers, batches, instances and groups."""
 
 from __future__ import annotations
 
@@ -12,21 +12,7 @@ from detectorkit.graph.adjoint_rules.registry import refuse, register_rule
 
 
 class _Standardized:
-    """A tensor with its mean taken off and divided by its deviation along some axes.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    x : str
-        Name of the tensor.
-    shape : tuple of int
-        Its shape.
-    axes : sequence of int
-        The axes.
-    eps : float
-        Added to the variance.
-    """
+    """A tensor that is standardised along some axes: mean 0, standard deviation 1."""
 
     def __init__(
         self, b: AdjointBuilder, x: str, shape: tuple[int, ...], axes: Sequence[int], eps: float
@@ -56,7 +42,7 @@ class _Standardized:
         return self._b.add("Mul", part, self._share)
 
     def undo_inverse(self, part: str) -> str:
-        """Return the gradient of the tensor, from that of one by the deviation."""
+        """Return the gradient of the tensor, from that of the inverse standard deviation."""
         b = self._b
         square = b.add("Mul", self.deviation, self.deviation)
         steep = b.add("Div", b.add("Mul", part, self._share), square)
@@ -64,7 +50,7 @@ class _Standardized:
 
 
 def _affine(b: AdjointBuilder, at: Step, value: str, *, per_channel: bool) -> Parts:
-    """Return the gradients of scale and bias, which follow `value`."""
+    """Return the gradients of scale and bias, which are applied to `value`."""
     parts: Parts = []
     for k in (1, 2):
         if not at.wants(k):
@@ -78,13 +64,13 @@ def _affine(b: AdjointBuilder, at: Step, value: str, *, per_channel: bool) -> Pa
 
 
 def _over_channels(b: AdjointBuilder, part: str, tensor: str) -> str:
-    """Add a tensor over all axes but that of the channels."""
+    """Sum a tensor over all axes but that of the channels."""
     axes = [axis for axis in range(len(b.shape(tensor))) if axis != 1]
     return b.add("ReduceSum", part, b.constant(axes, np.int64), keepdims=0)
 
 
 def _by_channel(b: AdjointBuilder, tensor: str, rank: int) -> str:
-    """Bring one number a channel to the shape of images."""
+    """Reshape one number for each channel so that it broadcasts with images."""
     value = b.value(tensor)
     shape = [-1, *[1] * (rank - 2)]
     if value is not None:
@@ -131,7 +117,7 @@ def _group_norm(b: AdjointBuilder, at: Step) -> Parts:
     x = b.add("Reshape", at.x, groups)
     normal = _Standardized(b, x, (shape[0], n_groups, size), [2], eps)
     if b.shape(at.input(1)) != (shape[1],):
-        # Until opset 21 there was one number a group.
+        # Before opset 21 there was one number for each group.
         if at.wants(1) or at.wants(2):
             refuse(b, at, "has a scale of each group that changes from image to image")
         scale = _by_channel(b, at.input(1), 3)

@@ -1,4 +1,4 @@
-"""Poolings."""
+"""Rules for poolings."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _max_pool(b: AdjointBuilder, at: Step) -> Parts:
         where = b.output(b.graph.nodes[-1], 1)
     else:
         where = b.output(at.node, 1)
-    # Where each place is in one window at most, there is nothing to add up.
+    # If windows do not overlap, each place gets at most one gradient.
     if _is_side_by_side(window) and not attributes.get("ceil_mode", 0):
         settings = {"kernel_shape": kernel, "strides": kernel}
         return [b.add("MaxUnpool", at.dy, where, b.add("Shape", at.x), **settings)]
@@ -40,7 +40,7 @@ def _max_pool(b: AdjointBuilder, at: Step) -> Parts:
 
 
 def _is_side_by_side(window: Window) -> bool:
-    """Say whether each place is in one window at most, and none goes beyond the map."""
+    """Return whether windows neither overlap nor reach beyond the map."""
     has_border = window.begin.any() or window.end.any()
     is_dense = (window.dilations == 1).all()
     return bool(is_dense and not has_border and (window.strides == window.kernel).all())
@@ -65,7 +65,7 @@ def _average_pool(b: AdjointBuilder, at: Step) -> Parts:
         return [_average_pool_with_border(b, at)]
     if _is_side_by_side(window):
         share = b.add("Mul", at.dy, b.constant(1 / math.prod(kernel)))
-        left = [n % step for n, step in zip(size, kernel, strict=True)]  # what is in no window
+        left = [n % step for n, step in zip(size, kernel, strict=True)]  # in no window
         return [pad(b, repeat(b, share, kernel), [0] * (len(size) + 2), [0, 0, *left])]
     weights = np.full((channels, 1, *kernel), 1 / math.prod(kernel), np.float32)
     alone = Window(
@@ -75,7 +75,7 @@ def _average_pool(b: AdjointBuilder, at: Step) -> Parts:
 
 
 def _average_pool_with_border(b: AdjointBuilder, at: Step) -> str:
-    """Undo the pooling axis by axis, since at the border it divides by another number."""
+    """Undo the pooling axis by axis, because it divides by smaller numbers at the border."""
     attributes = at.attributes
     rank = len(attributes["kernel_shape"])
 

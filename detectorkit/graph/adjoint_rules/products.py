@@ -1,4 +1,4 @@
-"""Products of matrices."""
+"""Rules for products of matrices."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _matmul(b: AdjointBuilder, at: Step) -> Parts:
         return _product_of_vector(b, at)
 
     def undone(product: str, operand: str) -> str:
-        # The axes in front may have been broadcast.
+        # The leading axes may have been broadcast.
         full = (*b.shape(at.y)[:-2], *b.shape(operand)[-2:])
         return b.reduced_from(product, full, operand)
 
@@ -37,7 +37,7 @@ def _matmul(b: AdjointBuilder, at: Step) -> Parts:
 
 
 def _product_of_vector(b: AdjointBuilder, at: Step) -> Parts:
-    """Write a vector as a matrix of one row or column."""
+    """Reshape a vector to a matrix of one row or column."""
     first, second = at.node.input
     shapes = [b.shape(first), b.shape(second)]
     if len(shapes[0]) == 1:
@@ -110,7 +110,7 @@ def _einsum(b: AdjointBuilder, at: Step) -> Parts:
         kept = "".join(letter for letter in own if letter in known)
         operands = ",".join([right, *(term for term, _ in others)])
         part = b.add("Einsum", at.dy, *(one for _, one in others), equation=f"{operands}->{kept}")
-        if kept != own:  # what is only here was added up
+        if kept != own:  # axes that only this operand has were summed
             lacking = [i for i, letter in enumerate(own) if letter not in known]
             part = b.add("Unsqueeze", part, b.constant(lacking, np.int64))
             part = b.add("Expand", part, b.add("Shape", at.input(k)))

@@ -1,4 +1,4 @@
-"""Networks in whole numbers: rounding counts as the identity."""
+"""Rules for quantised networks, where rounding counts as the identity."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _dequantize(b: AdjointBuilder, at: Step) -> Parts:
 def _quantize_dynamic(b: AdjointBuilder, at: Step) -> Parts:
     if not at.upstream[0]:
         refuse(b, at, "has a scale that is used without its levels")
-    # That the scale changes with the largest number belongs to the rounding.
+    # The dependence of the scale on the largest number counts as part of the rounding.
     return [b.add("Div", at.dy, at.node.output[1])]
 
 

@@ -1,4 +1,4 @@
-"""Operators that make one number of many: sums, norms, extremes, softmax."""
+"""Rules for reductions: sums, norms, extremes, softmax."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _axes(b: AdjointBuilder, at: Step) -> list[int]:
 
 
 def _kept(b: AdjointBuilder, at: Step, tensor: str) -> str:
-    """Give a tensor of the shape of the output its axes of one entry again."""
+    """Restore the reduced axes, with one entry each, in a tensor of the output's shape."""
     axes = _axes(b, at)
     if at.attributes.get("keepdims", 1) or not axes:
         return tensor
@@ -88,7 +88,7 @@ def _reduce_log_sum_exp(b: AdjointBuilder, at: Step) -> Parts:
 
 @register_rule("ReduceMax", "ReduceMin")
 def _reduce_extreme(b: AdjointBuilder, at: Step) -> Parts:
-    # Equal entries share it, as in torch's `amax`.
+    # Equal entries share the gradient, as in torch's `amax`.
     is_extreme = _float(b, b.add("Equal", at.x, _kept(b, at, at.y)))
     share = b.add("Div", _kept(b, at, at.dy), _summed(b, at, is_extreme))
     return [b.add("Mul", is_extreme, share)]
@@ -113,7 +113,7 @@ def _reduce_prod(b: AdjointBuilder, at: Step) -> Parts:
 
 @register_rule("GlobalMaxPool")
 def _global_max_pool(b: AdjointBuilder, at: Step) -> Parts:
-    # Of equal entries the first is taken, as in every max-pooling.
+    # The first of equal entries gets the gradient, as in every max-pooling.
     images, channels = b.constant([0, 0, -1], np.int64), b.constant([0, 0, 1], np.int64)
     rows = b.add("Reshape", at.x, images)
     place = b.add("ArgMax", rows, axis=2, keepdims=1)

@@ -1,4 +1,4 @@
-"""Where the rules are registered, and what all of them use."""
+"""Registry of the rules, and functions that several rules use."""
 
 from __future__ import annotations
 
@@ -28,18 +28,7 @@ RULES: Final[dict[str, Rule]] = {}
 
 
 def register_rule(*operators: str) -> Callable[[Rule], Rule]:
-    """Register a function as the rule of operators.
-
-    Parameters
-    ----------
-    *operators : str
-        Their names.
-
-    Returns
-    -------
-    register : callable
-        The decorator.
-    """
+    """Register a function as the rule of operators."""
 
     def register(rule: Rule) -> Rule:
         RULES.update(dict.fromkeys(operators, rule))
@@ -49,18 +38,7 @@ def register_rule(*operators: str) -> Callable[[Rule], Rule]:
 
 
 def register_slope(*operators: str) -> Callable[[Callable[[AdjointBuilder, Step], str]], None]:
-    """Register the slope of a function of one number.
-
-    Parameters
-    ----------
-    *operators : str
-        Names of the operators.
-
-    Returns
-    -------
-    register : callable
-        The decorator; it takes a function that returns the name of the slope.
-    """
+    """Register the slope of a function of one number."""
 
     def register(slope: Callable[[AdjointBuilder, Step], str]) -> None:
         def rule(b: AdjointBuilder, at: Step) -> Parts:
@@ -72,47 +50,12 @@ def register_slope(*operators: str) -> Callable[[Callable[[AdjointBuilder, Step]
 
 
 def refuse(b: AdjointBuilder, at: Step, reason: str) -> NoReturn:
-    """Raise the error that says why a node has no gradient.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    at : Step
-        The node.
-    reason : str
-        A clause whose subject is the node: "has steps".
-
-    Raises
-    ------
-    ModelFileError
-        Always.
-    """
+    """Raise the error that names the reason why a node lacks a gradient."""
     b.refuse(at.node, reason)
 
 
 def read_static(b: AdjointBuilder, at: Step, tensor: str) -> Any:
-    """Return the value of an input that has to be the same for all images.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    at : Step
-        The node.
-    tensor : str
-        Name of the input.
-
-    Returns
-    -------
-    value : ndarray
-        Its value.
-
-    Raises
-    ------
-    ModelFileError
-        If it changes from image to image.
-    """
+    """Return the value of an input that must be the same for all images."""
     value = b.value(tensor)
     if value is None:
         refuse(b, at, f"has an input, {tensor!r}, that changes from image to image")
@@ -120,118 +63,33 @@ def read_static(b: AdjointBuilder, at: Step, tensor: str) -> Any:
 
 
 def keep_where(b: AdjointBuilder, condition: str, dy: str) -> str:
-    """Keep a gradient where a condition holds; a product is faster than `Where`.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    condition : str
-        Name of a tensor of truth values.
-    dy : str
-        Name of the gradient.
-
-    Returns
-    -------
-    name : str
-        Name of the result, which is 0 elsewhere.
-    """
+    """Keep a gradient where a condition holds; a product is faster than `Where`."""
     return b.add("Mul", dy, b.add("Cast", condition, to=onnx.TensorProto.FLOAT))
 
 
 def cut(b: AdjointBuilder, tensor: str, axis: int, start: int, stop: int) -> str:
-    """Slice a tensor along one axis.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    tensor : str
-        Its name.
-    axis, start, stop : int
-        As in Python.
-
-    Returns
-    -------
-    name : str
-        Name of the part.
-    """
+    """Slice a tensor along one axis."""
     limits = [b.constant([value], np.int64) for value in (start, stop, axis)]
     return b.add("Slice", tensor, *limits)
 
 
 def pad(b: AdjointBuilder, tensor: str, begin: Sequence[int], end: Sequence[int]) -> str:
-    """Put zeros around a tensor.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    tensor : str
-        Its name.
-    begin, end : sequence of int
-        How many, for each axis.
-
-    Returns
-    -------
-    name : str
-        Name of the result.
-    """
+    """Pad a tensor with zeros."""
     if not any(begin) and not any(end):
         return tensor
     return b.add("Pad", tensor, b.constant([*begin, *end], np.int64))
 
 
 def select(b: AdjointBuilder, dy: str, axis: int, chosen: Any, rank: int, size: int) -> str:
-    """Undo the choice of entries along an axis; no entry may have been chosen twice.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    dy : str
-        Name of the gradient of what was chosen.
-    axis : int
-        The axis, from 0.
-    chosen : array-like of int
-        The entries that were chosen.
-    rank : int
-        Number of axes.
-    size : int
-        Entries before the choice.
-
-    Returns
-    -------
-    name : str
-        Name of the gradient, 0 where nothing was chosen.
-    """
-    origin = np.full(size, len(chosen))  # where each entry went; the last is a zero
+    """Undo the choice of entries along an axis; no entry may have been chosen twice."""
+    origin = np.full(size, len(chosen))  # place of each entry in the choice; the last is a zero
     origin[np.asarray(chosen)] = np.arange(len(chosen))
     end = [int(k == axis) for k in range(rank)]
     return b.add("Gather", pad(b, dy, [0] * rank, end), b.constant(origin, np.int64), axis=axis)
 
 
 def apply_matrix(b: AdjointBuilder, tensor: str, axis: int, matrix: Any, rank: int) -> str:
-    """Multiply a tensor along one axis by a matrix.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    tensor : str
-        Its name.
-    axis : int
-        The axis, from 0.
-    matrix : ndarray of shape (n_new, n_old)
-        The matrix.
-    rank : int
-        Number of axes.
-
-    Returns
-    -------
-    name : str
-        Name of the product.
-    """
+    """Multiply a tensor along one axis by a matrix."""
     if rank > 1 and axis == rank - 2:
         return b.add("MatMul", b.constant(np.ascontiguousarray(matrix)), tensor)
     turned = b.constant(np.ascontiguousarray(matrix.T))

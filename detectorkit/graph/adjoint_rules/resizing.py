@@ -1,4 +1,4 @@
-"""Resizing, and other linear operators that work on each axis alone."""
+"""Rules for resizing and other linear operators that work on each axis separately."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from detectorkit.graph.adjoint_rules.registry import (
 
 __all__ = ["undo_axis_by_axis"]
 
-_SAME = 1e-4  # of the largest entry
+_SAME = 1e-4  # tolerance of an entry
 
 
 def undo_axis_by_axis(
@@ -27,29 +27,7 @@ def undo_axis_by_axis(
     axes: Iterable[int],
     along: Callable[[int, int], NDArray[np.float32]],
 ) -> str:
-    """Add the gradient of an operator that multiplies each axis by a matrix.
-
-    Parameters
-    ----------
-    b : AdjointBuilder
-        The builder.
-    at : Step
-        The node.
-    axes : iterable of int
-        The axes that change.
-    along : callable
-        From an axis and its size to its matrix, of shape (n_given, n_taken).
-
-    Returns
-    -------
-    name : str
-        Name of the gradient.
-
-    Raises
-    ------
-    ModelFileError
-        If the operator does another thing with numbers at random.
-    """
+    """Add the gradient of an operator that multiplies each axis by a matrix."""
     shape = b.shape(at.x)
     matrices = {axis: along(axis, shape[axis]) for axis in axes}
     numbers = np.random.default_rng(0).normal(size=shape).astype(np.float32)
@@ -122,7 +100,7 @@ def _scales(b: AdjointBuilder, at: Step, rank: int) -> dict[int, float]:
 
 
 def _regions(b: AdjointBuilder, at: Step, rank: int) -> dict[int, tuple[float, float]]:
-    """Return the part of each axis that is taken."""
+    """Return the part of each axis that is resized."""
     if at.text("coordinate_transformation_mode", "half_pixel") != "tf_crop_and_resize":
         return {}
     values = read_static(b, at, at.input(1)).ravel().tolist()

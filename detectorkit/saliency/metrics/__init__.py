@@ -1,16 +1,16 @@
-"""Whether a map says what its detector looks at.
+"""Tests of saliency maps: whether a map shows what its detector looks at.
 
-====================== ==============================================================
-function               asks
-====================== ==============================================================
-`deletion_insertion`   Does the verdict fall with the pixels that the map names first?
-`max_sensitivity`      Does the map stay, where the image hardly changes?
-`randomization_check`  Does the map change, where the detector knows nothing any more?
-`pointing_game`        Does the map find the half of a splice that was generated?
-====================== ==============================================================
+====================== ==================================================================
+function               question
+====================== ==================================================================
+`deletion_insertion`   Does the verdict change with the pixels that the map ranks first?
+`max_sensitivity`      Does the map stay the same where the image hardly changes?
+`randomization_check`  Does the map change when the weights of the detector are shuffled?
+`pointing_game`        Does the map find the half of a spliced image that was generated?
+====================== ==================================================================
 
-No single one is proof. A map that shows the edges of the image passes the second and fails the
-third; a detector that looks at one trace everywhere leaves the first without much to find.
+No single test is a proof. A map that shows the edges of the image passes the second and fails the
+third; a detector that looks at one trace everywhere leaves little to find for the first.
 """
 
 from detectorkit.saliency.metrics.deletion import DeletionInsertion, deletion_insertion

@@ -1,4 +1,4 @@
-"""Deletion and insertion: whether the verdict follows the pixels that a map names first."""
+"""Deletion and insertion: whether the verdict follows the pixels that a map ranks first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["DeletionInsertion", "deletion_insertion"]
 
 
 class DeletionInsertion(NamedTuple):
-    """What `deletion_insertion` found, for each image.
+    """Results of `deletion_insertion`, one entry for each image.
 
     Attributes
     ----------
@@ -30,9 +30,9 @@ class DeletionInsertion(NamedTuple):
     insertion : ndarray of shape (n_samples,)
         Area under the insertion curve, from 0 to 1. Higher is better.
     deletion_curves : ndarray of shape (n_samples, n_steps + 1)
-        Probability of the verdict, from the image to its replacement.
+        Probability of the verdict in each step from the image to its replacement.
     insertion_curves : ndarray of shape (n_samples, n_steps + 1)
-        The same, from the replacement to the image.
+        Probability of the verdict in each step from the replacement to the image.
     """
 
     deletion: NDArray[np.float64]
@@ -50,7 +50,7 @@ def deletion_insertion(
     n_steps: int = 20,
     batch_size: int = 32,
 ) -> DeletionInsertion:
-    """Take the pixels away that a map names first, and put them in first.
+    """Score images while the pixels that a map ranks first are deleted, and then inserted.
 
     Parameters
     ----------
@@ -60,18 +60,18 @@ def deletion_insertion(
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     maps : ndarray of shape (n_samples, height, width), or sequence of ndarray
-        What an explainer's `transform` gave for them.
+        Maps of the images, as an explainer's `transform` returned them.
     replacement : {"blur", "patch", "jpeg", "mean"}, default="blur"
-        What takes the place of pixels; see `detectorkit.saliency.replacements`.
+        Replacement of the pixels; see `detectorkit.saliency.replacements`.
     n_steps : int, default=20
-        Steps from the image to its replacement; in each, as many pixels change.
+        Number of steps from the image to its replacement; every step changes equally many pixels.
     batch_size : int, default=32
-        Copies of an image that are scored at a time.
+        Number of copies of an image that are scored together.
 
     Returns
     -------
     found : DeletionInsertion
-        Areas and curves.
+        Areas under the curves, and the curves.
 
     Raises
     ------
@@ -82,20 +82,20 @@ def deletion_insertion(
 
     Notes
     -----
-    Evidence for the verdict that the detector gives goes first. If any of the maps has values below
-    0, all are taken for signed: pixels are ranked from the highest value down where the verdict is
-    "generated", and from the lowest up where it is "real". Otherwise they are ranked by the value,
-    whatever the verdict.
+    Evidence for the detector's verdict goes first. If any of the maps has values below 0, all count
+    as signed: pixels are ranked from the highest value down where the verdict is "generated", and
+    from the lowest up where it is "real". Otherwise pixels are ranked from the highest value down
+    for both verdicts.
 
-    The curves of Petsiuk et al. [1]_ are those of the probability of the verdict, and so are these:
-    of `predict_proba`, or where there is none, of the sigmoid of the score. So areas lie between 0
-    and 1 for every image. A score relative to its start and end would have no scale to depend on,
-    but it is not defined where both are nearly the same, which is so wherever the replacement is as
-    good evidence as the image. Areas are for comparing maps of one detector by one replacement;
-    they differ little where the replacement leaves the detector as sure as it was.
+    As in Petsiuk et al. [1]_, the curves are those of the probability of the verdict: by
+    `predict_proba`, or otherwise the sigmoid of the score. So areas lie between 0 and 1 for every
+    image. A score relative to its start and end would not depend on a scale, but it is undefined
+    where both are nearly the same, as where the replacement is as good evidence as the image. Use
+    areas to compare maps of one detector with one replacement; they differ little where the
+    replacement leaves the detector as sure as it was.
 
-    Pixels that are replaced here and there make noise, which detectors look at too. So smooth the
-    maps of gradients before they are compared with those of `OcclusionSaliency`.
+    Scattered pixels that are replaced make noise, to which detectors react too. So smooth the maps
+    of gradients before you compare them with those of `OcclusionSaliency`.
 
     References
     ----------
@@ -138,21 +138,21 @@ def deletion_insertion(
 
 
 def _check_maps(caller: str, images: ImageSequence, maps: Any) -> None:
-    cure = "Pass what `transform` gave for the same images."
+    cure = "Pass the maps that `transform` returned for the same images."
     if len(maps) != len(images):
-        raise ValueError(f"{caller}: there are {len(maps)} maps of {len(images)} images. {cure}")
+        raise ValueError(f"{caller}: there are {len(maps)} maps for {len(images)} images. {cure}")
     for index, one in enumerate(maps):
         shape = images.shape_of(index)
         if np.shape(one) != shape:
             raise ValueError(
-                f"{caller}: map {index} has the shape {np.shape(one)}, its image {shape}. {cure}"
+                f"{caller}: map {index} has shape {np.shape(one)}, its image {shape}. {cure}"
             )
         if not np.isfinite(one).all():
             raise ValueError(f"{caller}: map {index} has values that are not finite. {cure}")
 
 
 def _masks(evidence: Map, n_steps: int) -> Iterator[NDArray[np.bool_]]:
-    """Say where pixels are replaced, step by step of the deletion, then of the insertion."""
+    """Yield the masks of replaced pixels in each step of the deletion, then of the insertion."""
     order = np.argsort(-evidence, axis=None, kind="stable")
     ranks = np.empty(evidence.shape, np.intp)
     ranks.flat[order] = np.arange(evidence.size)

@@ -20,24 +20,25 @@ __all__ = ["PointingGame", "pointing_game"]
 _SEAM: Final = 4.0  # pixels over which one half of a splice fades into the other
 
 
-_SMOOTHING: Final = 0.02  # standard deviation, as a share of the longer side
+_SMOOTHING: Final = 0.02  # standard deviation, as a proportion of the longer side
 
 
 _SIDES: Final = ("left", "right", "top", "bottom")
 
 
 class PointingGame(NamedTuple):
-    """What `pointing_game` found.
+    """Results of `pointing_game`.
 
     Attributes
     ----------
     hit_rate : Estimate
-        Share of the splices in which the largest value of the map lies in the generated half, with
-        its Wilson interval of 95 %. By chance it is 0.5.
+        Proportion of the splices in which the largest value of the map lies in the generated half,
+        with its 95 % Wilson interval. By chance it is 0.5.
     mass_share : float
-        Mean share of the map's positive values that lie in the generated half. By chance 0.5.
+        Mean proportion of the sum of a map's positive values that lies in the generated half. By
+        chance it is 0.5.
     n : int
-        Number of splices.
+        Number of images that were spliced.
     """
 
     hit_rate: Estimate
@@ -52,41 +53,42 @@ def pointing_game(
     *,
     random_state: int | np.random.RandomState | None = 0,
 ) -> PointingGame:
-    """Splice real and generated images, and see whether a map finds the generated half.
+    """Splice real and generated images, and count how often a map finds the generated half.
 
     Parameters
     ----------
     explainer : Saliency
-        What makes the maps.
+        Explainer with a fitted detector.
     X_real : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        Real images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The real images: one array, or a sequence of arrays (of any sizes) or of paths.
     X_generated : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        As many generated ones; each is spliced with the real one at its position, and resized where
-        its size differs. Resizing leaves traces of its own, so better pass pairs of one size.
+        The generated images, equal in number: one array, or a sequence of arrays (of any sizes) or
+        of paths. Each is spliced with the real image at its position, and resized where the sizes
+        differ. Resizing leaves traces of its own, so pass pairs of one size where you can.
     random_state : int, RandomState instance or None, default=0
-        Draws for each pair which half is generated: left, right, top or bottom.
+        Seed or generator of the choice which half is generated: left, right, top or bottom.
 
     Returns
     -------
     found : PointingGame
-        How often and how much the maps pointed to the generated half.
+        Rate and mass with which the maps pointed to the generated half.
 
     Raises
     ------
     ImageReadError
         If a file cannot be decoded.
     ValueError
-        If an argument is wrong, or there are not as many images of both kinds.
+        If an argument is wrong, or the numbers of real and generated images differ.
 
     Notes
     -----
-    The pointing game of Zhang et al. [1]_, where splices say for certain which pixels are
-    generated. The halves fade into each other over 4 pixels, so that no sharp edge gives the place
-    away. Maps are smoothed by a Gaussian of a fiftieth of the longer side before their largest
-    value is taken. Of a signed map, the mass is that of its values above 0; where there is none,
-    the share counts as 0.5.
+    This is the pointing game of Zhang et al. [1]_ on spliced images, of which it is certain which
+    pixels are generated. The halves fade into each other over 4 pixels, so that no sharp edge gives
+    the place away. Maps are smoothed by a Gaussian of a fiftieth of the longer side before their
+    largest value is taken. The mass of a signed map is that of its values above 0; where all
+    are 0 or less, the proportion counts as 0.5.
 
     References
     ----------
@@ -110,8 +112,8 @@ def pointing_game(
     real, generated = (check_images(X, caller=caller) for X in (X_real, X_generated))
     if len(real) != len(generated):
         raise ValueError(
-            f"{caller}: there are {len(real)} real and {len(generated)} generated images. Pass as "
-            "many of each, as they are spliced in pairs."
+            f"{caller}: there are {len(real)} real and {len(generated)} generated images. Pass "
+            "equally many, because they are spliced in pairs."
         )
     random = np.random.default_rng(seed)
     hits, shares = 0, []
@@ -126,7 +128,7 @@ def pointing_game(
 
 
 def _half(shape: tuple[int, ...], side: str) -> NDArray[np.float32]:
-    """Give the share of the generated image at each pixel: 1 on one side, with a soft seam."""
+    """Return the weight of the generated image at each pixel: 1 on one side, with a soft seam."""
     axis = 0 if side in {"top", "bottom"} else 1
     from_middle = np.arange(shape[axis]) - (shape[axis] - 1) / 2
     if side in {"left", "top"}:
@@ -136,7 +138,7 @@ def _half(shape: tuple[int, ...], side: str) -> NDArray[np.float32]:
 
 
 def _splice(real: Image, generated: Image, weight: NDArray[np.float32]) -> Image:
-    """Mix two images, as pixels of the kind that the real one has."""
+    """Mix two images in the colours and the type of the real one."""
     if real.ndim != generated.ndim:
         real, generated = (convert_color(one, "rgb") for one in (real, generated))
     if real.shape != generated.shape:
@@ -147,7 +149,7 @@ def _splice(real: Image, generated: Image, weight: NDArray[np.float32]) -> Image
 
 
 def _point(found: NDArray[np.float64], is_generated: NDArray[np.bool_]) -> tuple[bool, float]:
-    """Say whether the largest value lies in the half, and the share of the mass that does."""
+    """Return whether the largest value lies in the half, and the proportion of the mass there."""
     smooth = cv2.GaussianBlur(found, (0, 0), _SMOOTHING * max(found.shape))
     mass = found.clip(min=0)
     total = mass.sum()

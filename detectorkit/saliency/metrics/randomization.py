@@ -1,4 +1,4 @@
-"""The sanity check of random weights: whether a map depends on what the network learned."""
+"""Sanity check by random weights: whether a map depends on what the network learned."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ __all__ = ["RandomizationCheck", "randomization_check"]
 _N_STAGES: Final = 4
 
 
-_LARGEST_CONSTANT: Final = 64  # numbers; what has no more is a constant, not learned
+_LARGEST_CONSTANT: Final = 64  # numbers; smaller tensors are constants, not learned
 
 
 _FLOATS: Final = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
 
 
 class RandomizationCheck(NamedTuple):
-    """What `randomization_check` found, for each stage.
+    """Results of `randomization_check`, one row for each stage.
 
     Attributes
     ----------
     correlation : ndarray of shape (n_stages, n_samples)
-        Rank correlation of the map's absolute values with those of the map of the detector as it
-        was. Near 0 is good; near 1, the map does not depend on what was learned.
+        Rank correlation of the absolute values of the map with those of the unchanged detector's
+        map. Near 0 is good; near 1, the map does not depend on what was learned.
     n_tensors : ndarray of shape (n_stages,)
-        Tensors of weights that were permuted, counted from the last.
+        Number of tensors of weights that were permuted, counted from the last.
     """
 
     correlation: NDArray[np.float64]
@@ -53,41 +53,42 @@ def randomization_check(
     *,
     random_state: int | np.random.RandomState | None = 0,
 ) -> RandomizationCheck:
-    """Explain a detector whose weights are shuffled more and more, from the last to the first.
+    """Compare maps before and after a detector's weights are shuffled, from the last to the first.
 
     Parameters
     ----------
     detector : estimator
         A fitted detector of this library.
     make_explainer : callable
-        Takes a detector and gives what makes its maps; a class such as `GradientSaliency` does.
+        Function that takes a detector and returns an explainer; a class such as
+        `GradientSaliency` will do.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     random_state : int, RandomState instance or None, default=0
-        Draws the permutations.
+        Seed or generator of the permutations.
 
     Returns
     -------
     found : RandomizationCheck
-        Four stages, or as many as there are tensors of weights, if these are fewer. In the last,
-        all are permuted.
+        Correlations in four stages, or in one for each tensor of weights if there are fewer. All
+        tensors are permuted in the last stage.
 
     Raises
     ------
     ImageReadError
         If a file cannot be decoded.
     ModelFileError
-        If the detector is no graph, or has no weights.
+        If the detector is not a graph, or lacks weights.
     ValueError
         If an argument is wrong.
 
     Notes
     -----
-    The cascading randomisation of Adebayo et al. [1]_, on the detector's ONNX graph. Weights are
-    its constants of floating-point numbers, of two or more dimensions and more than 64 numbers;
-    each is replaced by a permutation of itself, where they draw new ones, so that scales stay. Of
-    networks in whole numbers and of trees there are none. A map that is the same everywhere ranks
+    This is the cascading randomisation of Adebayo et al. [1]_, on the detector's ONNX graph.
+    Weights are its floating-point constants with two or more dimensions and more than 64 numbers.
+    Each is replaced by a permutation of itself, so that scales stay; the paper draws new weights.
+    Quantised networks and trees do not have such weights. A map that is the same everywhere ranks
     nothing, and its correlation counts as 0.
 
     References
@@ -134,14 +135,14 @@ def randomization_check(
 def _model_of(detector: Any, caller: str) -> onnx.ModelProto:
     if not (hasattr(detector, "onnx_model_") or hasattr(detector, "to_onnx")):
         raise ModelFileError(
-            f"{caller}: {type(detector).__name__} is no graph, so its weights are not known. Pass "
-            "a detector of this library, or load an exported one by OnnxDetector."
+            f"{caller}: {type(detector).__name__} is not a graph, so its weights are not known. "
+            "Pass a detector of this library, or load an exported one by OnnxDetector."
         )
     return onnx.load_model_from_string(content_of(detector))
 
 
 def _weights_from_last(model: onnx.ModelProto) -> list[onnx.TensorProto]:
-    """Give the tensors of weights, that of the last node first."""
+    """List the tensors of weights, that of the last node first."""
     large = {
         tensor.name: tensor
         for tensor in model.graph.initializer

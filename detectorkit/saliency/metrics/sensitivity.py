@@ -1,4 +1,4 @@
-"""Max-sensitivity: how much a map changes where the image hardly does."""
+"""Max-sensitivity: the change of a map when the image hardly changes."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ def max_sensitivity(
     n_samples: int = 10,
     random_state: int | np.random.RandomState | None = 0,
 ) -> NDArray[np.float64]:
-    """Measure how much a map changes at most, where the image hardly does.
+    """Compute the largest change of a map when the image hardly changes.
 
     Parameters
     ----------
     explainer : Saliency
-        What makes the maps.
+        Explainer with a fitted detector.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes) or of paths.
     radius : float, default=0.02
-        Largest change of a pixel, where white is 1; below 1. Of 8-bit images, what comes out is
-        rounded, so choose more than half a level, 0.002.
+        Largest change of a pixel, from 0 to 1, where white is 1. Copies of 8-bit images are rounded
+        to levels, so choose more than half a level, 0.002.
     n_samples : int, default=10
-        Noisy copies of an image.
+        Number of noisy copies of each image.
     random_state : int, RandomState instance or None, default=0
-        Draws the noise; that of an image depends on its position in X and on nothing else.
+        Seed or generator of the noise, which depends only on this and on an image's position in X.
 
     Returns
     -------
     sensitivity : ndarray of shape (n_images,)
-        Largest Euclidean norm of the change of the map, as a share of that of the map. Lower is
+        Largest Euclidean norm of the change of the map, divided by the norm of the map. Lower is
         better; nan where the map is 0 everywhere.
 
     Raises
@@ -56,9 +56,9 @@ def max_sensitivity(
 
     Notes
     -----
-    As Yeh et al. [1]_, with uniform noise in place of a search for the worst; they do not divide by
-    the norm of the map, which maps of different methods need to be compared. An explainer
-    that draws noise itself draws the same for all copies.
+    This is the measure of Yeh et al. [1]_, with uniform noise instead of a search for the worst
+    change. Unlike there, it is divided by the norm of the map, so that maps of different methods
+    can be compared. An explainer that draws noise itself draws the same for all copies.
 
     References
     ----------
@@ -94,7 +94,7 @@ def max_sensitivity(
 
 
 def _map_of(explainer: Any, image: Image) -> NDArray[np.float64]:
-    """Explain an image alone, so that its place among others has no part in it."""
+    """Explain an image alone, so that its position among others does not matter."""
     return np.asarray(explainer.transform([image])[0], np.float64)
 
 

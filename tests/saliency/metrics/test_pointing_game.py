@@ -96,7 +96,7 @@ def test_a_detector_of_a_texture_finds_it():
 
 
 def test_images_come_in_pairs():
-    with pytest.raises(ValueError, match=r"12 real and 11 generated images\. Pass as many of each"):
+    with pytest.raises(ValueError, match=r"12 real and 11 generated images\. Pass equally many"):
         pointing_game(Explainer(brightness), DARK, BRIGHT[:11])
     with pytest.raises(ValueError, match=r"pointing_game: random_state=0\.5 must be"):
         pointing_game(Explainer(brightness), DARK, BRIGHT, random_state=0.5)

@@ -127,7 +127,7 @@ def test_maps_that_rank_nothing_correlate_with_nothing(network):
 def test_what_has_no_weights_is_refused():
     X = textures(4, (32, 32))
     pipeline = make_pipeline(HoGTransformer(), LogisticRegression()).fit(X, [0, 1] * 2)
-    with pytest.raises(ModelFileError, match="Pipeline is no graph"):
+    with pytest.raises(ModelFileError, match="Pipeline is not a graph"):
         randomization_check(pipeline, OcclusionSaliency, X)
     small = HoGSVMDetector(image_size=(16, 16)).fit(X, [0, 1] * 2)  # of 36 weights
     with pytest.raises(ModelFileError, match="HoGSVMDetector has no floating-point weights"):
