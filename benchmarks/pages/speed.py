@@ -10,6 +10,7 @@ from benchmarks.pages.markdown import table
 __all__ = [
     "exact_machine",
     "hog",
+    "hog_forms",
     "hog_notes",
     "job_files",
     "measured",
@@ -73,6 +74,17 @@ def hog_notes() -> str:
         ["largest difference from scikit-image", f"{found['max_difference']:.1e}"],
     ]
     return table(["", ""], rows)
+
+
+def hog_forms() -> str:
+    """Return the ratios of each form of HoG to scikit-image, the lowest and highest of all trials."""
+    kinds = load("hog")["kinds"]
+    ratios = {kind: [trial["ratio"] for trial in found["trials"]] for kind, found in kinds.items()}
+    rows = []
+    for name in ratios["noise"][0]:
+        cells = [[trial[name] for trial in trials] for trials in ratios.values()]
+        rows.append([name, *(f"{min(values):.3g} to {max(values):.3g}" for values in cells)])
+    return table(["", *ratios], rows)
 
 
 def exact_machine() -> str:

@@ -162,7 +162,7 @@ from pathlib import Path
 from benchmarks.memory import peak_mb
 from detectorkit import HoGSVMDetector, load_detector
 folder, model, times = sys.argv[1:]
-paths = sorted(str(path) for path in Path(folder).glob("*.jpg"))
+paths = sorted(map(str, Path(folder).glob("*.jpg")), key=lambda path: path[-8:])  # both classes
 if model:
     detector = load_detector(model, n_jobs=2)
 else:
