@@ -77,7 +77,7 @@ def hog_notes() -> str:
 
 
 def hog_forms() -> str:
-    """Return the ratios of each form of HoG to scikit-image, the lowest and highest of all trials."""
+    """Return how fast each form of HoG is against scikit-image, from the lowest to the highest."""
     kinds = load("hog")["kinds"]
     ratios = {kind: [trial["ratio"] for trial in found["trials"]] for kind, found in kinds.items()}
     rows = []
