@@ -34,7 +34,7 @@ def split_validation(
     training: FitInputs,
     origin: NDArray[Any] | None,
     *,
-    share: float,
+    proportion: float,
     by_origin: bool,
     random_state: np.random.RandomState,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -46,7 +46,7 @@ def split_validation(
         Arguments of `fit`, after their checks.
     origin : ndarray of shape (n_samples,) or None
         Generator of each generated image and source of each photograph, if known.
-    share : float
+    proportion : float
         Proportion of the images that are set aside for validation. 0 sets none aside.
     by_origin : bool
         Whether a whole generator and whole sources are set aside, rather than single images.
@@ -75,10 +75,10 @@ def split_validation(
         train, val = cuts[random_state.randint(len(cuts))]
         return np.asarray(train), np.asarray(val)
     fewest = min(len(np.unique(groups[y == code])) for code in (0, 1))
-    if share == 0 or fewest < 2:
+    if proportion == 0 or fewest < 2:
         return np.arange(len(y)), np.arange(0)
-    share = max(share, 1 / fewest)
-    shuffle = StratifiedGroupShuffleSplit(1, test_size=share, random_state=random_state)
+    proportion = max(proportion, 1 / fewest)
+    shuffle = StratifiedGroupShuffleSplit(1, test_size=proportion, random_state=random_state)
     train, val = next(shuffle.split(y, y, groups))
     return np.sort(train), np.sort(val)
 
@@ -235,7 +235,7 @@ class TorchDetector(GraphDetector):
         train, val = split_validation(
             training,
             origin,
-            share=settings["validation_fraction"],
+            proportion=settings["validation_fraction"],
             by_origin=self.validation == "origins",
             random_state=random_state,
         )

@@ -264,7 +264,7 @@ class BackboneDetector(TorchDetector):
         train, val = split_validation(
             training,
             origin,
-            share=settings["validation_fraction"],
+            proportion=settings["validation_fraction"],
             by_origin=self.validation == "origins",
             random_state=random_state,
         )

@@ -116,7 +116,7 @@ def smoothness_statistics(
     """
     if not _are_window_sizes(window_sizes):
         raise ValueError(f"smoothness_statistics: {window_sizes=} must be {_WINDOW_SIZES}.")
-    side = _least_side(window_sizes)
+    side = _min_side(window_sizes)
     planes = check_planes("smoothness_statistics", images, (side, side))
     mask = check_mask("smoothness_statistics", mask, planes.shape)
     filled = None if mask is None else _filled(mask, side // 2)
@@ -135,7 +135,7 @@ def _are_window_sizes(values: Any) -> bool:
     return is_good and all(size % 2 for size in values)
 
 
-def _least_side(window_sizes: Sequence[int]) -> int:
+def _min_side(window_sizes: Sequence[int]) -> int:
     return int(max(*window_sizes, MSCN_WINDOW))
 
 
@@ -393,7 +393,7 @@ class SmoothnessTransformer(NativeTransformer):
         mask = settings.get("mask")
         if mask is not None:
             # Co-occurrences use the same pixels as the other statistics: all, if few are skin.
-            mask = _filled(mask.view(bool), _least_side(sizes) // 2)
+            mask = _filled(mask.view(bool), _min_side(sizes) // 2)
         parts = [smoothness_statistics(planes, window_sizes=sizes, mask=mask)]
         if len(distances) > 0:
             parts.append(glcm_properties(planes, distances=distances, mask=mask))
@@ -411,7 +411,7 @@ class SmoothnessTransformer(NativeTransformer):
         return self._compute_planes(split, batch.shape, masks)
 
     def _minimum_size(self, settings: dict[str, Any]) -> tuple[int, int]:
-        side = max([_least_side(settings["window_sizes"]), *(d + 1 for d in settings["distances"])])
+        side = max([_min_side(settings["window_sizes"]), *(d + 1 for d in settings["distances"])])
         return side, side
 
     def _plane_names(self, settings: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from detectorkit.utils.validation import check_integer
 
 __all__ = ["RadialSpectrumTransformer", "radial_spectrum"]
 
-LEAST_SIZE: Final = (8, 8)
+MINIMUM_SIZE: Final = (8, 8)
 OFFSET: Final = 0.01
 """Number added before the logarithm. The power of rounding to whole levels is 1/12."""
 
@@ -102,7 +102,7 @@ def radial_spectrum(
             f"radial_spectrum: n_rings={n_rings!r} must be at least 2 and n_angles={n_angles!r} at "
             "least 0."
         )
-    planes = check_planes("radial_spectrum", images, LEAST_SIZE)
+    planes = check_planes("radial_spectrum", images, MINIMUM_SIZE)
     size = planes.shape[1:]
     bins = _bins(*size, n_rings, n_angles)
     features = np.empty((len(planes), n_rings + n_angles), np.float32)
@@ -304,7 +304,7 @@ class RadialSpectrumTransformer(NativeTransformer):
         return radial_spectrum(planes, **settings)
 
     def _minimum_size(self, settings: dict[str, Any]) -> tuple[int, int]:  # noqa: ARG002
-        return LEAST_SIZE
+        return MINIMUM_SIZE
 
     def _plane_names(self, settings: dict[str, Any]) -> list[str]:
         rings = [f"ring_{index}" for index in range(settings["n_rings"])]

@@ -162,10 +162,10 @@ def _scale(
     share = (share / share.sum()).astype(np.float32)
     mean = (share @ features).astype(np.float64)
     features -= mean.astype(np.float32)
-    deviation = np.sqrt(np.einsum("n,nf,nf->f", share, features, features), dtype=np.float64)
+    std = np.sqrt(np.einsum("n,nf,nf->f", share, features, features), dtype=np.float64)
     scale = np.zeros(len(mean))
     for family in families:
-        part = deviation[family]
+        part = std[family]
         moves = part > _STILL * part.max()
         size = max(1, int(moves.sum())) * len(families)
         scale[family] = np.divide(1 / np.sqrt(size), part, where=moves, out=np.zeros(len(part)))

@@ -18,7 +18,7 @@ from detectorkit.utils.validation import check_scores
 
 __all__ = ["generated_probabilities", "own_threshold", "score_images", "unbounded_scores"]
 
-_LEAST_PROBABILITY: Final = 1e-6  # so that the logit of a probability of 0 is a number
+_MINIMUM_PROBABILITY: Final = 1e-6  # so that the logit of a probability of 0 is a number
 
 
 def score_images(detector: Any, X: Any) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
@@ -45,7 +45,7 @@ def unbounded_scores(detector: Any, X: Any) -> NDArray[np.float64]:
         check_classes(type(detector).__name__, detector)
         return _decide(detector, X)
     scores: NDArray[np.float64] = score_images(detector, X)[0]
-    return np.asarray(logit(scores.clip(_LEAST_PROBABILITY, 1 - _LEAST_PROBABILITY)))
+    return np.asarray(logit(scores.clip(_MINIMUM_PROBABILITY, 1 - _MINIMUM_PROBABILITY)))
 
 
 def generated_probabilities(detector: Any, X: Any) -> NDArray[np.float64]:

@@ -90,10 +90,10 @@ class SmoothGrad(Saliency):
         def explain(index: int) -> Map:
             pixels = run.read(images, index)
             random = np.random.default_rng([seed, index])
-            deviation = level * float(np.ptp(pixels))
+            noise_std = level * float(np.ptp(pixels))
             total = np.zeros_like(pixels)
             for _ in range(n_samples):
-                noise = random.standard_normal(pixels.shape, np.float32) * np.float32(deviation)
+                noise = random.standard_normal(pixels.shape, np.float32) * np.float32(noise_std)
                 total += run.run(pixels + noise, "gradient")[0]
             return resize_to_image(
                 magnitude(total / np.float32(n_samples)), images, index, run.record.preprocessing

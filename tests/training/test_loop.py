@@ -281,7 +281,7 @@ def split(codes, *, groups=None, origin=None, share=0.2):
     return split_validation(
         training(codes, groups),
         origin,
-        share=share,
+        proportion=share,
         by_origin=origin is not None,
         random_state=np.random.RandomState(0),
     )

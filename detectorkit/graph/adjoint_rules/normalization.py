@@ -22,8 +22,8 @@ class _Standardized:
         self._share = b.constant(1 / math.prod(shape[axis] for axis in axes))
         centred = b.add("Sub", x, self.mean(x))
         variance = self.mean(b.add("Mul", centred, centred))
-        self.deviation = b.add("Sqrt", b.add("Add", variance, b.constant(eps)))
-        self.value = b.add("Div", centred, self.deviation)
+        self.std = b.add("Sqrt", b.add("Add", variance, b.constant(eps)))
+        self.value = b.add("Div", centred, self.std)
 
     def mean(self, tensor: str) -> str:
         """Return the mean along the axes."""
@@ -35,7 +35,7 @@ class _Standardized:
         b = self._b
         along = b.add("Mul", self.value, self.mean(b.add("Mul", part, self.value)))
         rest = b.add("Sub", b.add("Sub", part, self.mean(part)), along)
-        return b.add("Div", rest, self.deviation)
+        return b.add("Div", rest, self.std)
 
     def undo_mean(self, part: str) -> str:
         """Return the gradient of the tensor, from that of its mean."""
@@ -44,7 +44,7 @@ class _Standardized:
     def undo_inverse(self, part: str) -> str:
         """Return the gradient of the tensor, from that of the inverse standard deviation."""
         b = self._b
-        square = b.add("Mul", self.deviation, self.deviation)
+        square = b.add("Mul", self.std, self.std)
         steep = b.add("Div", b.add("Mul", part, self._share), square)
         return b.add("Neg", b.add("Mul", self.value, steep))
 
@@ -145,10 +145,10 @@ def _batch_norm(b: AdjointBuilder, at: Step) -> Parts:
         if not any(at.wanted[1:]):
             return [first]
     scale, _, mean, variance = (_by_channel(b, one, rank) for one in at.node.input[1:])
-    deviation = b.add("Sqrt", b.add("Add", variance, b.constant(eps)))
-    normal = b.add("Div", b.add("Sub", at.x, mean), deviation)
-    part = b.add("Div", b.add("Mul", at.dy, scale), deviation)
-    steep = b.add("Div", b.add("Mul", part, normal), b.add("Mul", deviation, b.constant(-2)))
+    std = b.add("Sqrt", b.add("Add", variance, b.constant(eps)))
+    normal = b.add("Div", b.add("Sub", at.x, mean), std)
+    part = b.add("Div", b.add("Mul", at.dy, scale), std)
+    steep = b.add("Div", b.add("Mul", part, normal), b.add("Mul", std, b.constant(-2)))
     makers = (b.add("Mul", at.dy, normal), at.dy, b.add("Neg", part), steep)
     others = [
         _over_channels(b, one, at.y) if at.wants(k) else None for k, one in enumerate(makers, 1)
