@@ -110,7 +110,7 @@ def test_export_writes_a_file(home, tmp_path, monkeypatch, capsys):
     [
         (["export", "clip-vit-b16"], "torch"),
         (["export", "nowhere/at/all"], "nowhere/at/all"),
-        (["export", "deit-tiny", "-o", "no/such/folder/x.onnx"], "no folder"),
+        (["export", "deit-tiny", "-o", "no/such/folder/x.onnx"], "does not exist"),
         (["add", "deit-tiny", "--from-wheel", "x.whl"], "Wheels are known for clip-vit-b16"),
         (["add", "clip-vit-b16", "--from-wheel", "x.whl"], "x.whl"),
     ],
