@@ -5,7 +5,8 @@
 Grey 8-bit images of 128x128 pixels; 9 orientations, 8x8 cells, 2x2 blocks, L2-Hys. Two kinds of
 images: photographs, which are cut from those that come with scikit-image, or are the JPEG and PNG
 files of FOLDER, resized; and uniform noise. Three forms: numpy, compiled by numba, and compiled on
-two threads, which is `HoGTransformer(n_jobs=2)` on 2048 images against `n_jobs=1`. 64 images are
+two threads, which is `HoGTransformer(n_jobs=2)` on 2048 images against `n_jobs=1`, or two calls of
+`hog_features` at once, with half of them each, against one. 64 images are
 described in one call, and in one call for each.
 
 Times are medians of interleaved runs, and all is measured anew in each trial. What is compared with
@@ -21,6 +22,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -148,11 +150,24 @@ def measure_threads(images: NDArray[np.uint8]) -> dict[str, float]:
         for form in FORMS
         for n, transformer in transformers.items()
     }
+    for form in FORMS:
+        functions[f"{form} whole"] = in_form(form, partial(hog_features, many))
+        functions[f"{form} halves"] = in_form(form, partial(describe_halves, many))
     seconds = take_turns(functions, time.perf_counter)
-    return {
+    ratios = {
         f"{form}, two threads to one": round(seconds[f"{form} 1"] / seconds[f"{form} 2"], 2)
         for form in FORMS
     }
+    return ratios | {
+        f"{form}, two calls to one": round(seconds[f"{form} whole"] / seconds[f"{form} halves"], 2)
+        for form in FORMS
+    }
+
+
+def describe_halves(images: NDArray[np.uint8]) -> None:
+    """Describe both halves at once, each in a thread of its own."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(hog_features, np.array_split(images, 2)))
 
 
 def largest_differences(images: NDArray[np.uint8]) -> dict[str, float]:

@@ -86,7 +86,7 @@ def test_a_detector_goes_on_to_the_same_file(data, tmp_path):
 @pytest.mark.parametrize(
     "other",
     [
-        {"codes": np.arange(40) % 3 % 2},
+        {"y": np.arange(40) % 3 % 2},
         {"images": check_images(np.zeros((40, 18, 20, 3), np.uint8))},
         {"weight": np.full(40, 2.0)},
         {"train": np.arange(1, 30)},
