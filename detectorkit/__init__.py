@@ -38,18 +38,14 @@ __all__ = [
 ]
 
 _HOME_OF = {
-    "BackboneDetector": "detectorkit.detectors.backbone",
-    "CNNDetector": "detectorkit.detectors.cnn",
-    "DeiTDetector": "detectorkit.detectors.deit",
-    "ForensicDetector": "detectorkit.detectors.forensic",
-    "HoGSVMDetector": "detectorkit.detectors.hog_svm",
-    "OnnxDetector": "detectorkit.detectors.onnx",
-    "ResNetDetector": "detectorkit.detectors.resnet",
-    "load_detector": "detectorkit.detectors.onnx",
-    "NetworkInput": "detectorkit.graph.inputs",
     "BackboneNotFoundError": "detectorkit.exceptions",
     "ImageReadError": "detectorkit.exceptions",
     "ModelFileError": "detectorkit.exceptions",
+    "NetworkInput": "detectorkit.graph.inputs",
+    "__version__": "detectorkit._version",
 }
+_DETECTORS = [name for name in __all__ if name not in _HOME_OF]  # that package knows their files
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME_OF | {"__version__": "detectorkit._version"})
+__getattr__, __dir__ = lazy_names(
+    __name__, _HOME_OF | dict.fromkeys(_DETECTORS, "detectorkit.detectors")
+)

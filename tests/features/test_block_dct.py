@@ -30,10 +30,14 @@ def test_equals_the_statistics_of_scipys_transform(size, seed):
     images = make((2, *size), seed)
     actual = block_dct_statistics(images)
     assert actual.dtype == np.float32
-    # In grey levels: of few blocks that are nearly alike, the standard deviation of the lowest
-    # frequency, whose mean is near 1000, is rounded by a hundredth of a level.
-    expected = [np.exp(reference(image)) for image in images]
-    assert_allclose(np.exp(actual), expected, rtol=2e-3, atol=0.03)
+    expected = np.array([reference(image) for image in images])
+    # Of one block the deviation is 0, which rounding may miss by a hundredth of a grey level.
+    assert_allclose(actual, expected, atol=0.3)
+    # So it does for the lowest frequency of any number of blocks: its mean is near 1000.
+    assert_allclose(np.exp(actual[:, 64]), np.exp(expected[:, 64]), rtol=2e-3, atol=0.02)
+    several = min(size[0] // 8, size[1] // 8) >= 2
+    exact = np.r_[:64, 65:128] if several else np.r_[:64]
+    assert_allclose(actual[:, exact], expected[:, exact], atol=2e-3)
 
 
 def test_floats_are_rounded_to_whole_levels():
