@@ -45,6 +45,7 @@ from detectorkit.calibration.maps import Calibration, SigmoidCalibration
 from detectorkit.images.batches import map_batches
 from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
 from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.images.treatment import Treatment
 from detectorkit.utils.files import write_whole
 from detectorkit.utils.labels import find_classes
 from detectorkit.utils.validation import check_choice, check_pair, check_scores, parameter_error
@@ -86,9 +87,19 @@ class ImageInputMixin:
         return ImageSequence(rows, are_rows=True)
 
     def _check_preprocessing(self) -> Preprocessing:
-        """Check `image_size` and `color_space` and return them as a `Preprocessing`."""
+        """Check `image_size`, `color_space` and `treatment`; return them as a `Preprocessing`."""
         size = None if self.image_size is None else check_pair(self, "image_size")
-        return Preprocessing(size, check_choice(self, "color_space", COLOR_SPACES))
+        space = check_choice(self, "color_space", COLOR_SPACES)
+        return Preprocessing(size, space, treatment=self._check_treatment())
+
+    def _check_treatment(self) -> Treatment | None:
+        """Check the parameter `treatment`, which trainable detectors have."""
+        treatment = getattr(self, "treatment", None)
+        if isinstance(treatment, str) and treatment == "aligned":
+            return Treatment()
+        if treatment is None or isinstance(treatment, Treatment):
+            return treatment
+        raise parameter_error(self, "treatment", "None, 'aligned' or a Treatment")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc] # the next class has it

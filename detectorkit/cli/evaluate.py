@@ -68,6 +68,7 @@ def run(arguments: Namespace) -> int:
         summary = {
             "model": str(arguments.model),
             "n_unreadable": len(failures),
+            "treatment": detector.record_.treatment_text(),
             "training": training,
             **evaluation.to_dict(),
         }
@@ -75,5 +76,6 @@ def run(arguments: Namespace) -> int:
     else:
         trained_on = ", ".join(training.get("generators", [])) or "not recorded"
         print(f"{len(read)} images; the model was trained on: {trained_on}")
+        print(f"Treatment of every image: {detector.record_.treatment_text()}")
         print(evaluation.to_text())
     return 1 if failures else 0

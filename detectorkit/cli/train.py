@@ -3,6 +3,10 @@
 The images are shuffled and split 90/10, stratified, with copies of one image kept together. The
 detector is fitted on the larger part and measured on the smaller one.
 
+Every image is treated in the same way: centre square, one resize, one JPEG. Otherwise size and
+compression of the files may tell photographs from generated images. The treatment is saved in the
+model, and every command and `load_detector` apply it to the images that they are given.
+
 The models: hog-svm, HoG with a linear SVM; forensic, a stack of classical features; cnn and resnet,
 networks that are trained from random weights; transfer and deit, a pretrained network with a small
 head (or fine-tuned, with --set fine_tune=True). cnn, resnet and fine-tuning need the extra "train".
@@ -64,6 +68,26 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="parameter of the detector, such as C=0.01 or 'pixels_per_cell=(4, 4)'; repeatable",
     )
     parser.add_argument(
+        "--treatment",
+        choices=("none", "aligned"),
+        default="aligned",
+        help="aligned: cut the centre square, resize it once and encode it once as JPEG; none: "
+        "take images as they are (default: aligned)",
+    )
+    parser.add_argument(
+        "--side",
+        type=int,
+        metavar="N",
+        help="height and width of the aligned images, in pixels; best not larger than the "
+        "smallest image (default: 224 for networks, 160 for others)",
+    )
+    parser.add_argument(
+        "--quality",
+        type=int,
+        metavar="N",
+        help="JPEG quality of the aligned images, from 1 to 100 (default: 85)",
+    )
+    parser.add_argument(
         "--checkpoint",
         metavar="FILE",
         help="file to which the state of a network's training is written after each epoch; if it "
@@ -114,12 +138,14 @@ def run(arguments: Namespace) -> int:
             "n_train": len(train),
             "n_test": len(test),
             "n_unreadable": len(failures),
+            "treatment": detector.record_.treatment_text(),
             "training": detector.training_summary_,
             "metrics": {name: estimate.to_dict() for name, estimate in metrics.items()},
         }
         print(dumps(summary, indent=1))
     else:
         print(f"Fitted {arguments.model} on {len(train)} images in {seconds:.1f} s: {output}")
+        print(f"Treatment of every image: {detector.record_.treatment_text()}")
         print_metrics(f"Held-out {len(test)} images of the same generators and sources:", metrics)
         print(
             "These metrics say nothing about other generators or other photographs: measure "
@@ -135,6 +161,7 @@ def _make_detector(arguments: Namespace) -> Any:
     detector = getattr(detectors, _DETECTORS[arguments.model])(
         n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
     )
+    detector.set_params(treatment=_treatment(arguments, detector))
     detector.set_params(**dict(arguments.set))
     if arguments.checkpoint is not None:
         parameters = detector.get_params()
@@ -145,6 +172,21 @@ def _make_detector(arguments: Namespace) -> Any:
             )
         detector.set_params(checkpoint=check_output(arguments.checkpoint))
     return detector
+
+
+def _treatment(arguments: Namespace, detector: Any) -> Any:
+    """Make the treatment that the command line asks for."""
+    from detectorkit.images.treatment import Treatment
+
+    if arguments.treatment == "aligned":
+        is_network = "max_epochs" in detector.get_params()
+        side = (224 if is_network else 160) if arguments.side is None else arguments.side
+        quality = 85 if arguments.quality is None else arguments.quality
+        return Treatment(side=side, quality=quality)
+    for option in ("side", "quality"):
+        if getattr(arguments, option) is not None:
+            raise ValueError(f"--{option} needs --treatment aligned: images as they are have none.")
+    return None
 
 
 def _check_ready(detector: Any, model: str) -> None:

@@ -17,17 +17,14 @@ from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.exceptions import ImageReadError
 from detectorkit.images.batches import iter_slices
-from detectorkit.images.decoding import decode_image, load_image
-from detectorkit.images.encoding import encode_image
-from detectorkit.images.preprocessing import resize_image
+from detectorkit.images.decoding import load_image
+from detectorkit.images.treatment import Treatment
 from detectorkit.utils.files import fill_whole_folder
 from detectorkit.utils.labels import check_labels
 from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import track
 
-__all__ = ["TREATMENTS", "Treatment", "align", "align_image"]
-
-Treatment = Literal["as-found", "aligned", "crop"]
+__all__ = ["TREATMENTS", "align", "align_image"]
 
 TREATMENTS: Final = ("as-found", "aligned", "crop")
 """Treatments of an image before it is measured; see `align_image`."""
@@ -38,7 +35,7 @@ _LONGEST_NAME = 60  # characters in the name of a folder; file systems allow 255
 
 def align_image(
     image: NDArray[np.uint8],
-    treatment: Treatment = "aligned",
+    treatment: Literal["as-found", "aligned", "crop"] = "aligned",
     *,
     side: int = 160,
     quality: int = 85,
@@ -91,10 +88,16 @@ def align_image(
     >>> align_image(np.zeros((200, 300, 3), np.uint8)).shape
     (160, 160, 3)
     """
-    _check_options("align_image", treatment, TREATMENTS, side, quality)
+    _check_treatment("align_image", treatment, TREATMENTS)
     if treatment == "as-found":
         return image
-    return decode_image(_encode("align_image", image, treatment, side, quality, random_state))
+    chosen = Treatment(treatment, side, quality)
+    _check_size("align_image", image, chosen)
+    if treatment == "crop" and random_state is not None:
+        random = check_random_state(random_state)
+        row, col = (random.randint(length - side + 1) for length in image.shape[:2])
+        image = image[row : row + side, col : col + side]
+    return chosen.apply(image)
 
 
 def align(
@@ -102,7 +105,7 @@ def align(
     y: Any,
     output: str | os.PathLike[str],
     *,
-    treatment: Treatment = "aligned",
+    treatment: Literal["aligned", "crop"] = "aligned",
     side: int = 160,
     quality: int = 85,
     metadata: Mapping[str, Any] | None = None,
@@ -183,7 +186,8 @@ def align(
     >>> names
     ['real/photographs/000001.jpg', 'generated/sdxl/000002.jpg']
     """
-    _check_options("align", treatment, TREATMENTS[1:], side, quality)
+    _check_treatment("align", treatment, TREATMENTS[1:])
+    chosen = Treatment(treatment, side, quality)
     columns = {name: np.asarray(values).astype(str) for name, values in (metadata or {}).items()}
     check_consistent_length(paths, y, *columns.values())
     labels = check_labels("align", y)
@@ -193,7 +197,7 @@ def align(
     ]
     _check_output(Path(output))
     with fill_whole_folder(Path(output)) as folder:
-        copier = _Copier(treatment, side, quality, skip_unreadable=skip_unreadable)
+        copier = _Copier(chosen, skip_unreadable=skip_unreadable)
         copies, failures = [], []
         # Only this thread writes, so that none is still at it when the folder must vanish.
         for row, data in zip(rows, _encode_all(copier, rows, n_jobs, show=verbose), strict=True):
@@ -208,45 +212,18 @@ def align(
     return failures
 
 
-def _check_options(
-    caller: str, treatment: str, treatments: Sequence[str], side: int, quality: int
-) -> None:
+def _check_treatment(caller: str, treatment: str, treatments: Sequence[str]) -> None:
     if treatment not in treatments:
         raise ValueError(f"{caller}: treatment={treatment!r} must be one of {list(treatments)}.")
-    if side < 1:
-        raise ValueError(f"{caller}: side={side!r} must be a whole number of at least 1.")
-    if not 1 <= quality <= 100:
-        raise ValueError(f"{caller}: quality={quality!r} must be from 1 to 100.")
 
 
-def _encode(
-    caller: str,
-    image: NDArray[np.uint8],
-    treatment: str,
-    side: int,
-    quality: int,
-    random_state: int | np.random.RandomState | None = None,
-) -> bytes:
+def _check_size(caller: str, image: NDArray[np.uint8], treatment: Treatment) -> None:
     height, width = image.shape[:2]
-    if treatment == "aligned":
-        image = resize_image(_cut_centre(image, min(height, width)), (side, side))
-    elif min(height, width) < side:
+    if treatment.kind == "crop" and min(height, width) < treatment.side:
         raise ValueError(
-            f"{caller}: a crop with side={side} does not fit into {height} x {width} pixels. Pass "
-            'a smaller side, or treatment="aligned".'
+            f"{caller}: a crop with side={treatment.side} does not fit into {height} x {width} "
+            'pixels. Pass a smaller side, or treatment="aligned".'
         )
-    elif random_state is None:
-        image = _cut_centre(image, side)
-    else:
-        random = check_random_state(random_state)
-        row, col = random.randint(height - side + 1), random.randint(width - side + 1)
-        image = image[row : row + side, col : col + side]
-    return encode_image(image, "JPEG", quality=quality, subsampling="4:2:0")
-
-
-def _cut_centre(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    row, col = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    return image[row : row + side, col : col + side]
 
 
 class _Row(NamedTuple):
@@ -261,13 +238,9 @@ class _Row(NamedTuple):
 class _Copier:
     """Make treated copies of files, and the rows of the manifest that describe them."""
 
-    def __init__(self, treatment: str, side: int, quality: int, *, skip_unreadable: bool) -> None:
+    def __init__(self, treatment: Treatment, *, skip_unreadable: bool) -> None:
         self.treatment = treatment
-        self.side = side
-        self.quality = quality
         self.skip_unreadable = skip_unreadable
-        how = "centre square, area" if treatment == "aligned" else "centre crop"
-        self.processing = f"{how} {side} px, JPEG {quality} 4:2:0"
 
     def encode(self, rows: Sequence[_Row]) -> list[bytes | ImageReadError]:
         """Return the content of the copy of each file, or the error that prevented it."""
@@ -275,9 +248,8 @@ class _Copier:
         for row in rows:
             try:
                 image = load_image(row.path, index=row.number)
-                results.append(
-                    _encode(f"align: {row.path}", image, self.treatment, self.side, self.quality)
-                )
+                _check_size(f"align: {row.path}", image, self.treatment)
+                results.append(self.treatment.encode(image))
             except ImageReadError as error:
                 if not self.skip_unreadable:
                     raise
@@ -288,10 +260,10 @@ class _Copier:
         """Return the row of the manifest for a copy."""
         kind, unknown = (("real", "photographs"), ("generated", "generated"))[row.label]
         origin = row.metadata.get("generator") or row.metadata.get("source") or unknown
-        history = [row.metadata.get("processing", ""), self.processing]
+        history = [row.metadata.get("processing", ""), self.treatment.describe()]
         current = {
-            "width": self.side,
-            "height": self.side,
+            "width": self.treatment.side,
+            "height": self.treatment.side,
             "format": "JPEG",
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),

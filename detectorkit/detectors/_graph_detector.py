@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,8 +85,9 @@ class GraphDetector(RecordedDetector):
 
     def _describe_itself(self) -> dict[str, Any]:
         record = self._runner.record
-        kept = ("detector", "preprocessing", "features", "run_size", "library_version")
-        return {name: getattr(record, name) for name in kept}
+        own = {"classes", "threshold", "calibration", "training"}
+        names = {one.name for one in fields(record)} - own
+        return {name: getattr(record, name) for name in names}
 
     def _score(self, images: ImageSequence) -> NDArray[np.float64]:
         """Compute the scores of images in `n_jobs` threads."""

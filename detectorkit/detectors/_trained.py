@@ -174,6 +174,7 @@ class TorchDetector(GraphDetector):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(schedule.seed)
             network, network_input = self._make_network()
+            network_input = replace(network_input, treatment=self._check_treatment())
             data = self._prepare(training, origin, network_input, settings, random_state)
             checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
             history = fit_network(
@@ -188,6 +189,7 @@ class TorchDetector(GraphDetector):
 
     def _check_settings(self) -> dict[str, Any]:
         """Check the parameters and return those that are saved with the model."""
+        self._check_treatment()
         check_choice(self, "n_crops", (None, 1, 4, 5, 9, 16, 25))
         check_choice(self, "quantize", (None, "float16", "static", "dynamic"))
         check_choice(self, "validation", ("images", "origins"))

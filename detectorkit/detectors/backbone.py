@@ -14,6 +14,7 @@ from detectorkit.base import FitInputs
 from detectorkit.detectors._trained import TorchDetector, balanced_chances, split_validation
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.images.treatment import Treatment
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.utils.validation import check_integer, check_pair, check_real
 
@@ -116,6 +117,10 @@ class BackboneDetector(TorchDetector):
         it exists, `fit` continues from it. None writes none.
     device : str, default="auto"
         Device of torch to train on, such as "cpu" or "cuda". "auto" means "cuda" if available.
+    treatment : None, "aligned" or Treatment, default=None
+        Treatment of every image, in training and in predictions; it is saved with the model.
+        "aligned" takes the centre square, resizes it to 160 x 160 pixels and encodes it as JPEG,
+        see `detectorkit.images.Treatment`. None takes images as they are.
     class_weight : dict or "balanced", default=None
         Factors by which the loss of each class is multiplied. "balanced" gives both classes the
         same total weight; None leaves all weights as they are.
@@ -218,6 +223,7 @@ class BackboneDetector(TorchDetector):
         cache_dir: str | Path | None = None,
         checkpoint: str | Path | None = None,
         device: str = "auto",
+        treatment: Literal["aligned"] | Treatment | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         input_shape: tuple[int, ...] | None = None,
         n_jobs: int | None = None,
@@ -244,6 +250,7 @@ class BackboneDetector(TorchDetector):
         self.cache_dir = cache_dir
         self.checkpoint = checkpoint
         self.device = device
+        self.treatment = treatment
         self.class_weight = class_weight
         self.input_shape = input_shape
         self.n_jobs = n_jobs
@@ -364,9 +371,10 @@ class BackboneDetector(TorchDetector):
 
         size = None if self.image_size is None else check_pair(self, "image_size")
         backbone = find_backbone(self.backbone, self.network_input, image_size=size)
-        return replace(
-            backbone, network_input=replace(backbone.network_input, n_crops=self.n_crops)
+        taken = replace(
+            backbone.network_input, n_crops=self.n_crops, treatment=self._check_treatment()
         )
+        return replace(backbone, network_input=taken)
 
     def _check_settings(self) -> dict[str, Any]:
         if self.bottleneck is not None:

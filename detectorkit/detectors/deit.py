@@ -10,6 +10,7 @@ import numpy as np
 
 from detectorkit.detectors.backbone import BackboneDetector
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.images.treatment import Treatment
 from detectorkit.training.augmentation import Augmentation
 
 __all__ = ["DeiTDetector"]
@@ -85,6 +86,10 @@ class DeiTDetector(BackboneDetector):
         it exists, `fit` continues from it. None writes none.
     device : str, default="auto"
         Device of torch to train on, such as "cpu" or "cuda". "auto" means "cuda" if available.
+    treatment : None, "aligned" or Treatment, default=None
+        Treatment of every image, in training and in predictions; it is saved with the model.
+        "aligned" takes the centre square, resizes it to 160 x 160 pixels and encodes it as JPEG,
+        see `detectorkit.images.Treatment`. None takes images as they are.
     class_weight : dict or "balanced", default=None
         Factors by which the loss of each class is multiplied. "balanced" gives both classes the
         same total weight; None leaves all weights as they are.
@@ -169,6 +174,7 @@ class DeiTDetector(BackboneDetector):
         cache_dir: str | Path | None = None,
         checkpoint: str | Path | None = None,
         device: str = "auto",
+        treatment: Literal["aligned"] | Treatment | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         input_shape: tuple[int, ...] | None = None,
         n_jobs: int | None = None,
@@ -196,6 +202,7 @@ class DeiTDetector(BackboneDetector):
             cache_dir=cache_dir,
             checkpoint=checkpoint,
             device=device,
+            treatment=treatment,
             class_weight=class_weight,
             input_shape=input_shape,
             n_jobs=n_jobs,

@@ -27,6 +27,7 @@ from detectorkit.heads.stacked import LinearHead, fit_head
 from detectorkit.images.batches import concatenate_batches, map_batches
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.images.treatment import Treatment
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import (
@@ -97,6 +98,10 @@ class ForensicDetector(RecordedDetector):
     image_size : tuple of (int, int), default=None
         Height and width to which all images are resized first, which destroys the finest traces.
         None keeps the native resolution, except that HoG resizes the images for itself.
+    treatment : None, "aligned" or Treatment, default=None
+        Treatment of every image, in training and in predictions; it is saved with the model.
+        "aligned" takes the centre square, resizes it to 160 x 160 pixels and encodes it as JPEG,
+        see `detectorkit.images.Treatment`. None takes images as they are.
     class_weight : dict or "balanced", default=None
         Factors by which the weights of the images of each class are multiplied. "balanced" gives
         both classes the same total weight; None leaves all weights as they are.
@@ -172,6 +177,7 @@ class ForensicDetector(RecordedDetector):
         n_components: int | None = None,
         color_space: PlaneSpace | None = None,
         image_size: tuple[int, int] | None = None,
+        treatment: Literal["aligned"] | Treatment | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         input_shape: tuple[int, ...] | None = None,
         n_jobs: int | None = None,
@@ -184,6 +190,7 @@ class ForensicDetector(RecordedDetector):
         self.n_components = n_components
         self.color_space = color_space  # type: ignore[assignment] # None: each family its own
         self.image_size = image_size
+        self.treatment = treatment
         self.class_weight = class_weight
         self.input_shape = input_shape
         self.n_jobs = n_jobs
@@ -221,14 +228,14 @@ class ForensicDetector(RecordedDetector):
             If a parameter is wrong, X is not a set of images, an image is too small for the
             features, or y does not have two classes.
         """
-        settings = self._check_head()
+        settings, treatment = self._check_head(), self._check_treatment()
         stack = self._make_stack()
         random_state = check_random_state(self.random_state)
         training = self._check_training(X, y, sample_weight, groups)
         images, y = training.images, training.y
 
         size = None if self.image_size is None else check_pair(self, "image_size")
-        preprocessing = Preprocessing(size, stack.color_space)
+        preprocessing = Preprocessing(size, stack.color_space, treatment=treatment)
         first = stack.describe_families(images.read(0, preprocessing)[np.newaxis])
         ends = np.cumsum([part.shape[1] for part in first])
         batches = self._describe(images, preprocessing, stack, int(ends[-1]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,6 +18,7 @@ from detectorkit.heads.linear_svm import GRAM_LIMIT, solve_gram, solve_stream
 from detectorkit.images.batches import concatenate_batches, map_batches
 from detectorkit.images.preprocessing import ColorSpace, Preprocessing
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.images.treatment import Treatment
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import check_choice, check_real
 
@@ -63,6 +65,10 @@ class HoGSVMDetector(RecordedDetector):
         per pair of images in memory. "stream" approximates by averaged stochastic gradients over
         features in a temporary file; its memory does not grow with the number of images. "auto"
         uses "gram" for up to 10 000 images.
+    treatment : None, "aligned" or Treatment, default=None
+        Treatment of every image, in training and in predictions; it is saved with the model.
+        "aligned" takes the centre square, resizes it to 160 x 160 pixels and encodes it as JPEG,
+        see `detectorkit.images.Treatment`. None takes images as they are.
     class_weight : dict or "balanced", default=None
         Factors by which `C` is multiplied for each class. "balanced" gives both classes the same
         total weight; None leaves all weights as they are.
@@ -146,6 +152,7 @@ class HoGSVMDetector(RecordedDetector):
         color_space: ColorSpace = "gray",
         image_size: tuple[int, int] | None = (128, 128),
         solver: Literal["auto", "gram", "stream"] = "auto",
+        treatment: Literal["aligned"] | Treatment | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         input_shape: tuple[int, ...] | None = None,
         n_jobs: int | None = None,
@@ -161,6 +168,7 @@ class HoGSVMDetector(RecordedDetector):
         self.color_space = color_space
         self.image_size = image_size
         self.solver = solver
+        self.treatment = treatment
         self.class_weight = class_weight
         self.input_shape = input_shape
         self.n_jobs = n_jobs
@@ -222,6 +230,7 @@ class HoGSVMDetector(RecordedDetector):
         self._fitted = {
             "image_size": preprocessing.image_size,
             "color_space": preprocessing.color_space,
+            "treatment": preprocessing.treatment,
             "hog": hog,
         }
         solver = "gram" if uses_gram else "stream"
@@ -276,7 +285,7 @@ class HoGSVMDetector(RecordedDetector):
         preprocessing, hog = self._fitted_parameters()
         return {
             "detector": type(self).__name__,
-            "preprocessing": Preprocessing(self.working_size_, preprocessing.color_space),
+            "preprocessing": replace(preprocessing, image_size=self.working_size_),
             "features": [{"name": "hog", **hog}],
         }
 
@@ -285,7 +294,10 @@ class HoGSVMDetector(RecordedDetector):
         fitted: dict[str, Any] | None = getattr(self, "_fitted", None)
         if fitted is None:  # pickled by an older version, which did not keep them
             return self._check_preprocessing(), check_hog_parameters(self)
-        return Preprocessing(fitted["image_size"], fitted["color_space"]), fitted["hog"]
+        preprocessing = Preprocessing(
+            fitted["image_size"], fitted["color_space"], treatment=fitted.get("treatment")
+        )
+        return preprocessing, fitted["hog"]
 
     def _features(
         self,

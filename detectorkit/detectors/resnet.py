@@ -9,6 +9,7 @@ import numpy as np
 
 from detectorkit.detectors._trained import TorchDetector
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.images.treatment import Treatment
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.utils.validation import check_pair, parameter_error
 
@@ -71,6 +72,10 @@ class ResNetDetector(TorchDetector):
         continues from it. None writes none.
     device : str, default="auto"
         Device of torch to train on, such as "cpu" or "cuda". "auto" means "cuda" if available.
+    treatment : None, "aligned" or Treatment, default=None
+        Treatment of every image, in training and in predictions; it is saved with the model.
+        "aligned" takes the centre square, resizes it to 160 x 160 pixels and encodes it as JPEG,
+        see `detectorkit.images.Treatment`. None takes images as they are.
     class_weight : dict or "balanced", default=None
         Factors by which the loss of each class is multiplied. "balanced" gives both classes the
         same total weight; None leaves all weights as they are.
@@ -153,6 +158,7 @@ class ResNetDetector(TorchDetector):
         quantize: Literal["float16", "static", "dynamic"] | None = None,
         checkpoint: str | Path | None = None,
         device: str = "auto",
+        treatment: Literal["aligned"] | Treatment | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         input_shape: tuple[int, ...] | None = None,
         n_jobs: int | None = None,
@@ -173,6 +179,7 @@ class ResNetDetector(TorchDetector):
         self.quantize = quantize
         self.checkpoint = checkpoint
         self.device = device
+        self.treatment = treatment
         self.class_weight = class_weight
         self.input_shape = input_shape
         self.n_jobs = n_jobs

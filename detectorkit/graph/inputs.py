@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
+from detectorkit.images.treatment import Treatment
 from detectorkit.utils.fields import Fields
 
 __all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NetworkInput"]
@@ -34,6 +35,9 @@ class NetworkInput:
     n_crops : int or None, default=None
         Number of crops at native resolution whose scores are averaged, see
         `detectorkit.images.crops.cut_crops`. None resizes whole images to `image_size`.
+    treatment : Treatment or None, default=None
+        Treatment of the images before anything else. It belongs to the detector, and is not saved
+        with a backbone. None takes images as they are.
 
     Examples
     --------
@@ -47,11 +51,14 @@ class NetworkInput:
     std: tuple[float, ...] = IMAGENET_STD
     color_space: ColorSpace = "rgb"
     n_crops: int | None = None
+    treatment: Treatment | None = None
 
     @property
     def preprocessing(self) -> Preprocessing:
         """Preprocessing by which images are read."""
-        return Preprocessing(self.image_size, self.color_space, n_crops=self.n_crops)
+        return Preprocessing(
+            self.image_size, self.color_space, n_crops=self.n_crops, treatment=self.treatment
+        )
 
     @property
     def n_channels(self) -> int:

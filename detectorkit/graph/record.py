@@ -16,6 +16,7 @@ from detectorkit.calibration.maps import Calibration, calibration_from_record
 from detectorkit.exceptions import ModelFileError
 from detectorkit.images.decoding import MAX_PIXELS
 from detectorkit.images.preprocessing import COLOR_SPACES, Preprocessing
+from detectorkit.images.treatment import Treatment
 from detectorkit.utils.fields import Fields, is_finite
 
 __all__ = ["RECORD_KEY", "ModelRecord"]
@@ -39,7 +40,8 @@ class ModelRecord:
     detector : str
         Name of the detector class that was fitted.
     preprocessing : Preprocessing
-        Preprocessing from an image to the graph's input.
+        Preprocessing from an image to the graph's input, with the treatment of the images on which
+        the detector was trained.
     features : list of dict
         Name and parameters of each family of features.
     classes : list
@@ -53,6 +55,8 @@ class ModelRecord:
     run_size : int or None, default=None
         Number of images in one run of the graph, if this changes the scores; 1 for graphs that are
         quantised dynamically. None means any number.
+    treatment_is_known : bool, default=True
+        Whether the record says how images were treated. Records of old versions do not.
     library_version : str
         Version of detectorkit that wrote the record.
     """
@@ -65,6 +69,7 @@ class ModelRecord:
     calibration: Calibration
     training: dict[str, Any] = field(default_factory=dict)
     run_size: int | None = None
+    treatment_is_known: bool = True
     library_version: str = __version__
 
     def __post_init__(self) -> None:
@@ -76,6 +81,20 @@ class ModelRecord:
     def decision(self) -> Decision:
         """Decision of the detector: labels, threshold and calibration."""
         return Decision(self.classes, self.threshold, self.calibration)
+
+    def treatment_text(self) -> str:
+        """Describe how images are treated before the detector sees them.
+
+        Returns
+        -------
+        text : str
+            Description of the treatment. It begins with "none" if images are taken as they are, and
+            with "unknown" if the record does not say.
+        """
+        if not self.treatment_is_known:
+            return "unknown: saved before detectorkit recorded it"
+        treatment = self.preprocessing.treatment
+        return "none: images as they are" if treatment is None else treatment.describe()
 
     @property
     def fpr_thresholds(self) -> dict[float, float]:
@@ -100,10 +119,13 @@ class ModelRecord:
         ModelFileError
             If `from_json` would refuse the record, as for a threshold that is not finite.
         """
+        preprocessing = self.preprocessing.to_record()
+        if not self.treatment_is_known:
+            del preprocessing["treatment"]
         content = {
             "format": _FORMAT,
             "detector": self.detector,
-            "preprocessing": self.preprocessing.to_record(),
+            "preprocessing": preprocessing,
             "features": self.features,
             "classes": self.classes,
             "positive_class": "generated",
@@ -157,6 +179,7 @@ class ModelRecord:
                 calibration=calibration_from_record(fields.part("calibration")),
                 training=_training(fields),
                 run_size=fields.integer("run_size"),
+                treatment_is_known=fields.part("preprocessing").has("treatment"),
                 library_version=fields.part("library").text("version"),
             )
         except RecursionError as error:
@@ -184,7 +207,10 @@ def _preprocessing(fields: Fields) -> Preprocessing:
     if n_crops is not None and n_crops * n_pixels > MAX_PIXELS:
         raise fields.error("n_crops", f"a number of crops of at most {MAX_PIXELS} pixels in all")
     space: Any = fields.text("color_space", COLOR_SPACES)
-    return Preprocessing(size, space, n_crops=n_crops)
+    treatment = None
+    if fields.get("treatment") is not None:
+        treatment = Treatment.from_record(fields.part("treatment"))
+    return Preprocessing(size, space, n_crops=n_crops, treatment=treatment)
 
 
 def _features(fields: Fields) -> list[dict[str, Any]]:

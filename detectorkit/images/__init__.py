@@ -6,10 +6,12 @@ from detectorkit.images.encoding import encode_image
 from detectorkit.images.image_files import find_images
 from detectorkit.images.preprocessing import Preprocessing, convert_color, resize_image
 from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.images.treatment import Treatment
 
 __all__ = [
     "ImageSequence",
     "Preprocessing",
+    "Treatment",
     "check_images",
     "convert_color",
     "decode_image",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from detectorkit.images.treatment import Treatment
 
 __all__ = ["COLOR_SPACES", "ColorSpace", "Image", "Preprocessing", "convert_color", "resize_image"]
 
@@ -67,7 +70,7 @@ def resize_image(image: Any, image_size: tuple[int, int]) -> Any:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Size and colour space to which a model's images are converted; saved with the model.
+    """Treatment, size and colour space of a model's images; saved with the model.
 
     Attributes
     ----------
@@ -82,12 +85,16 @@ class Preprocessing:
     n_crops : int or None, default=None
         Number of crops of `image_size` that are cut from each image at its own resolution,
         see `cut_crops`; the results for the crops are averaged. None resizes whole images.
+    treatment : Treatment or None, default=None
+        Treatment of the images at their full size, before anything else; float images are then
+        always rounded to 8 bits. None takes images as they are.
     """
 
     image_size: tuple[int, int] | None
     color_space: ColorSpace
     as_uint8: bool = True
     n_crops: int | None = None
+    treatment: Treatment | None = None
 
     @property
     def array_shape(self) -> tuple[int, ...]:
@@ -108,6 +115,7 @@ class Preprocessing:
             "resize": "area where it shrinks, linear where it enlarges",
             "dtype": "uint8",
             "value_range": [0, 255],
+            "treatment": None if self.treatment is None else self.treatment.to_record(),
         }
         if self.n_crops is not None:
             record["resize"] = "linear, of images smaller than a crop only"

@@ -41,6 +41,9 @@ class ImageSequence(Sequence[Any]):
         Index of the first item in the user's X.
     max_pixels : int, default=MAX_PIXELS
         Greatest number of pixels of an image file. A larger one is refused.
+    is_treated : bool, default=False
+        Whether the images have gone through the treatment of the detector that will read them, so
+        that it is not applied again.
 
     Attributes
     ----------
@@ -55,11 +58,13 @@ class ImageSequence(Sequence[Any]):
         are_rows: bool = False,
         start: int = 0,
         max_pixels: int = MAX_PIXELS,
+        is_treated: bool = False,
     ) -> None:
         self.items = items
         self._are_rows = are_rows
         self._start = start
         self._max_pixels = max_pixels
+        self._is_treated = is_treated
 
     def __len__(self) -> int:
         return len(self.items)
@@ -69,12 +74,7 @@ class ImageSequence(Sequence[Any]):
             start, stop, step = index.indices(len(self))
             if step != 1:
                 raise ValueError(f"ImageSequence slices have step 1, got {step}.")
-            return ImageSequence(
-                self.items[start:stop],
-                are_rows=self._are_rows,
-                start=self._start + start,
-                max_pixels=self._max_pixels,
-            )
+            return self._with(self.items[start:stop], self._start + start)
         return self.read(int(index), Preprocessing(None, "rgb"))
 
     def take(self, index: NDArray[np.intp]) -> ImageSequence:
@@ -93,7 +93,16 @@ class ImageSequence(Sequence[Any]):
         """
         items = self.items
         chosen = items[index] if isinstance(items, np.ndarray) else [items[int(i)] for i in index]
-        return ImageSequence(chosen, are_rows=self._are_rows, max_pixels=self._max_pixels)
+        return self._with(chosen, 0)
+
+    def _with(self, items: Any, start: int) -> ImageSequence:
+        return ImageSequence(
+            items,
+            are_rows=self._are_rows,
+            start=start,
+            max_pixels=self._max_pixels,
+            is_treated=self._is_treated,
+        )
 
     def read(self, index: int, preprocessing: Preprocessing) -> Image:
         """Read one image.
@@ -103,7 +112,7 @@ class ImageSequence(Sequence[Any]):
         index : int
             Position of the image in this sequence.
         preprocessing : Preprocessing
-            Colour space and size to which the image is converted.
+            Treatment of the image, and colour space and size to which it is converted.
 
         Returns
         -------
@@ -116,15 +125,18 @@ class ImageSequence(Sequence[Any]):
         ImageReadError
             If the file cannot be decoded.
         ValueError
-            If the array has values that an image cannot have.
+            If the array has values that an image cannot have, or rows of a 2-D array are to be
+            treated.
         """
         if preprocessing.n_crops is not None and preprocessing.image_size is not None:
             whole = replace(preprocessing, image_size=None, n_crops=None)
             crops = self.read(index, whole)
             return cut_crops(crops, preprocessing.image_size, preprocessing.n_crops)
         item = self.items[index]
-        if isinstance(item, str | os.PathLike):
-            image: Image = load_image(
+        if preprocessing.treatment is not None and not self._is_treated:
+            image: Image = self._read_treated(index, preprocessing)
+        elif isinstance(item, str | os.PathLike):
+            image = load_image(
                 item,
                 color_space=preprocessing.color_space,
                 image_size=preprocessing.image_size,
@@ -139,6 +151,19 @@ class ImageSequence(Sequence[Any]):
         if preprocessing.image_size is None:
             return image
         return resize_image(image, preprocessing.image_size)
+
+    def _read_treated(self, index: int, preprocessing: Preprocessing) -> Image:
+        if self._are_rows:
+            raise ValueError(
+                f"Image {self._start + index}: the treatment of the detector needs images, but X "
+                "is a 2-D array, whose rows may have been scaled. Pass images of shape (n_samples, "
+                "height, width) or their paths, or set treatment=None and fit again."
+            )
+        treatment: Any = preprocessing.treatment
+        # At full size, so that the result is that of a file which was treated before.
+        whole: Any = self.read(index, Preprocessing(None, "rgb"))
+        treated: Image = treatment.apply(whole, preprocessing.color_space)
+        return treated
 
     def shape_of(self, index: int) -> tuple[int, int]:
         """Return height and width of an image before preprocessing.
@@ -196,6 +221,8 @@ class ImageSequence(Sequence[Any]):
         if not isinstance(items, np.ndarray) or items.dtype != np.uint8:
             return False
         if preprocessing.n_crops is not None:
+            return False
+        if preprocessing.treatment is not None and not self._is_treated:
             return False
         channels = () if preprocessing.color_space == "gray" else (3,)
         size_fits = preprocessing.image_size in {None, items.shape[1:3]}

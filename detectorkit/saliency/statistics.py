@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from detectorkit.features.skin import check_mask
 from detectorkit.images.batches import iter_slices
-from detectorkit.images.preprocessing import Preprocessing, convert_color
+from detectorkit.images.preprocessing import convert_color
 from detectorkit.images.sequence import check_images
 from detectorkit.metrics.estimates import Estimate
 from detectorkit.saliency._activations import check_whole_images
@@ -311,7 +311,7 @@ def gradient_statistics(
     saliency, labels = GradientSaliency(detector, n_jobs=n_jobs), np.asarray(y)
     record = score_gradient(detector, saliency._kept, n_jobs=n_jobs).record  # noqa: SLF001 - its own
     check_whole_images(record, _CALLER)
-    wanted = Preprocessing(record.preprocessing.image_size, "rgb")
+    wanted = replace(record.preprocessing, color_space="rgb")
 
     def measure(index: range) -> _Part:
         part = slice(index.start, index.stop)

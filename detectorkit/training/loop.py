@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,6 @@ from torch.nn import functional
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.images.batches import iter_slices
 from detectorkit.images.levels import to_levels
-from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.architectures import HeadedNetwork
 from detectorkit.training.augmentation import Augmentation
@@ -121,7 +120,7 @@ class TrainingSet:
         wanted = self.network_input.preprocessing
         if self.augmentation is not None:
             size = None if wanted.n_crops is not None else wanted.image_size
-            image: Any = self.images.read(index, Preprocessing(size, wanted.color_space))
+            image: Any = self.images.read(index, replace(wanted, image_size=size, n_crops=None))
             if image.dtype == np.uint8:  # images of floats are not changed
                 return self.augmentation.apply(image, self.network_input.image_size, random)
         image = to_levels(self.images.read(index, wanted))

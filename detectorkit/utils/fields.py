@@ -45,6 +45,10 @@ class Fields:
             "expected."
         )
 
+    def has(self, key: str) -> bool:
+        """Return whether a field is there, even if it is null."""
+        return key in self._content
+
     def get(self, key: str) -> Any:
         """Return the value of a field without a check."""
         return self._content.get(key)

@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from detectorkit import BackboneDetector, BackboneNotFoundError, load_detector
 from detectorkit.backbones import embed_images, find_backbone, write_backbone
 from detectorkit.detectors import backbone as module
-from detectorkit.images.sequence import check_images
+from detectorkit.images import Treatment, check_images
 
 SETTINGS = {"bottleneck": 4, "max_epochs": 20, "learning_rate": 0.02, "random_state": 0}
 
@@ -235,3 +235,20 @@ def test_quantization_leaves_the_root_logger_alone(tiny, taken, how):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == f"[] [] [] {how}"
     assert "pre-processing" not in done.stderr
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_images_are_treated_as_their_copies_were(name, dataset, tmp_path, cached):
+    X, y = dataset
+    treatment = Treatment(side=9)
+    copies = np.stack([treatment.apply(image) for image in X])
+    folder = tmp_path / "kept" if cached else None
+    settings = SETTINGS | {"cache_dir": folder, "max_epochs": 3}
+    plain = BackboneDetector(name, **settings).fit(copies, y)
+    treating = BackboneDetector(name, treatment=treatment, **settings).fit(X, y)
+    expected = plain.decision_function(copies)
+    assert_array_equal(treating.decision_function(X), expected)
+    treating.save(tmp_path / "model.onnx")
+    loaded = load_detector(tmp_path / "model.onnx")
+    assert_allclose(loaded.decision_function(X), expected, atol=1e-4)
+    assert loaded.record_.preprocessing.treatment == treatment

@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 pytest.importorskip("torch")
 
 from detectorkit import CNNDetector, ResNetDetector, load_detector
+from detectorkit.images import Treatment
 from detectorkit.images.crops import cut_crops
 from detectorkit.training import Augmentation
 
@@ -245,3 +246,18 @@ def test_no_path_of_the_machine_is_in_the_file(cnn):
     """torch notes the lines of code of each node in an export."""
     assert b"networks.py" not in cnn.onnx_model_
     assert b"site-packages" not in cnn.onnx_model_
+
+
+@pytest.mark.parametrize("augmentation", [None, "default"])
+def test_images_are_treated_as_their_copies_were(augmentation, tmp_path):
+    X, y = make_images(24, (40, 50))
+    treatment = Treatment("crop", side=36)
+    copies = np.stack([treatment.apply(image) for image in X])
+    parameters = {"max_epochs": 1, "augmentation": augmentation, "quantize": "static"}
+    plain = small(**parameters).fit(copies, y)
+    treating = small(treatment=treatment, **parameters).fit(X, y)
+    assert treating.history_[0]["loss"] == plain.history_[0]["loss"]
+    treating.save(tmp_path / "model.onnx")
+    loaded = load_detector(tmp_path / "model.onnx")
+    assert_array_equal(loaded.decision_function(X), plain.decision_function(copies))
+    assert loaded.record_.preprocessing.treatment == treatment

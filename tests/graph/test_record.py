@@ -11,6 +11,7 @@ from detectorkit import ModelFileError
 from detectorkit.calibration.maps import IsotonicCalibration, SigmoidCalibration
 from detectorkit.graph.record import ModelRecord
 from detectorkit.images.preprocessing import Preprocessing
+from detectorkit.images.treatment import Treatment
 
 ISOTONIC = {"method": "isotonic", "scores": [0.0, 1.0], "probabilities": [0.1, 0.9]}
 
@@ -56,6 +57,15 @@ def test_the_form_of_the_first_version_is_read():
     assert record.calibration == SigmoidCalibration(0.5, 0.0)
     assert record.fpr_thresholds == {0.01: 3.5, 0.025: 2.0, 0.1: 0.5}
     assert ModelRecord.from_json(record.to_json()) == record
+    assert record.treatment_text() == "unknown: saved before detectorkit recorded it"
+
+
+@pytest.mark.parametrize("treatment", [None, Treatment(), Treatment("crop", np.int64(64), None)])
+def test_the_treatment_is_in_the_record(treatment):
+    record = make_record(preprocessing=Preprocessing((8, 6), "rgb", treatment=treatment))
+    assert ModelRecord.from_json(record.to_json()) == record
+    expected = treatment.describe() if treatment else "none: images as they are"
+    assert record.treatment_text() == expected
 
 
 @pytest.mark.parametrize(
@@ -80,6 +90,20 @@ def test_the_form_of_the_first_version_is_read():
         ("preprocessing.n_crops", 10**10),
         ("preprocessing.n_crops", 1e300),
         ("preprocessing.n_crops", float("inf")),
+        ("preprocessing.treatment", "aligned"),
+        ("preprocessing.treatment.kind", "other"),
+        ("preprocessing.treatment.kind", None),
+        ("preprocessing.treatment.kind", {}),
+        ("preprocessing.treatment.side", 10001),
+        ("preprocessing.treatment.side", 10**400),
+        ("preprocessing.treatment.side", -1),
+        ("preprocessing.treatment.side", None),
+        ("preprocessing.treatment.side", 1.5),
+        ("preprocessing.treatment.side", True),
+        ("preprocessing.treatment.quality", 0),
+        ("preprocessing.treatment.quality", 101),
+        ("preprocessing.treatment.quality", float("nan")),
+        ("preprocessing.treatment.quality", "85"),
         ("features", None),
         ("features", 5),
         ("features", ["hog"]),
@@ -126,7 +150,8 @@ def test_the_form_of_the_first_version_is_read():
     ],
 )
 def test_a_wrong_field_is_named(place, value):
-    content = json.loads(make_record().to_json())
+    preprocessing = Preprocessing((8, 6), "rgb", treatment=Treatment())
+    content = json.loads(make_record(preprocessing=preprocessing).to_json())
     *path, last = place.split(".")
     part = content
     for key in path:
