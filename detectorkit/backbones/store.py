@@ -6,26 +6,37 @@ prepared, the source of the weights, their licence and their sha256.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import onnx
-import os
 from hashlib import sha256
 from pathlib import Path
 
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.graph.reference import (
+    BACKBONE_KEY,
+    BackboneReference,
+    Pool,
+    backbone_folder,
+)
+from detectorkit.models import SHIPPED_BACKBONES
 from detectorkit.utils.fields import Fields
 from detectorkit.utils.files import write_whole
 from detectorkit.utils.json import dumps
 
-__all__ = ["Backbone", "backbone_folder", "installed_backbones", "read_backbone", "write_backbone"]
-
-BACKBONE_KEY: Final = "detectorkit-backbone"
-"""Key of the record among the metadata properties of the ONNX model."""
+__all__ = [
+    "Backbone",
+    "backbone_folder",
+    "installed_backbones",
+    "read_backbone",
+    "take_layers",
+    "write_backbone",
+]
 
 
 @dataclass(frozen=True)
@@ -52,6 +63,8 @@ class Backbone:
         allows any number.
     n_features : int or None, default=None
         Number of features of an image; None if the file does not say it.
+    reference : BackboneReference or None, default=None
+        What a saved head records of the backbone: its file and the layers of the features.
     """
 
     name: str
@@ -62,17 +75,13 @@ class Backbone:
     sha256: str
     run_size: int | None
     n_features: int | None = None
-
-
-def backbone_folder() -> Path:
-    """Return the folder of the installed backbones."""
-    home = os.environ.get("DETECTORKIT_HOME")
-    return (Path(home) if home else Path.home() / ".cache" / "detectorkit") / "backbones"
+    reference: BackboneReference | None = None
 
 
 def installed_backbones() -> dict[str, Path]:
-    """List the backbones that are installed."""
-    return {path.stem: path for path in sorted(backbone_folder().glob("*.onnx"))}
+    """List the backbones that came along or were installed; the latter take precedence."""
+    folders = (SHIPPED_BACKBONES, backbone_folder())
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.onnx"))}
 
 
 def write_backbone(
@@ -84,12 +93,14 @@ def write_backbone(
     source: str,
     checksum: str,
     run_size: int | None = None,
+    layers: tuple[int, ...] | None = None,
+    pool: Pool | None = None,
     output: Path | None = None,
 ) -> Path:
     """Install a backbone."""
     from onnx import helper
 
-    record = {
+    record: dict[str, Any] = {
         "name": name,
         "network_input": network_input.to_record(),
         "licence": licence,
@@ -97,6 +108,8 @@ def write_backbone(
         "sha256": checksum,
         "run_size": run_size,
     }
+    if layers is not None:
+        record |= {"layers": list(layers), "pool": pool}
     helper.set_model_props(model, {BACKBONE_KEY: dumps(record)})
     path = output or backbone_folder() / f"{name}.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,8 +118,10 @@ def write_backbone(
 
 
 def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Backbone:
-    """Read a backbone from a file."""
+    """Read a backbone from a file; one that is quantised dynamically computes with floats."""
     from onnx import load_model_from_string
+
+    from detectorkit.graph.exact import make_exact
 
     content = path.read_bytes()
     try:
@@ -123,15 +138,41 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
             )
         network_input = NetworkInput.from_record(record.part("network_input"))
     checksum = record.text("sha256") if "sha256" in record else None
+    run_size = record.integer("run_size")
+    file_checksum = sha256(content).hexdigest()
+    if is_dynamic(content):
+        model = make_exact(model)
+        content = model.SerializeToString()
+        run_size = 1 if is_dynamic(content) else None
+    name = record.text("name") if "name" in record else path.stem
     return Backbone(
-        name=record.text("name") if "name" in record else path.stem,
+        name=name,
         content=content,
         network_input=network_input,
         licence=record.text("licence") if "licence" in record else "unknown",
         source=record.text("source") if "source" in record else path.name,
-        sha256=checksum or sha256(content).hexdigest(),
-        run_size=record.integer("run_size") or (1 if is_dynamic(content) else None),
+        sha256=checksum or file_checksum,
+        run_size=run_size,
         n_features=_last_size(model),
+        reference=BackboneReference(path.stem, file_checksum, network_input),
+    )
+
+
+def take_layers(backbone: Backbone, layers: Sequence[int], pool: Pool | None) -> Backbone:
+    """Return a backbone whose features are those of some of its layers, joined."""
+    from onnx import load_model_from_string
+
+    from detectorkit.graph.layers import select_layers
+
+    model = load_model_from_string(backbone.content)
+    taken = backbone.network_input
+    layers, pool = select_layers(model, layers, pool, taken, f"The backbone {backbone.name!r}")
+    reference = backbone.reference
+    return replace(
+        backbone,
+        content=model.SerializeToString(),
+        n_features=_last_size(model),
+        reference=reference and replace(reference, layers=layers, pool=pool),
     )
 
 

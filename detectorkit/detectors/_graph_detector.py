@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from copy import deepcopy
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from detectorkit.detectors._recorded import RecordedDetector
+from detectorkit.graph.record import RECORD_KEY, ModelRecord
 from detectorkit.graph.runner import GraphRunner
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.utils.files import write_whole
 
 if TYPE_CHECKING:
     import onnx
@@ -30,6 +33,7 @@ class GraphDetector(RecordedDetector):
     """
 
     onnx_model_: bytes
+    _head: bytes | None  # graph of the head alone, if its backbone has a file of its own
     n_jobs: int | None
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:
@@ -71,13 +75,50 @@ class GraphDetector(RecordedDetector):
         from detectorkit.graph.builder import revise_model
 
         check_is_fitted(self)
-        return revise_model(load_model_from_string(self.onnx_model_), self.record_)
+        record = replace(self.record_, backbone=None)
+        return revise_model(load_model_from_string(self._runner.joined()), record)
+
+    def save(self, path: str | os.PathLike[str], *, with_backbone: bool = True) -> None:
+        """Write the fitted detector to an ONNX file, whole or not at all.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write, which `detectorkit.load_detector` reads. An existing file is replaced.
+        with_backbone : bool, default=True
+            Whether the file contains the backbone. Without it, the file is a head of some
+            kilobytes, which refers to the file of its backbone by the sha256. That file must be
+            installed, or lie beside the head, where the head is loaded.
+
+        Raises
+        ------
+        ValueError
+            If the detector does not have a backbone in a file of its own.
+        """
+        if with_backbone:
+            super().save(path)
+            return
+        from onnx import load_model_from_string
+
+        from detectorkit.graph.builder import revise_model
+
+        check_is_fitted(self)
+        if self._head is None:
+            raise ValueError(
+                f"{type(self).__name__}: with_backbone=False needs a detector with a head on a "
+                "fixed backbone that is not quantized with it, such as BackboneDetector."
+            )
+        head = load_model_from_string(self._head)
+        (known,) = (one.value for one in head.metadata_props if one.key == RECORD_KEY)
+        record = replace(self.record_, backbone=ModelRecord.from_json(known).backbone)
+        write_whole(path, revise_model(head, record).SerializeToString())
 
     def _adopt(self, content: bytes, name: str) -> None:
         """Set the fitted attributes from an ONNX model and its record."""
         self._runner = GraphRunner(content, name)
         self.onnx_model_ = content
         record = self._runner.record
+        self._head = None if record.backbone is None else content
         self.classes_ = np.array(record.classes)
         self.threshold_ = record.threshold
         self.calibration_ = record.calibration

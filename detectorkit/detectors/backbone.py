@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,12 +17,19 @@ from detectorkit.graph.inputs import NetworkInput
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.images.treatment import Treatment
 from detectorkit.training.augmentation import Augmentation
-from detectorkit.utils.validation import check_integer, check_pair, check_real
+from detectorkit.utils.validation import (
+    check_choice,
+    check_integer,
+    check_pair,
+    check_real,
+    parameter_error,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
     from detectorkit.backbones import Backbone
+    from detectorkit.graph.reference import Pool
     from detectorkit.heads.mlp import TrainedHead
     from detectorkit.training.loop import Schedule
 
@@ -63,6 +71,14 @@ class BackboneDetector(TorchDetector):
         Name of a backbone, see ``detectorkit backbones list``, or path of an ONNX file that
         computes features. With `fine_tune`, also a name on the model hub or a folder that
         transformers saved.
+    layers : sequence of int, default=None
+        Numbers of the blocks of a transformer, or of the stages (resolutions) of a convolutional
+        network, whose features are joined; 1 is the first and -1 the last. None takes the output of
+        the network. With `fine_tune` it must be None.
+    pool : {"cls", "mean", "cls+mean"}, default=None
+        Features of each of the `layers` of a transformer: the class token, the mean over the tokens
+        of the image, or both. Those of a stage are means over its maps. None takes the class token
+        if there is one.
     bottleneck : int or None, default=64
         Number of units of the layer between features and output. None makes the head a linear
         classifier.
@@ -180,8 +196,11 @@ class BackboneDetector(TorchDetector):
     With `cache_dir`, a fitted detector keeps the backbone that it was fitted with and predicts with
     it, even if the file changes later.
 
-    The features of a backbone that was quantised dynamically, such as "clip-vit-b16", depend on the
-    other images of a batch. It is run one image at a time.
+    A backbone that was quantised dynamically, such as "clip-vit-b16", is run in float32 with its
+    weights of 8 bits, so that its features depend neither on the other images nor on the processor.
+
+    Photographs and generated images often differ in what early layers of a network see, while the
+    last one knows what is in the picture; so several `layers` joined find more [4]_.
 
     References
     ----------
@@ -192,6 +211,8 @@ class BackboneDetector(TorchDetector):
     .. [3] A. Kumar, A. Raghunathan, R. Jones, T. Ma, P. Liang, "Fine-tuning can distort pretrained
        features and underperform out-of-distribution", ICLR 2022,
        :doi:`10.48550/arXiv.2202.10054`.
+    .. [4] C. Koutlis, S. Papadopoulos, "Leveraging representations from intermediate encoder-blocks
+       for synthetic image detection", ECCV 2024, :doi:`10.1007/978-3-031-73220-1_23`.
 
     Examples
     --------
@@ -204,6 +225,8 @@ class BackboneDetector(TorchDetector):
         self,
         backbone: str | os.PathLike[str] = "efficientnet-lite0",
         *,
+        layers: Sequence[int] | None = None,
+        pool: Pool | None = None,
         bottleneck: int | None = 64,
         fine_tune: bool = False,
         image_size: tuple[int, int] | None = None,
@@ -231,6 +254,8 @@ class BackboneDetector(TorchDetector):
         verbose: bool = False,
     ) -> None:
         self.backbone = backbone
+        self.layers = layers
+        self.pool = pool
         self.bottleneck = bottleneck
         self.fine_tune = fine_tune
         self.image_size = image_size
@@ -343,7 +368,7 @@ class BackboneDetector(TorchDetector):
         """Join backbone and head in one graph and adopt it."""
         from onnx import load_model_from_string
 
-        from detectorkit.graph.networks import network_graph
+        from detectorkit.graph.networks import head_graph, network_graph
         from detectorkit.graph.record import ModelRecord
 
         record = ModelRecord(
@@ -364,13 +389,19 @@ class BackboneDetector(TorchDetector):
             name=backbone.name,
         )
         self._adopt(model.SerializeToString(), type(self).__name__)
+        reference = backbone.reference
+        if reference is not None and backbone.run_size is None:
+            reference = replace(reference, network_input=backbone.network_input)
+            self._head = head_graph(layers, replace(record, backbone=reference)).SerializeToString()
 
     def _find(self) -> Backbone:
-        """Find the backbone, with `image_size` and `n_crops` of this detector."""
-        from detectorkit.backbones import find_backbone
+        """Find the backbone, with the layers, size and crops of this detector."""
+        from detectorkit.backbones import find_backbone, take_layers
 
         size = None if self.image_size is None else check_pair(self, "image_size")
         backbone = find_backbone(self.backbone, self.network_input, image_size=size)
+        if self.layers is not None:
+            backbone = take_layers(backbone, list(self.layers), self.pool)
         taken = replace(
             backbone.network_input, n_crops=self.n_crops, treatment=self._check_treatment()
         )
@@ -380,8 +411,23 @@ class BackboneDetector(TorchDetector):
         if self.bottleneck is not None:
             check_integer(self, "bottleneck", minimum=1)
         check_real(self, "dropout", minimum=0, below=1)
+        check_choice(self, "pool", (None, "cls", "mean", "cls+mean"))
+        is_list = isinstance(self.layers, Sequence | np.ndarray) and len(self.layers) > 0
+        if self.layers is not None and not (
+            is_list and all(isinstance(one, int | np.integer) for one in self.layers)
+        ):
+            raise parameter_error(self, "layers", "None or a sequence of whole numbers")
+        if self.layers is not None and self.fine_tune:
+            raise parameter_error(self, "layers", "None with fine_tune=True")
+        if self.layers is None and self.pool is not None:
+            raise parameter_error(self, "pool", "None without `layers`")
         settings = super()._check_settings()
-        return settings | {"fine_tune": bool(self.fine_tune), "bottleneck": self.bottleneck}
+        return settings | {
+            "fine_tune": bool(self.fine_tune),
+            "bottleneck": self.bottleneck,
+            "layers": None if self.layers is None else [int(one) for one in self.layers],
+            "pool": self.pool,
+        }
 
     def _schedule(self, random_state: np.random.RandomState, settings: dict[str, Any]) -> Schedule:
         return replace(super()._schedule(random_state, settings), head_epochs=_HEAD_EPOCHS)

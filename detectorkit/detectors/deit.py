@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from detectorkit.detectors.backbone import BackboneDetector
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.graph.reference import Pool
 from detectorkit.images.treatment import Treatment
 from detectorkit.training.augmentation import Augmentation
 
@@ -32,6 +34,14 @@ class DeiTDetector(BackboneDetector):
         Vision transformer to use: "deit-tiny" or "deit-small", which ``detectorkit backbones
         export`` downloads once from the model hub; another name on the hub; a folder that
         transformers saved; or the path of an ONNX file.
+    layers : sequence of int, default=None
+        Numbers of the blocks of a transformer, or of the stages (resolutions) of a convolutional
+        network, whose features are joined; 1 is the first and -1 the last. None takes the output of
+        the network. With `fine_tune` it must be None.
+    pool : {"cls", "mean", "cls+mean"}, default=None
+        Features of each of the `layers` of a transformer: the class token, the mean over the tokens
+        of the image, or both. Those of a stage are means over its maps. None takes the class token
+        if there is one.
     bottleneck : int or None, default=64
         Number of units of the layer between features and output. None makes the head a linear
         classifier.
@@ -155,6 +165,8 @@ class DeiTDetector(BackboneDetector):
         self,
         backbone: str | os.PathLike[str] = "deit-tiny",
         *,
+        layers: Sequence[int] | None = None,
+        pool: Pool | None = None,
         bottleneck: int | None = 64,
         fine_tune: bool = False,
         image_size: tuple[int, int] | None = None,
@@ -183,6 +195,8 @@ class DeiTDetector(BackboneDetector):
     ) -> None:
         super().__init__(
             backbone,
+            layers=layers,
+            pool=pool,
             bottleneck=bottleneck,
             fine_tune=fine_tune,
             image_size=image_size,

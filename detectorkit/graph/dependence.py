@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-__all__ = ["Dependence", "is_standard", "read_by"]
+__all__ = ["Dependence", "is_standard", "needed_nodes", "read_by"]
 
 FLAT: Final = frozenset(
     [
@@ -99,6 +99,18 @@ def read_by(node: onnx.NodeProto) -> set[str]:
         used = {one.name for one in graph.output}.union(*map(read_by, graph.node))
         names |= used - inside
     return names
+
+
+def needed_nodes(
+    nodes: Iterable[onnx.NodeProto], outputs: Iterable[str]
+) -> tuple[list[onnx.NodeProto], set[str]]:
+    """Return the nodes that some tensors need, in order, and all tensors that are then used."""
+    wanted, kept = set(outputs), []
+    for node in reversed(list(nodes)):  # nodes are in the order of computation
+        if wanted & set(node.output):
+            wanted |= read_by(node)
+            kept.append(node)
+    return kept[::-1], wanted
 
 
 def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:

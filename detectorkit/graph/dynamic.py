@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["is_dynamic"]
+__all__ = ["has_operator", "is_dynamic"]
 
 _OPERATORS: Final = (
     "DynamicQuantizeLinear",
@@ -20,26 +20,31 @@ _OPERATORS: Final = (
     "MatMulIntegerToFloat",
 )
 _OP_TYPE: Final = 0x22  # how protobuf begins the field `op_type` of a node
-_WRITTEN: Final = [bytes([_OP_TYPE, len(name)]) + name.encode() for name in _OPERATORS]
 _GRAPH, _FUNCTION, _INITIALIZER = 7, 25, 5  # numbers of fields of ModelProto and of GraphProto
 _FIXED: Final = {1: 8, 5: 4}  # bytes of numbers of fixed length, by protobuf's wire type
 
 
 def is_dynamic(content: bytes) -> bool:
-    """Return whether a graph is quantised dynamically.
+    """Return whether a graph is quantised dynamically."""
+    return has_operator(content, *_OPERATORS)
+
+
+def has_operator(content: bytes, *operators: str) -> bool:
+    """Return whether a graph has any of some operators.
 
     Notes
     -----
     The operators' names are searched for as protobuf writes them, outside the weights. That takes a
     millisecond, less than an import of the package onnx.
     """
+    written = [bytes([_OP_TYPE, len(name)]) + name.encode() for name in operators]
     try:
         return any(
-            content.find(written, begin, end) >= 0
+            content.find(one, begin, end) >= 0
             for begin, end in _find_code(content)
-            for written in _WRITTEN
+            for one in written
         )
-    except IndexError:  # onnxruntime's own format: running images alone is always right
+    except IndexError:  # onnxruntime's own format, of which nothing is known
         return True
 
 

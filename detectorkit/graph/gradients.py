@@ -13,7 +13,7 @@ from onnx import helper
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.adjoint import AdjointBuilder
 from detectorkit.graph.adjoint_rules import RULES
-from detectorkit.graph.dependence import read_by
+from detectorkit.graph.dependence import needed_nodes
 from detectorkit.graph.preparation import number_of_images, prepare_graph
 
 __all__ = ["gradient_graph", "tensor_shapes"]
@@ -75,18 +75,14 @@ def tensor_shapes(content: bytes, name: str = "The model") -> dict[str, tuple[in
 
 def _close(builder: AdjointBuilder, model: onnx.ModelProto, outputs: list[str]) -> onnx.ModelProto:
     """Make a model of the nodes and constants that the outputs need."""
-    wanted, nodes = set(outputs), []
-    for node in reversed(builder.graph.nodes):
-        if wanted & set(node.output):
-            wanted |= read_by(node)
-            nodes.append(node)
+    nodes, wanted = needed_nodes(builder.graph.nodes, outputs)
     constants = [
         tensor
         for tensor in (*model.graph.initializer, *builder.graph.constants)
         if tensor.name in wanted
     ]
     graph = helper.make_graph(
-        nodes[::-1],
+        nodes,
         "gradient",
         [model.graph.input[0]],
         [helper.make_tensor_value_info(one, onnx.TensorProto.FLOAT, None) for one in outputs],

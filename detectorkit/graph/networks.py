@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -16,13 +17,16 @@ from detectorkit.graph.builder import GraphBuilder
 from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.record import ModelRecord
-from detectorkit.graph.runner import make_session
+from detectorkit.graph.reference import BackboneRun
+from detectorkit.graph.sessions import make_session
 from detectorkit.heads.mlp import DenseLayer
 
 __all__ = [
     "Output",
     "add_network",
     "adopt_classifier",
+    "head_graph",
+    "join_head",
     "network_graph",
     "read_network",
 ]
@@ -191,10 +195,41 @@ def network_graph(
         score = _add_score(graph, network, outputs[0], output, generated_index, name)
     else:
         score = _add_layers(graph, outputs[0], head)
-    column = graph.constant(np.array([-1]))
-    graph.add("Reshape", score, column, name="score")
-    graph.calibrate("score", record.calibration)
+    _finish(graph, score, record)
     return graph.to_model(record)
+
+
+def _finish(graph: GraphBuilder, score: str, record: ModelRecord) -> None:
+    """Add the outputs "score" and "probability"."""
+    graph.add("Reshape", score, graph.constant(np.array([-1])), name="score")
+    graph.calibrate("score", record.calibration)
+
+
+def head_graph(layers: Sequence[DenseLayer], record: ModelRecord) -> onnx.ModelProto:
+    """Build the graph of a head alone, from "features" to a score."""
+    graph = GraphBuilder()
+    _finish(graph, _add_layers(graph, "features", layers), record)
+    return graph.to_model(record, n_features=len(layers[0][0]))
+
+
+def join_head(head: onnx.ModelProto, backbone: BackboneRun, record: ModelRecord) -> onnx.ModelProto:
+    """Join a head and the backbone that it refers to in one graph from pixels to a score."""
+    graph = GraphBuilder()
+    network = onnx.load_model_from_string(backbone.content)
+    features = add_network(graph, network, backbone.network_input)[0]
+    features = graph.add("Flatten", features)
+    if backbone.columns is not None:
+        features = graph.add("Gather", features, graph.constant(backbone.columns), axis=1)
+    names = {"features": features, "score": "score", "probability": "probability"}
+    for node in head.graph.node:
+        for field in (node.input, node.output):
+            field[:] = [names.get(one, f"head/{one}") if one else one for one in field]
+        node.name = names.get(node.name, f"head/{node.name}")
+    for tensor in head.graph.initializer:
+        tensor.name = f"head/{tensor.name}"
+    graph.nodes.extend(head.graph.node)
+    graph.constants.extend(head.graph.initializer)
+    return graph.to_model(replace(record, backbone=None))
 
 
 def _add_layers(graph: GraphBuilder, features: str, layers: Sequence[DenseLayer]) -> str:

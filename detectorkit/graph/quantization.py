@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 
 from detectorkit.graph.record import RECORD_KEY
 
-__all__ = ["QUANTIZATIONS", "Quantization", "quantize_model"]
+__all__ = ["QUANTIZATIONS", "Quantization", "halve_weights", "quantize_model"]
 
 Quantization = Literal["float16", "static", "dynamic"]
 QUANTIZATIONS: Final[tuple[Quantization, ...]] = ("float16", "static", "dynamic")
@@ -55,7 +55,9 @@ def quantize_model(content: bytes, how: Quantization, pixels: NDArray[np.uint8])
 
     model = onnx.load_model_from_string(content)
     if how == "float16":
-        return _halve(model)
+        halve_weights(model)
+        halved: bytes = model.SerializeToString()
+        return halved
     ours = [node.name for node in model.graph.node if not node.name.startswith("network/")]
     with tempfile.TemporaryDirectory() as folder, _own_logger():
         source, target = Path(folder) / "float.onnx", Path(folder) / "quantized.onnx"
@@ -85,7 +87,7 @@ def quantize_model(content: bytes, how: Quantization, pixels: NDArray[np.uint8])
     return result
 
 
-def _halve(model: onnx.ModelProto) -> bytes:
+def halve_weights(model: onnx.ModelProto) -> None:
     """Store large weights as 16-bit floats, which are widened when the model is loaded."""
     kept, casts = [], []
     for tensor in model.graph.initializer:
@@ -100,8 +102,6 @@ def _halve(model: onnx.ModelProto) -> bytes:
     for field, values in ((model.graph.initializer, kept), (model.graph.node, nodes)):
         del field[:]
         field.extend(values)
-    result: bytes = model.SerializeToString()
-    return result
 
 
 @contextmanager

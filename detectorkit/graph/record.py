@@ -14,6 +14,7 @@ from detectorkit._version import __version__
 from detectorkit.calibration.decision import Decision
 from detectorkit.calibration.maps import Calibration, calibration_from_record
 from detectorkit.exceptions import ModelFileError
+from detectorkit.graph.reference import BackboneReference
 from detectorkit.images.decoding import MAX_PIXELS
 from detectorkit.images.preprocessing import COLOR_SPACES, Preprocessing
 from detectorkit.images.treatment import Treatment
@@ -57,6 +58,9 @@ class ModelRecord:
         quantised dynamically. None means any number.
     treatment_is_known : bool, default=True
         Whether the record says how images were treated. Records of old versions do not.
+    backbone : BackboneReference or None, default=None
+        Backbone whose features the graph takes, in a file of its own. None means that the graph
+        takes pixels or the features of `features`.
     library_version : str
         Version of detectorkit that wrote the record.
     """
@@ -70,6 +74,7 @@ class ModelRecord:
     training: dict[str, Any] = field(default_factory=dict)
     run_size: int | None = None
     treatment_is_known: bool = True
+    backbone: BackboneReference | None = None
     library_version: str = __version__
 
     def __post_init__(self) -> None:
@@ -133,6 +138,7 @@ class ModelRecord:
             "calibration": self.calibration.to_record(),
             "training": self.training,
             "run_size": self.run_size,
+            "backbone": None if self.backbone is None else self.backbone.to_record(),
             "library": {"name": "detectorkit", "version": self.library_version},
         }
         text = json.dumps(content, indent=1)
@@ -180,6 +186,7 @@ class ModelRecord:
                 training=_training(fields),
                 run_size=fields.integer("run_size"),
                 treatment_is_known=fields.part("preprocessing").has("treatment"),
+                backbone=_backbone(fields),
                 library_version=fields.part("library").text("version"),
             )
         except RecursionError as error:
@@ -211,6 +218,12 @@ def _preprocessing(fields: Fields) -> Preprocessing:
     if fields.get("treatment") is not None:
         treatment = Treatment.from_record(fields.part("treatment"))
     return Preprocessing(size, space, n_crops=n_crops, treatment=treatment)
+
+
+def _backbone(fields: Fields) -> BackboneReference | None:
+    if fields.get("backbone") is None:
+        return None
+    return BackboneReference.from_record(fields.part("backbone"))
 
 
 def _features(fields: Fields) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Run saved graphs on images: the only place where sessions are made and run.
+"""Run saved graphs on images: from images to scores.
 
 scikit-learn is not imported here, so that a verdict on one image does not wait for it. Only graphs
 that begin with features need it.
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
+from detectorkit.graph.reference import BackboneRun, open_backbone
+from detectorkit.graph.sessions import first_line, make_session
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
 from detectorkit.images.levels import to_levels
 from detectorkit.images.sequence import ImageSequence
@@ -66,8 +68,11 @@ class GraphRunner:
         self._sessions = {(n_threads, np.dtype(np.uint8)): session}
         self._lock = threading.Lock()
         self._stack: Any = None  # computes the features, if the graph begins with them
+        self._backbones: dict[int, BackboneRun] = {}  # compute them, by their number of threads
         _check_form(session, self.record, name)
-        if session.get_inputs()[0].name == "features":
+        if self.record.backbone is not None:
+            self._check_backbone(session.get_inputs()[0].shape[1], n_threads)
+        elif session.get_inputs()[0].name == "features":
             self._stack = _make_stack(self.record, name)
 
     @classmethod
@@ -104,12 +109,15 @@ class GraphRunner:
         n_images, pixels = len(batch), batch
         if self.record.preprocessing.n_crops is not None:
             pixels = batch.reshape(-1, *batch.shape[2:])
-        session = self._get_session(n_threads, pixels.dtype)
+        has_backbone = self.record.backbone is not None
+        session = self._get_session(n_threads, np.dtype(np.uint8) if has_backbone else pixels.dtype)
         pixels = to_levels(pixels)
-        parts = [
-            self._run_once(session, "pixels", pixels[part])
-            for part in iter_slices(len(pixels), self.record.run_size or _RUN_SIZE)
-        ]
+        parts = []
+        for part in iter_slices(len(pixels), self.record.run_size or _RUN_SIZE):
+            rows = pixels[part]
+            if has_backbone:
+                rows = self._get_backbone(n_threads).run(rows)
+            parts.append(self._run_once(session, "features" if has_backbone else "pixels", rows))
         mean: NDArray[np.float32] = np.concatenate(parts).reshape(n_images, -1).mean(axis=1)
         return mean
 
@@ -118,7 +126,7 @@ class GraphRunner:
         try:
             scores: NDArray[np.float32] = session.run(["score"], {name: rows})[0]
         except Exception as error:  # onnxruntime's exceptions have no public base class
-            raise ModelFileError(f"{self.name} cannot be run: {_first_line(error)}") from error
+            raise ModelFileError(f"{self.name} cannot be run: {first_line(error)}") from error
         if scores.shape != (len(rows),):
             raise ModelFileError(
                 f"{self.name} gives scores of shape {scores.shape} for {len(rows)} images; "
@@ -134,8 +142,40 @@ class GraphRunner:
                 self._sessions[key] = make_session(content, self.name, n_threads=n_threads)
             return self._sessions[key]
 
+    def _get_backbone(self, n_threads: int) -> BackboneRun:
+        reference = self.record.backbone
+        if reference is None:
+            raise ModelFileError(f"{self.name} does not refer to a backbone.")
+        with self._lock:
+            if n_threads not in self._backbones:
+                beside = Path(self.name).parent
+                self._backbones[n_threads] = open_backbone(reference, beside, n_threads=n_threads)
+            return self._backbones[n_threads]
+
+    def _check_backbone(self, n_features: int, n_threads: int) -> None:
+        """Check that the backbone computes the features that the graph takes."""
+        size = self.record.preprocessing.array_shape
+        found = self._get_backbone(n_threads).run(np.zeros((1, *size), np.uint8)).shape[1]
+        if found != n_features:
+            raise ModelFileError(
+                f"{self.name} takes {n_features} features, but its backbone computes {found}."
+            )
+
+    def joined(self) -> bytes:
+        """Return the whole graph from pixels, also where this one begins with features."""
+        if self.record.backbone is None:
+            return self.content
+        from onnx import load_model_from_string
+
+        from detectorkit.graph.networks import join_head
+
+        head = load_model_from_string(self.content)
+        whole = join_head(head, self._get_backbone(1), self.record)
+        content: bytes = whole.SerializeToString()
+        return content
+
     def __getstate__(self) -> dict[str, Any]:
-        state = self.__dict__ | {"_sessions": {}}
+        state = self.__dict__ | {"_sessions": {}, "_backbones": {}}
         del state["_lock"]
         return state
 
@@ -165,28 +205,6 @@ def _with_float_pixels(content: bytes) -> bytes:
     return changed
 
 
-def make_session(content: bytes, name: str, *, n_threads: int = 1) -> Any:
-    """Make a session of onnxruntime that runs a graph."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # exceptions report the faults
-    options.intra_op_num_threads = n_threads
-    # Without VNNI, the fast sum of 8-bit products overflows, and CLIP's output is noise.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        # onnxruntime's exceptions have no public base class.
-        raise ModelFileError(
-            f"{name} is not an ONNX model that can be run: {_first_line(error)}"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-
-
 def _check_form(session: Any, record: ModelRecord, name: str) -> None:
     """Check that a graph has the form of a detector and fits its record."""
     inputs = [(one.name, one.type) for one in session.get_inputs()]
@@ -207,7 +225,9 @@ def _check_form(session: Any, record: ModelRecord, name: str) -> None:
     if inputs[0][0] == "features":
         if len(shape) != 2 or not isinstance(shape[1], int):
             raise ModelFileError(f"{name} takes features of shape {shape}; expected (n, number).")
-        return
+        if record.backbone is None:
+            return
+        shape = [None, *record.preprocessing.array_shape]
     if record.preprocessing.image_size is None:
         raise ModelFileError(
             f"{name}: the record is damaged: preprocessing.image_size is null, but the graph takes "

@@ -12,6 +12,7 @@ from typing import Final
 
 __all__ = [
     "DEFAULT",
+    "SHIPPED_BACKBONES",
     "card_path",
     "default_detector",
     "find_detector",
@@ -23,6 +24,10 @@ DEFAULT: Final = "transfer"
 """Name of the detector that is used by default, if it is installed."""
 
 _FOLDER: Final = Path(__file__).parent
+
+SHIPPED_BACKBONES: Final = _FOLDER / "backbones"
+"""Folder of the backbones that come along, to which heads may refer."""
+
 _NEXT_BEST: Final = ("forensic", "cnn", "hog-svm")
 
 

@@ -25,7 +25,7 @@ _RUN_SIZE: Final = 4  # images in one run; the activations of all stay in memory
 def content_of(detector: Any) -> bytes:
     """Return a detector as the content of an ONNX file."""
     known: bytes | None = getattr(detector, "onnx_model_", None)
-    if known is not None:
+    if known is not None and detector.record_.backbone is None:
         return known
     if not hasattr(detector, "to_onnx"):
         raise ModelFileError(

