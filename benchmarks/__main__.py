@@ -15,6 +15,8 @@ from pathlib import Path
 
 BENCHMARKS = {
     "protocols": "accuracy.protocols",
+    "protocol-e": "accuracy.protocol_e",
+    "side-by-side": "accuracy.side_by_side",
     "features": "accuracy.features",
     "metrics": "accuracy.metrics",
     "false-positives": "accuracy.false_positives",

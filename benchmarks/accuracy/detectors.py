@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,22 +32,46 @@ FINE = {
 }
 
 
-class RememberingForensic(ForensicDetector):
-    """The same detector, which computes the features of an image once for all trials."""
+class Remembering:
+    """Base of detectors that compute the features of an image once for all trials."""
 
     known: ClassVar[dict[Any, np.ndarray]] = {}
 
-    def _describe(self, images: Any, stack: Any, n_features: int, score: Any = None) -> Any:
+    def _remembered(self, images: Any, compute: Callable[[Any], Any]) -> Iterator[np.ndarray]:
+        """Yield features in batches; `compute` is asked for those of new images only."""
         # Arrays live as long as the trials of a treatment, so their identity names them.
         keys = [item if isinstance(item, str) else id(item) for item in images.items]
         new = [i for i, key in enumerate(keys) if key not in self.known]
         if new:
             chosen = ImageSequence([images.items[i] for i in new])
-            rows = (row for part in super()._describe(chosen, stack, n_features) for row in part)
+            rows = (row for part in compute(chosen) for row in part)
             self.known.update(zip((keys[i] for i in new), rows, strict=True))
         for part in iter_slices(len(keys)):
-            features = np.stack([self.known[key] for key in keys[part]])
+            yield np.stack([self.known[key] for key in keys[part]])
+
+
+class RememberingForensic(Remembering, ForensicDetector):
+    """The same detector, which remembers features."""
+
+    def _describe(
+        self, images: Any, preprocessing: Any, stack: Any, n_features: int, score: Any = None
+    ) -> Any:
+        compute = partial(
+            super()._describe, preprocessing=preprocessing, stack=stack, n_features=n_features
+        )
+        for features in self._remembered(images, compute):
             yield features if score is None else score(features)
+
+
+class RememberingHoG(Remembering, HoGSVMDetector):
+    """The same detector, which remembers features."""
+
+    def _features(
+        self, images: Any, preprocessing: Any, hog: Any, size: Any, coef: Any = None
+    ) -> Any:
+        compute = partial(super()._features, preprocessing=preprocessing, hog=hog, size=size)
+        for features in self._remembered(images, compute):
+            yield features if coef is None else features @ coef
 
 
 COMMON: dict[str, Any] = {"n_jobs": -1, "random_state": 0}
@@ -108,8 +133,8 @@ DETECTORS: dict[str, Callable[[], Any]] = {
     "cnn": lambda: CNNDetector((64, 64), batch_size=16, **TRAINED),
     "resnet": lambda: ResNetDetector((96, 96), batch_size=16, learning_rate=3e-4, **TRAINED),
     "forensic": lambda: RememberingForensic(n_jobs=-1, random_state=0),
-    "hog-svm": lambda: HoGSVMDetector(n_jobs=-1, random_state=0),
-    "hog-svm-fine": lambda: HoGSVMDetector(**FINE, n_jobs=-1, random_state=0),
+    "hog-svm": lambda: RememberingHoG(n_jobs=-1, random_state=0),
+    "hog-svm-fine": lambda: RememberingHoG(**FINE, n_jobs=-1, random_state=0),
 }
 
 

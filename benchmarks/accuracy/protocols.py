@@ -25,7 +25,7 @@ from benchmarks.accuracy.describe import describe, describe_detector
 from benchmarks.accuracy.detectors import (
     DETECTORS,
     Budget,
-    RememberingForensic,
+    Remembering,
     budget_of,
     make_detector,
     thin_out,
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> None:
     trials = make_trials(data)
     measured, about = Measured(name, data), About(name, data)
     for treatment in arguments.treatment or TREATMENTS:
-        RememberingForensic.known.clear()
+        Remembering.known.clear()
         images = None
         for protocol in arguments.protocol or PROTOCOLS:
             budget = budget_of(name, treatment, protocol)

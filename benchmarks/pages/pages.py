@@ -16,7 +16,7 @@ from benchmarks.pages.cards import SHIPPED, card
 from benchmarks.pages.holes import fill, find_makers
 
 PAGES = {
-    "accuracy": ("protocols", "families", "false_positives", "robustness", "choices"),
+    "accuracy": ("sources", "protocols", "families", "false_positives", "robustness", "choices"),
     "performance": ("speed", "speed_networks", "speed_start"),
     "explanations": ("explanations",),
     "texture": ("texture",),

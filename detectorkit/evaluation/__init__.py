@@ -4,6 +4,7 @@ from detectorkit.calibration.fit import fit_calibration, fit_platt_slope
 from detectorkit.calibration.maps import IsotonicCalibration, SigmoidCalibration
 from detectorkit.evaluation.calibrate import calibrate
 from detectorkit.evaluation.cross_generator import CrossGeneratorReport, cross_generator_report
+from detectorkit.evaluation.cross_source import cross_source_evaluation
 from detectorkit.evaluation.decisions import (
     CANT_TELL,
     ConformalAbstention,
@@ -37,6 +38,12 @@ from detectorkit.evaluation.robustness.report import (
     robustness_report,
 )
 from detectorkit.evaluation.robustness.scores import perturbed_scores
+from detectorkit.evaluation.source_curve import (
+    SourceLearningCurve,
+    SourceLearningCurveDisplay,
+    source_learning_curve,
+)
+from detectorkit.evaluation.sources import SourceEvaluation
 from detectorkit.evaluation.trials import TrialResult, run_trial, summarize_trials
 from detectorkit.metrics.auc import roc_auc_estimate
 from detectorkit.metrics.binary import binary_metrics
@@ -48,6 +55,7 @@ from detectorkit.metrics.probabilities import (
     probability_metrics,
     reliability_table,
 )
+from detectorkit.model_selection.sources import LeaveSourcesOut, cap_images, merge_sources
 from detectorkit.model_selection.splitters import (
     GeneratorDateSplit,
     LeaveOneFamilyOut,
@@ -73,12 +81,16 @@ __all__ = [
     "LeaveOneFamilyOut",
     "LeaveOneGeneratorOut",
     "LeaveOneSourceOut",
+    "LeaveSourcesOut",
     "OriginMetrics",
     "Perturbation",
     "PerturbationMetrics",
     "ReliabilityRow",
     "RobustnessReport",
     "SigmoidCalibration",
+    "SourceEvaluation",
+    "SourceLearningCurve",
+    "SourceLearningCurveDisplay",
     "StratifiedGroupShuffleSplit",
     "Trial",
     "TrialResult",
@@ -86,9 +98,11 @@ __all__ = [
     "balanced_threshold",
     "binary_metrics",
     "calibrate",
+    "cap_images",
     "compare_detectors",
     "consistency_check",
     "cross_generator_report",
+    "cross_source_evaluation",
     "evaluate",
     "fit_calibration",
     "fit_platt_slope",
@@ -96,6 +110,7 @@ __all__ = [
     "leave_one_generator_out_trials",
     "leave_one_source_out_trials",
     "macro_balanced_accuracy",
+    "merge_sources",
     "perturbed_scores",
     "precision_at_prevalence",
     "probability_metrics",
@@ -105,6 +120,7 @@ __all__ = [
     "run_trial",
     "same_generator_trials",
     "self_and_foreign_trials",
+    "source_learning_curve",
     "summarize_trials",
     "wilson_interval",
 ]

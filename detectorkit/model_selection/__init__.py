@@ -1,6 +1,7 @@
 """Split images into training and test sets, with copies together or whole origins left out."""
 
 from detectorkit.model_selection.duplicates import near_duplicate_groups, perceptual_hash
+from detectorkit.model_selection.sources import LeaveSourcesOut, cap_images, merge_sources
 from detectorkit.model_selection.split import train_val_test_split
 from detectorkit.model_selection.splitters import (
     GeneratorDateSplit,
@@ -15,7 +16,10 @@ __all__ = [
     "LeaveOneFamilyOut",
     "LeaveOneGeneratorOut",
     "LeaveOneSourceOut",
+    "LeaveSourcesOut",
     "StratifiedGroupShuffleSplit",
+    "cap_images",
+    "merge_sources",
     "near_duplicate_groups",
     "perceptual_hash",
     "train_val_test_split",
