@@ -40,7 +40,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from detectorkit.calibration.decision import Decision
+from detectorkit.calibration.decision import Band, Decision
 from detectorkit.calibration.maps import Calibration, SigmoidCalibration
 from detectorkit.images.batches import map_batches
 from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
@@ -288,11 +288,15 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         Score above which `predict` returns "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration or IsotonicCalibration
         Map from scores to probabilities, used by `predict_proba`.
+    band_ : Band or None
+        Band of scores in which a verdict is "can't tell"; None after `fit`. It may be set, as
+        `fit_band` finds it, is saved with the detector, and does not change `predict`.
     """
 
     classes_: NDArray[Any]
     threshold_: float
     calibration_: Calibration
+    band_: Band | None
     training_summary_: dict[str, Any]
     class_weight: dict[Any, float] | Literal["balanced"] | None
 
@@ -385,8 +389,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
 
     @property
     def _decision(self) -> Decision:
-        """Threshold, calibration and labels as they are now."""
-        return Decision(self.classes_, self.threshold_, self.calibration_)
+        """Threshold, calibration, band and labels as they are now."""
+        return Decision(self.classes_, self.threshold_, self.calibration_, self.band_)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the fitted detector to an ONNX file, whole or not at all.
@@ -422,6 +426,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         self.calibration_ = SigmoidCalibration(slope)
         self.classes_ = training.classes
         self.threshold_ = 0.0
+        self.band_ = None
         self.training_summary_ = {
             "n_samples": len(training.y),
             "n_real": int(np.sum(training.y == 0)),

@@ -3,21 +3,108 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.calibration.maps import Calibration
+from detectorkit.utils.fields import Fields
 from detectorkit.utils.validation import check_scores
 
-__all__ = ["Decision"]
+__all__ = ["CANT_TELL", "VERDICTS", "Band", "Decision", "verdict_codes"]
+
+CANT_TELL: Final = -1
+"""The verdict "can't tell", beside 0 for real and 1 for generated."""
+
+VERDICTS: Final = ("real", "generated", "can't tell")
+"""The verdicts in words, by their codes: 0, 1 and -1."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """Scores between which a detector cannot tell, and what they cost where they were set.
+
+    An image with a score above `high` is generated, at or below `low` it is real.
+
+    Attributes
+    ----------
+    low, high : float
+        Ends of the band.
+    wrong_photographs, wrong_generated : float or None, default=None
+        Proportion of all photographs that are called generated, and of all generated images that
+        are called real.
+    undecided_photographs, undecided_generated : float or None, default=None
+        Proportion of the images of each class for which the verdict is "can't tell".
+    found : float or None, default=None
+        Proportion of the generated images that are called generated.
+    n_images, n_units : int or None, default=None
+        Number of images on which the band was set, and of the units that they are from.
+    """
+
+    low: float
+    high: float
+    wrong_photographs: float | None = None
+    wrong_generated: float | None = None
+    undecided_photographs: float | None = None
+    undecided_generated: float | None = None
+    found: float | None = None
+    n_images: int | None = None
+    n_units: int | None = None
+
+    @classmethod
+    def from_record(cls, fields: Fields) -> Band:
+        """Read a band from a record."""
+        low, high = fields.number("low"), fields.number("high")
+        if low > high:
+            raise fields.error("low", f"a number not above high, {high:g},")
+        measured: dict[str, Any] = {name: fields.proportion(name) for name in _PROPORTIONS}
+        measured |= {name: fields.integer(name) for name in ("n_images", "n_units")}
+        return cls(low, high, **measured)
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the form in which the band is saved with a model.
+
+        Returns
+        -------
+        record : dict
+            The attributes by name.
+        """
+        return asdict(self)
+
+    def describe(self) -> str:
+        """Describe in words where the detector cannot tell, and what this costs.
+
+        Returns
+        -------
+        text : str
+            A sentence without a full stop.
+        """
+        text = f"can't tell at scores from {self.low:.3g} to {self.high:.3g}"
+        if None in {self.n_images, *(getattr(self, name) for name in _PROPORTIONS)}:
+            return text
+        units = f" from {self.n_units} sources" if self.n_units else ""
+        return (
+            f"{text}. So of {self.n_images} images{units} on which it was not trained, it called "
+            f"{self.wrong_photographs:.1%} of the photographs generated, found {self.found:.0%} of "
+            f"the generated images, called {self.wrong_generated:.0%} of them real, and could not "
+            f"tell for {self.undecided_photographs:.0%} and {self.undecided_generated:.0%}"
+        )
+
+
+_PROPORTIONS: Final = (
+    "wrong_photographs",
+    "wrong_generated",
+    "undecided_photographs",
+    "undecided_generated",
+    "found",
+)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Labels, threshold and calibration with which a detector decides from scores.
+    """Labels, threshold, band and calibration with which a detector decides from scores.
 
     Attributes
     ----------
@@ -27,6 +114,9 @@ class Decision:
         Score above which an image is called generated.
     calibration : SigmoidCalibration or IsotonicCalibration
         Map from scores to probabilities.
+    band : Band or None, default=None
+        Band of scores in which the verdict is "can't tell". None leaves verdicts to the threshold
+        alone.
 
     Notes
     -----
@@ -36,19 +126,51 @@ class Decision:
     classes: Sequence[Any] | NDArray[Any]
     threshold: float
     calibration: Calibration
+    band: Band | None = None
+
+    @property
+    def low(self) -> float | None:
+        """Score up to which the verdict is "real"; None without a band."""
+        return None if self.band is None else self.band.low
+
+    @property
+    def high(self) -> float | None:
+        """Score above which the verdict is "generated"; None without a band."""
+        return None if self.band is None else self.band.high
 
     def is_generated(self, scores: NDArray[Any]) -> NDArray[np.bool_]:
-        """Find the scores that mean "generated"."""
+        """Find the scores that are above the threshold."""
         if np.isnan(self.threshold):
             raise ValueError(f"threshold_={self.threshold} is not a number. Set another one.")
         above: NDArray[np.bool_] = check_scores("The detector", scores) > self.threshold
         return above
 
     def labels(self, scores: NDArray[Any]) -> NDArray[Any]:
-        """Convert scores to labels."""
+        """Convert scores to labels, by the threshold alone."""
         labels: NDArray[Any] = np.asarray(self.classes)[self.is_generated(scores).astype(int)]
         return labels
+
+    def verdicts(self, scores: NDArray[Any]) -> NDArray[np.str_]:
+        """Convert scores to "real", "generated" or "can't tell"."""
+        self.is_generated(scores)  # for its checks
+        verdicts: NDArray[np.str_] = np.array(VERDICTS)[
+            verdict_codes(scores, self.threshold, self.band)
+        ]
+        return verdicts
 
     def probabilities(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """Convert scores to probabilities."""
         return self.calibration.predict(check_scores("The detector", scores))
+
+
+def verdict_codes(scores: NDArray[Any], threshold: float, band: Band | None) -> NDArray[np.int64]:
+    """Convert scores to 0 for real, 1 for generated and -1 for "can't tell".
+
+    Where the threshold is outside of the band, the band reaches to it, so that a verdict never
+    contradicts the label.
+    """
+    low, high = (threshold, threshold) if band is None else (band.low, band.high)
+    codes = np.full(np.shape(scores), CANT_TELL, np.int64)
+    codes[np.asarray(scores) <= min(low, threshold)] = 0
+    codes[np.asarray(scores) > max(high, threshold)] = 1
+    return codes

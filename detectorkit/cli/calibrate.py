@@ -2,9 +2,14 @@
 
 With --fpr, the threshold is set so that at most this proportion of photographs like these will be
 called generated; only photographs are needed. With --method, probabilities are fitted, and the
-threshold is set where they are one half; both classes are needed. Scores, and so the ranking of
-images, do not change. The images must not be those on which the detector was trained, nor those on
-which it will be measured.
+threshold is set where they are one half; both classes are needed. With --band, it is set at which
+scores the verdict is "can't tell", so that at most 2 % of the photographs of a further source are
+called generated; both classes are needed, and at least 49 sources of photographs. Scores, and so
+the ranking of images, do not change. The images must not be those on which the detector was
+trained, nor those on which it will be measured.
+
+A band that the detector has stays with --method. It is removed with --fpr, so that verdicts follow
+the new threshold alone.
 """
 
 from __future__ import annotations
@@ -33,6 +38,15 @@ def add_arguments(parser: ArgumentParser) -> None:
         choices=("sigmoid", "isotonic", "shift"),
         help="method to fit probabilities; shift needs few images, isotonic many",
     )
+    what.add_argument(
+        "--band",
+        type=float,
+        nargs="?",
+        const=0.02,
+        metavar="RATE",
+        help="set at which scores the verdict is can't tell, so that at most this proportion of "
+        "the photographs of a further source is called generated (default: 0.02)",
+    )
     parser.add_argument(
         "--guarantee",
         action="store_true",
@@ -53,12 +67,16 @@ def run(arguments: Namespace) -> int:
     found = load_images(arguments.data)
     scores, read, failures = process_paths(detector.decision_function, found.data, "Scoring")
     y = found.target[read]
-    if arguments.fpr is None:
+    if arguments.band is not None:
+        print(_set_band(detector, scores, y, found.origin[read], arguments.band))
+    elif arguments.fpr is None:
         print(_fit_probabilities(detector, scores, y, arguments.method))
     else:
         print(_set_threshold(detector, scores[y == 0], arguments.fpr, arguments.guarantee))
+    chosen = {"fpr": arguments.fpr, "band": arguments.band}
     set_on = {
-        "method": arguments.method or f"fpr {arguments.fpr:g}",
+        "method": arguments.method
+        or next(f"{name} {rate:g}" for name, rate in chosen.items() if rate is not None),
         "n_real": int(np.sum(y == 0)),
         "n_generated": int(np.sum(y == 1)),
         "origins": np.unique(found.origin[read]).tolist(),
@@ -83,10 +101,19 @@ def _set_threshold(detector: Any, scores: Any, fpr: float, guarantee: Any) -> st
     from detectorkit.evaluation import fpr_threshold
 
     result = fpr_threshold(scores, fpr, guarantee=guarantee)
-    detector.threshold_ = result.threshold
+    dropped = "" if detector.band_ is None else ' The band of "can\'t tell" is removed.'
+    detector.threshold_, detector.band_ = result.threshold, None
     return (
         f"Threshold {result.threshold:.4g}, set on {result.n} photographs. Of further photographs "
         f"like these it will call {result.rate.value:.1%} generated, between {result.rate.low:.1%} "
         f"and {result.rate.high:.1%} with 95 % confidence. Nothing is promised for photographs "
-        "from elsewhere."
+        f"from elsewhere.{dropped}"
     )
+
+
+def _set_band(detector: Any, scores: Any, y: Any, origin: Any, rate: float) -> str:
+    from detectorkit.calibration import fit_band
+
+    at = detector.threshold_
+    detector.band_ = fit_band(scores, y, origin, threshold=at, max_wrong_photographs=rate)
+    return f"The detector {detector.band_.describe()}."

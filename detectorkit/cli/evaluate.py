@@ -38,7 +38,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="SCORE",
-        help="score above which an image is called generated (default: the model's own threshold)",
+        help="score above which an image is called generated, with no verdict can't tell (default: "
+        "the model's own threshold and band)",
     )
     add_json(parser)
     add_jobs(parser)
@@ -62,6 +63,7 @@ def run(arguments: Namespace) -> int:
         threshold=threshold,
         probabilities=detector.calibration_.predict(scores),
         origin=origin[read],
+        band=detector.band_ if arguments.threshold is None else None,
     )
     training = detector.record_.training
     if arguments.json:

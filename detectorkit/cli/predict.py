@@ -1,36 +1,48 @@
 """Predict for each image whether it is real or generated.
 
-Prints a line for each image: verdict, probability of being generated, path. The probability
+Prints a line for each image: verdict, probability of being generated, path. The verdict is "can't
+tell" where the score lies in the band that the record of the model has for this. The probability
 holds only for images like those on which the model was trained.
 
 The model is an ONNX file that `detectorkit train` wrote, or the name of a shipped detector. Pass it
 with -m, or as the first argument if that ends in .onnx or is such a name and not a file. Otherwise
-the default detector is used, whose name is printed on standard error.
+the default detector is used, which is described on standard error. With -m all, every shipped
+detector is used, and the verdicts are a table with a column for each.
 """
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from detectorkit.cli._common import add_jobs, process_paths
+from detectorkit.exceptions import BackboneNotFoundError, ImageReadError
 from detectorkit.utils.json import dumps
+from detectorkit.utils.tables import text_table
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from detectorkit.graph.record import ModelRecord
 
 __all__ = ["add_arguments", "run"]
 
+_ALL = "all"
+
+_Row = dict[str, Any]
+
 
 class _Request(NamedTuple):
-    """Model, by file and by name, and images of a call."""
+    """Models, by name and file, and images of a call."""
 
-    path: Path
-    name: str
+    models: dict[str, Path]
     images: list[str]
+    is_default: bool
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -42,14 +54,15 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-m",
         "--model",
-        help="ONNX file or name of a shipped detector; then all other arguments are images",
+        help="ONNX file, name of a shipped detector, or all; then all other arguments are images",
     )
     parser.add_argument(
         "--fpr",
         type=float,
         metavar="RATE",
         help="use the model's threshold for this false-positive rate, such as 0.05, among the "
-        "photographs on which it was measured (default: its own threshold)",
+        "photographs on which it was measured, and never say can't tell (default: its own "
+        "threshold and band)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_jobs(parser)
@@ -57,54 +70,114 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit predict``."""
+    asked = _understand(arguments)
+    paths = _expand(asked.images)
+    columns: list[list[_Row]] = []  # a row of each image, by each detector
+    failures: list[ImageReadError] = []
+    for name, file in asked.models.items():
+        try:
+            rows, read, failed = _judge(name, file, paths, arguments, explain=asked.is_default)
+        except BackboneNotFoundError as error:
+            if len(asked.models) == 1:
+                raise
+            print(f"{name} is left out: {error}", file=sys.stderr)
+            continue
+        # The next detectors judge the images that could be read, so that the others are named once.
+        paths = [paths[i] for i in read]
+        columns = [*([column[i] for i in read] for column in columns), rows]
+        failures += failed
+    if not columns:
+        raise ValueError("none of the shipped detectors can be run. Install their backbones.")
+    by_image = list(zip(*columns, strict=True))
+    if arguments.json:
+        found = [row for rows in by_image for row in rows]
+        errors = [{"path": str(one.path), "error": one.reason} for one in failures]
+        lines = [dumps(row) for row in found + errors]
+    else:
+        lines = _format(by_image)
+    for line in lines:
+        print(line)
+    return 1 if failures else 0
+
+
+def _judge(
+    name: str, file: Path, paths: Sequence[str], arguments: Namespace, *, explain: bool
+) -> tuple[list[_Row], NDArray[np.intp], list[ImageReadError]]:
+    """Judge images by one detector: the rows of those that can be read, their indices, failures."""
     from detectorkit.graph.runner import GraphRunner, threads_of_run
     from detectorkit.images.sequence import check_images
 
-    asked = _understand(arguments)
-    paths = _expand(asked.images)
     n_threads = threads_of_run(len(paths), arguments.jobs)
-    runner = GraphRunner.from_file(asked.path, n_threads=n_threads)
+    runner = GraphRunner.from_file(file, n_threads=n_threads)
     decision = runner.record.decision
     if arguments.fpr is not None:
-        threshold = _threshold(runner.record, arguments.fpr, asked.name)
-        decision = replace(decision, threshold=threshold)
+        threshold = _threshold(runner.record, arguments.fpr, name)
+        decision = replace(decision, threshold=threshold, band=None)
+    if explain and not arguments.json:
+        _explain_default(name, runner.record)
 
     def score_paths(chunk: Any) -> Any:
         return runner.score(check_images(chunk), n_jobs=arguments.jobs)
 
     scores, read, failures = process_paths(score_paths, paths, "Predicting")
-    verdicts, probabilities = decision.is_generated(scores), decision.probabilities(scores)
-    rows = zip(read, scores, verdicts, probabilities, strict=True)
-    for index, score, is_generated, probability in rows:
-        verdict = "generated" if is_generated else "real"
-        if arguments.json:
-            row = {
-                "path": paths[index],
-                "verdict": verdict,
-                "label": decision.classes[int(is_generated)],
-                "probability": float(probability),
-                "score": float(score),
-                "threshold": decision.threshold,
-                "model": asked.name,
-            }
-            print(dumps(row))
-        else:
-            print(f"{verdict:9}  {probability:.3f}  {paths[index]}")
-    if arguments.json:
-        for failure in failures:
-            print(dumps({"path": str(failure.path), "error": failure.reason}))
-    return 1 if failures else 0
+    found = (decision.verdicts(scores), decision.labels(scores), decision.probabilities(scores))
+    band = None if decision.band is None else {"low": decision.low, "high": decision.high}
+    rows = [
+        {
+            "path": paths[index],
+            "verdict": str(verdict),
+            "label": label,
+            "probability": float(probability),
+            "score": float(score),
+            "threshold": decision.threshold,
+            "band": band,
+            "model": name,
+            "treatment": _treatment(runner.record),
+        }
+        for index, score, verdict, label, probability in zip(read, scores, *found, strict=True)
+    ]
+    return rows, read, failures
+
+
+def _format(by_image: Sequence[Sequence[_Row]]) -> list[str]:
+    """Format the verdicts: a line for each image, with a column for each of several detectors."""
+    cells = [[*(_cell(row) for row in rows), rows[0]["path"]] for rows in by_image]
+    names = [row["model"] for row in by_image[0]]
+    return text_table(cells, [*names, "image"] if len(names) > 1 else None)
+
+
+def _cell(row: _Row) -> str:
+    return f"{row['verdict']:10}  {row['probability']:.3f}"
+
+
+def _treatment(record: ModelRecord) -> str:
+    """Describe how images are treated before the detector sees them."""
+    return str(record.training.get("treatment", "not recorded"))
+
+
+def _explain_default(name: str, record: ModelRecord) -> None:
+    """Say on standard error what the default detector is, and when it cannot tell."""
+    from detectorkit.models import card_path
+
+    lines = [f"Default model {name}. Treatment of images: {_treatment(record)}."]
+    if record.band is not None:
+        lines.append(f"It {record.band.describe()}.")
+    limits = f"What it was trained on and where it fails is written in {card_path(name)}"
+    print("\n".join([*lines, limits]), file=sys.stderr)
 
 
 def _understand(arguments: Namespace) -> _Request:
     """Separate the model from the images among the arguments."""
-    from detectorkit.models import card_path, default_detector, find_detector, shipped_detectors
+    from detectorkit.models import default_detector, find_detector, shipped_detectors
 
     images: list[str] = arguments.images
     name: str | None = arguments.model
+    shipped = shipped_detectors()
+    if name == _ALL and shipped and not Path(_ALL).is_file():
+        return _Request(shipped, images, is_default=False)
     first = Path(images[0])
     if name is None and not first.is_dir():
-        is_shipped = images[0] in shipped_detectors() and not first.exists()
+        is_shipped = images[0] in shipped and not first.exists()
         if is_shipped or first.suffix.lower() == ".onnx":
             name, *images = images
             if not images:
@@ -112,12 +185,7 @@ def _understand(arguments: Namespace) -> _Request:
                     f"there are no images, only the model {name}. Pass image files or folders."
                 )
     path = find_detector(name)
-    if name is None:
-        name = default_detector()
-        if not arguments.json:
-            limits = f"what it was trained on and where it fails is written in {card_path(name)}"
-            print(f"Default model {name}: {limits}", file=sys.stderr)
-    return _Request(path, name, images)
+    return _Request({name or default_detector(): path}, images, is_default=name is None)
 
 
 def _threshold(record: ModelRecord, fpr: float, name: str) -> float:

@@ -127,6 +127,7 @@ def _make_report(
         probabilities=detector.calibration_.predict(scores),
         origin=found.origin,
         random_state=arguments.random_state,
+        band=detector.band_,
     )
     names = _names(found.data, hide=arguments.no_images)
     return make_report(

@@ -122,11 +122,12 @@ class GraphDetector(RecordedDetector):
         self.classes_ = np.array(record.classes)
         self.threshold_ = record.threshold
         self.calibration_ = record.calibration
+        self.band_ = record.band
         self.training_summary_ = deepcopy(record.training)
 
     def _describe_itself(self) -> dict[str, Any]:
         record = self._runner.record
-        own = {"classes", "threshold", "calibration", "training"}
+        own = {"classes", "threshold", "calibration", "band", "training"}
         names = {one.name for one in fields(record)} - own
         return {name: getattr(record, name) for name in names}
 

@@ -28,6 +28,7 @@ class RecordedDetector(BaseImageDetector):
             classes=self.classes_.tolist(),
             threshold=float(self.threshold_),
             calibration=self.calibration_,
+            band=self.band_,
             training=self.training_summary_,
         )
 

@@ -159,6 +159,8 @@ class BackboneDetector(TorchDetector):
         Score above which `predict` returns "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration
         Map from scores to probabilities, used by `predict_proba`; fitted on the validation part.
+    band_ : Band or None
+        Band of scores in which a verdict is "can't tell", as `fit_band` sets it; None after `fit`.
     onnx_model_ : bytes
         Content of the ONNX file of backbone and head.
     history_ : list of dict

@@ -134,6 +134,8 @@ class ForensicDetector(RecordedDetector):
         Score above which `predict` returns "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration
         Map from scores to probabilities, used by `predict_proba`; fitted on held-out scores.
+    band_ : Band or None
+        Band of scores in which a verdict is "can't tell", as `fit_band` sets it; None after `fit`.
     record_ : ModelRecord
         Record of the model, with its current threshold and calibration.
     training_summary_ : dict

@@ -96,6 +96,8 @@ class HoGSVMDetector(RecordedDetector):
         Score above which `predict` returns "generated"; 0 after `fit`. It may be changed.
     calibration_ : SigmoidCalibration
         Map from scores to probabilities, used by `predict_proba`; fitted on held-out scores.
+    band_ : Band or None
+        Band of scores in which a verdict is "can't tell", as `fit_band` sets it; None after `fit`.
     working_size_ : tuple of (int, int)
         Height and width of the images from which the features are computed.
     record_ : ModelRecord

@@ -55,6 +55,8 @@ class OnnxDetector(GraphDetector):
         Score above which `predict` returns "generated", from the record. It may be changed.
     calibration_ : SigmoidCalibration or IsotonicCalibration
         Map from scores to probabilities, used by `predict_proba`; from the record.
+    band_ : Band or None
+        Band of scores in which a verdict is "can't tell", as `fit_band` sets it; from the record.
     onnx_model_ : bytes
         Content of the ONNX file.
     training_summary_ : dict
@@ -200,10 +202,9 @@ def load_detector(
     ----------
     model : str or Path, default=None
         Path of a file that a detector's `save` or ``detectorkit train`` wrote, or name of a shipped
-        detector: "hog-svm", "forensic", "cnn" or "transfer", if it is one of
-        `detectorkit.models.shipped_detectors`. A file takes precedence over a name. None means
-        "transfer" or, if that is not installed, the one that
-        `detectorkit.models.default_detector` returns.
+        detector, one of `detectorkit.models.shipped_detectors`. A file takes precedence over a
+        name. None means the default: the first installed one of "clip", "transfer", "forensic",
+        "cnn" and "hog-svm".
     n_jobs : int, default=None
         Number of threads for predictions. None means 1 unless in a `joblib.parallel_config`
         context; -1 means all processors.

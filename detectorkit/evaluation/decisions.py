@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from sklearn.metrics import roc_curve
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
+from detectorkit.calibration.decision import CANT_TELL
 from detectorkit.metrics.estimates import Estimate, proportion
 from detectorkit.utils.labels import check_labels
 from detectorkit.utils.validation import (
@@ -32,9 +33,6 @@ __all__ = [
     "balanced_threshold",
     "fpr_threshold",
 ]
-
-CANT_TELL = -1
-"""The verdict "can't tell", beside 0 for real and 1 for generated."""
 
 _TINY = 1e-12  # 5 / 100 must not be above 0.05 by rounding
 

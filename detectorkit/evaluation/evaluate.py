@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
+from detectorkit.calibration.decision import CANT_TELL, Band, verdict_codes
 from detectorkit.evaluation.origins import OriginMetrics, macro_balanced_accuracy, origin_lines
 from detectorkit.metrics.auc import roc_auc_estimate
 from detectorkit.metrics.binary import binary_metrics
@@ -57,6 +58,8 @@ class Evaluation:
         Number of bootstrap samples, for metrics whose interval needs the bootstrap.
     random_state : int
         Draws them.
+    band : Band or None
+        Band of scores in which the verdict is "can't tell"; None if there is none.
     """
 
     y_true: NDArray[np.int64]
@@ -67,6 +70,7 @@ class Evaluation:
     confidence: float = 0.95
     n_resamples: int = 1000
     random_state: int = 0
+    band: Band | None = None
 
     def at(self, threshold: float) -> Evaluation:
         """Return an evaluation of the same scores at another threshold.
@@ -80,9 +84,9 @@ class Evaluation:
         Returns
         -------
         evaluation : Evaluation
-            A new evaluation; this one is not changed.
+            A new evaluation without a band; this one is not changed.
         """
-        return replace(self, threshold=float(threshold))
+        return replace(self, threshold=float(threshold), band=None)
 
     @cached_property
     def metrics(self) -> dict[str, Estimate]:
@@ -130,6 +134,33 @@ class Evaluation:
     def macro_balanced_accuracy(self) -> Estimate:
         """Balanced accuracy in which every source and every generator has the same weight."""
         return macro_balanced_accuracy(self.origins)
+
+    @cached_property
+    def verdicts(self) -> NDArray[np.int64]:
+        """The verdicts: 0 for real, 1 for generated, -1 for "can't tell" within the band."""
+        return verdict_codes(self.scores, self.threshold, self.band)
+
+    @cached_property
+    def verdict_metrics(self) -> dict[str, Estimate]:
+        """Proportions of undecided images and of wrong verdicts; empty without a band."""
+        if self.band is None:
+            return {}
+        codes, real, generated = self.verdicts, self.y_true == 0, self.y_true == 1
+        decided = codes != CANT_TELL
+        wrong = decided & (codes != self.y_true)
+        counts = {
+            "undecided_photographs": (~decided, real),
+            "undecided_generated": (~decided, generated),
+            "wrong_photographs": (wrong, real),
+            "wrong_generated": (wrong, generated),
+            "wrong_where_decided": (wrong, decided),
+        }
+        return {
+            name: proportion(
+                int(np.sum(part & whole)), int(whole.sum()), confidence=self.confidence
+            )
+            for name, (part, whole) in counts.items()
+        }
 
     def precision_at(self, prevalence: float) -> Estimate:
         """Compute the precision at a given prevalence of generated images.
@@ -182,6 +213,8 @@ class Evaluation:
             "mean_roc_auc": self.mean_roc_auc,
             "macro_balanced_accuracy": self.macro_balanced_accuracy,
             "probability_metrics": self.probability_metrics,
+            "band": self.band,
+            "verdict_metrics": self.verdict_metrics,
             "precision_at_prevalence": {one: self.precision_at(one) for one in PREVALENCES},
             "origins": [row.to_dict() for row in self.origins],
         }
@@ -200,6 +233,7 @@ class Evaluation:
             "accuracy at 0.5": self.accuracy_at_one_half,
             "macro balanced accuracy": self.macro_balanced_accuracy,
             **self.probability_metrics,
+            **self.verdict_metrics,
         }
         figures |= {
             f"precision if {prevalence:.0%} is generated": self.precision_at(prevalence)
@@ -259,7 +293,8 @@ def evaluate(
         Generator of each generated image, source of each photograph. None takes each class for
         one origin.
     threshold : float, default=None
-        Score above which an image is called generated. None takes the threshold of the detector.
+        Score above which an image is called generated. None takes the threshold of the detector,
+        and its band of "can't tell" if it has one.
     confidence : float, default=0.95
         Confidence level of the intervals, between 0 and 1.
     n_resamples : int, default=1000
@@ -311,4 +346,5 @@ def evaluate(
         confidence=confidence,
         n_resamples=n_resamples,
         random_state=check_seed("evaluate", random_state),
+        band=getattr(detector, "band_", None) if threshold is None else None,
     )

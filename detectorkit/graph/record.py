@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from detectorkit._version import __version__
-from detectorkit.calibration.decision import Decision
+from detectorkit.calibration.decision import Band, Decision
 from detectorkit.calibration.maps import Calibration, calibration_from_record
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.reference import BackboneReference
@@ -61,6 +61,8 @@ class ModelRecord:
     backbone : BackboneReference or None, default=None
         Backbone whose features the graph takes, in a file of its own. None means that the graph
         takes pixels or the features of `features`.
+    band : Band or None, default=None
+        Band of scores in which the verdict is "can't tell". None if none was set.
     library_version : str
         Version of detectorkit that wrote the record.
     """
@@ -75,6 +77,7 @@ class ModelRecord:
     run_size: int | None = None
     treatment_is_known: bool = True
     backbone: BackboneReference | None = None
+    band: Band | None = None
     library_version: str = __version__
 
     def __post_init__(self) -> None:
@@ -84,8 +87,8 @@ class ModelRecord:
 
     @property
     def decision(self) -> Decision:
-        """Decision of the detector: labels, threshold and calibration."""
-        return Decision(self.classes, self.threshold, self.calibration)
+        """Decision of the detector: labels, threshold, calibration and band."""
+        return Decision(self.classes, self.threshold, self.calibration, self.band)
 
     def treatment_text(self) -> str:
         """Describe how images are treated before the detector sees them.
@@ -136,6 +139,7 @@ class ModelRecord:
             "positive_class": "generated",
             "threshold": self.threshold,
             "calibration": self.calibration.to_record(),
+            "band": None if self.band is None else self.band.to_record(),
             "training": self.training,
             "run_size": self.run_size,
             "backbone": None if self.backbone is None else self.backbone.to_record(),
@@ -187,6 +191,7 @@ class ModelRecord:
                 run_size=fields.integer("run_size"),
                 treatment_is_known=fields.part("preprocessing").has("treatment"),
                 backbone=_backbone(fields),
+                band=Band.from_record(fields.part("band")) if "band" in fields else None,
                 library_version=fields.part("library").text("version"),
             )
         except RecursionError as error:

@@ -26,7 +26,7 @@ from detectorkit.images.batches import concatenate_batches, iter_slices, map_bat
 from detectorkit.images.levels import to_levels
 from detectorkit.images.sequence import ImageSequence
 
-__all__ = ["GraphRunner", "make_session", "threads_of_run"]
+__all__ = ["GraphRunner", "make_session", "read_record", "threads_of_run"]
 
 _INPUTS: Final = {"pixels": "tensor(uint8)", "features": "tensor(float)"}
 _OUTPUTS: Final = ("score", "probability")
@@ -182,6 +182,13 @@ class GraphRunner:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__ |= state
         self._lock = threading.Lock()
+
+
+def read_record(path: str | PathLike[str]) -> ModelRecord:
+    """Read the record of a saved detector, and nothing else of it."""
+    session = make_session(Path(path).read_bytes(), fspath(path))
+    text = session.get_modelmeta().custom_metadata_map.get(RECORD_KEY, "")
+    return ModelRecord.from_json(text, fspath(path))
 
 
 def threads_of_run(n_images: int, n_jobs: int | None) -> int:

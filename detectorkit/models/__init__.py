@@ -20,7 +20,7 @@ __all__ = [
     "shipped_detectors",
 ]
 
-DEFAULT: Final = "transfer"
+DEFAULT: Final = "clip"
 """Name of the detector that is used by default, if it is installed."""
 
 _FOLDER: Final = Path(__file__).parent
@@ -28,7 +28,7 @@ _FOLDER: Final = Path(__file__).parent
 SHIPPED_BACKBONES: Final = _FOLDER / "backbones"
 """Folder of the backbones that come along, to which heads may refer."""
 
-_NEXT_BEST: Final = ("forensic", "cnn", "hog-svm")
+_NEXT_BEST: Final = ("transfer", "forensic", "cnn", "hog-svm")
 
 
 def shipped_detectors() -> dict[str, Path]:
@@ -51,8 +51,8 @@ def shipped_detectors() -> dict[str, Path]:
 def default_detector() -> str:
     """Return the name of the detector that is used by default.
 
-    This is `DEFAULT`. If its file is not installed, it is the first installed one of "forensic",
-    "cnn" and "hog-svm", or any other.
+    This is `DEFAULT`. If its file is not installed, it is the first installed one of "transfer",
+    "forensic", "cnn" and "hog-svm", or any other.
     """
     shipped = shipped_detectors()
     if not shipped:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from detectorkit.calibration.decision import CANT_TELL
 from detectorkit.evaluation.evaluate import PREVALENCES, Evaluation
 from detectorkit.evaluation.origins import OriginMetrics
 from detectorkit.metrics.estimates import Estimate
@@ -143,6 +144,17 @@ def add_figures(page: Page, report: ReportData, level: int) -> None:
         f'The positive class is "generated"; an image is called generated if its score is above '
         f"{evaluation.threshold:.4g}. Intervals cover chance in the choice of images, but not in "
         "the choice of generators and sources."
+    )
+    band = evaluation.band
+    if band is None:
+        return
+    page.heading("Verdicts that may be can't tell", level + 1)
+    undecided = evaluation.verdicts == CANT_TELL
+    add_metrics(page, evaluation.verdict_metrics, evaluation.confidence)
+    page.paragraph(
+        f"The verdict is can't tell at scores from {band.low:.4g} to {band.high:.4g}, which is so "
+        f"for {int(undecided.sum())} of {len(undecided)} images. The metrics above this table "
+        "classify these too, by the threshold alone."
     )
 
 

@@ -84,6 +84,26 @@ FIGURES: Final = {
         "accuracy at probability 0.5",
         "proportion of right verdicts if a probability above 0.5 means generated",
     ),
+    "undecided_photographs": (
+        "undecided photographs",
+        "proportion of photographs for which the verdict is can't tell",
+    ),
+    "undecided_generated": (
+        "undecided generated images",
+        "proportion of generated images for which the verdict is can't tell",
+    ),
+    "wrong_photographs": (
+        "wrong on photographs",
+        "proportion of all photographs for which the verdict is generated",
+    ),
+    "wrong_generated": (
+        "wrong on generated images",
+        "proportion of all generated images for which the verdict is real",
+    ),
+    "wrong_where_decided": (
+        "wrong where decided",
+        "proportion of wrong verdicts among those that are not can't tell",
+    ),
     "brier_score": (
         "Brier score",
         "mean squared error of the probabilities; 0.25 if all are 0.5",

@@ -74,6 +74,13 @@ class Fields:
             raise self.error(key, "a finite number")
         return float(value)
 
+    def proportion(self, key: str) -> float | None:
+        """Return a field that is a number from 0 to 1 or null."""
+        value: Any = self._content.get(key)
+        if value is not None and not (is_finite(value) and 0 <= value <= 1):
+            raise self.error(key, "a number from 0 to 1 or null")
+        return value
+
     def numbers(self, key: str) -> list[float]:
         """Return a field that is a list of finite numbers."""
         values = self._content.get(key)

@@ -116,9 +116,9 @@ def test_predict_needs_no_model(shipped, folder, capsys):
     assert main(["predict", *paths]) == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 2
-    (said,) = captured.err.splitlines()
-    assert said.startswith("Default model transfer: ")
-    assert said.endswith(str(shipped / "transfer.md"))
+    first, last = captured.err.splitlines()
+    assert first.startswith("Default model transfer. ")
+    assert last.endswith(str(shipped / "transfer.md"))
     assert main(["predict", "--json", *paths]) == 0
     captured = capsys.readouterr()
     assert {json.loads(line)["model"] for line in captured.out.splitlines()} == {"transfer"}
@@ -286,6 +286,22 @@ def test_calibrate_fits_probabilities_like_the_library(model, folder, tmp_path, 
     assert loaded.calibration_ == expected.calibration_
     assert loaded.threshold_ == expected.threshold_
     assert loaded.record_.training["generators"]  # what it was trained on is kept
+
+
+def test_calibrate_sets_a_band_that_a_new_threshold_removes(model, folder, tmp_path, capsys):
+    banded, strict = (str(tmp_path / name) for name in ("banded.onnx", "strict.onnx"))
+    assert main(["calibrate", str(model), str(folder), "-o", banded, "--band", "0.5"]) == 0
+    assert "The detector can't tell at scores from" in capsys.readouterr().out
+    band = load_detector(banded).band_
+    assert (band.n_images, band.wrong_photographs < 0.5) == (120, True)
+    assert main(["calibrate", str(model), str(folder), "-o", banded, "--band"]) == 2
+    assert "too few" in capsys.readouterr().err
+    command = ["calibrate", banded, str(folder), "-o", strict]
+    assert main([*command, "--method", "sigmoid"]) == 0
+    assert load_detector(strict).band_ == band
+    assert main([*command, "--fpr", "0.05"]) == 0
+    assert 'The band of "can\'t tell" is removed' in capsys.readouterr().out
+    assert load_detector(strict).band_ is None
 
 
 def test_photographs_alone_give_a_false_positive_rate(model, folder, tmp_path, capsys):

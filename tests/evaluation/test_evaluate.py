@@ -1,4 +1,5 @@
 import json
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -8,7 +9,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.svm import LinearSVC
 
-from detectorkit.evaluation import Estimate, OriginMetrics, evaluate, macro_balanced_accuracy
+from detectorkit.calibration import Band
+from detectorkit.evaluation import (
+    Estimate,
+    OriginMetrics,
+    abstention_metrics,
+    evaluate,
+    macro_balanced_accuracy,
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +47,28 @@ def test_every_origin_is_measured_alone(measured, upsampled):
     both = mine | (upsampled.target == 0)
     area = roc_auc_score(upsampled.target[both], measured.scores[both])
     assert row.roc_auc.value == pytest.approx(area)
+
+
+def test_verdicts_of_a_band_are_counted(measured, upsampled, fitted):
+    assert (measured.band, measured.verdict_metrics) == (None, {})
+    assert (measured.verdicts == (measured.scores > 0)).all()
+    detector = deepcopy(fitted)
+    detector.band_ = Band(*np.quantile(measured.scores, [0.25, 0.75]).tolist())
+    banded = evaluate(detector, upsampled.data, upsampled.target, n_resamples=20)
+    said = abstention_metrics(banded.y_true, banded.verdicts)
+    found = {name: estimate.value for name, estimate in banded.verdict_metrics.items()}
+    assert np.sum(banded.verdicts == -1) == 60
+    assert found["undecided_photographs"] == pytest.approx(1 - said["decided_real"].value)
+    assert found["undecided_generated"] == pytest.approx(1 - said["decided_generated"].value)
+    assert found["wrong_photographs"] == said["false_positive_rate"].value
+    assert found["wrong_generated"] == said["false_negative_rate"].value
+    assert found["wrong_where_decided"] == pytest.approx(1 - said["accuracy_where_decided"].value)
+    assert "undecided photographs" in banded.to_text()
+    content = banded.to_dict()
+    assert content["band"]["high"] == detector.band_.high
+    assert set(content["verdict_metrics"]) == set(found)
+    assert banded.at(0.0).band is None
+    assert evaluate(detector, upsampled.data, upsampled.target, threshold=0.0).band is None
 
 
 def test_an_area_below_one_half_is_flagged_as_inverted():

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from detectorkit import ModelFileError
+from detectorkit.calibration.decision import Band
 from detectorkit.calibration.maps import IsotonicCalibration, SigmoidCalibration
 from detectorkit.graph.record import ModelRecord
 from detectorkit.images.preprocessing import Preprocessing
@@ -25,6 +26,7 @@ def make_record(**fields):
         "threshold": 0.5,
         "calibration": SigmoidCalibration(2.0, 0.25),
         "training": {"n_samples": 10},
+        "band": Band(-1.0, 1.0, found=0.5, n_images=10),
     }
     return ModelRecord(**given | fields)
 
@@ -53,7 +55,7 @@ def test_the_form_of_the_first_version_is_read():
     "library": {"name": "detectorkit", "version": "0.1.0"}}"""
     record = ModelRecord.from_json(text)
     assert record.preprocessing == Preprocessing((64, 48), "rgb")
-    assert (record.threshold, record.run_size) == (0.25, None)
+    assert (record.threshold, record.run_size, record.band) == (0.25, None, None)
     assert record.calibration == SigmoidCalibration(0.5, 0.0)
     assert record.fpr_thresholds == {0.01: 3.5, 0.025: 2.0, 0.1: 0.5}
     assert ModelRecord.from_json(record.to_json()) == record
@@ -134,6 +136,15 @@ def test_the_treatment_is_in_the_record(treatment):
         ("calibration.slope", 0),
         ("calibration.slope", "1"),
         ("calibration.offset", float("nan")),
+        ("band", "x"),
+        ("band", [0, 1]),
+        ("band.low", 2.0),
+        ("band.low", float("nan")),
+        ("band.high", None),
+        ("band.high", "1"),
+        ("band.found", 1.5),
+        ("band.undecided_photographs", "<b>"),
+        ("band.n_images", -1),
         ("training", "x"),
         ("training", None),
         ("training.thresholds", 5),

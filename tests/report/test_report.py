@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
+from detectorkit.calibration.decision import Band
 from detectorkit.calibration.maps import SigmoidCalibration
 from detectorkit.evaluation.evaluate import Evaluation
 from detectorkit.evaluation.robustness.report import RobustnessReport
@@ -211,6 +212,16 @@ def test_figures_on_the_page_are_those_of_the_evaluation(report, evaluation):
         assert f"{100 * prevalence:g} % {evaluation.precision_at(prevalence).value:.3f}" in text
     for row in evaluation.reliability:
         assert f"{row.mean_probability:.3f} {row.generated.value:.3f}" in text
+
+
+def test_undecided_images_are_counted_where_there_is_a_band(report, evaluation):
+    assert "can't tell" not in report.to_markdown()
+    banded = make_report(replace(evaluation, band=Band(-0.5, 0.5)), title="A band")
+    undecided = int(np.sum((evaluation.scores > -0.5) & (evaluation.scores <= 0.5)))
+    text = Document(banded.to_html()).text
+    assert f"at scores from -0.5 to 0.5, which is so for {undecided} of" in text
+    for estimate in banded.evaluation.verdict_metrics.values():
+        assert f"{estimate.value:.3f}" in text
 
 
 def test_known_and_unknown_stand_side_by_side(report, evaluation):

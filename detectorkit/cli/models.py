@@ -1,0 +1,83 @@
+"""List the detectors that come along, or print the card of one.
+
+The metrics are those of protocol E: on images of sources that were left out of the training. Their
+names are macro balanced accuracy, area under the ROC curve, and the proportion of generated images
+that is found where 5 % of the photographs are called generated. A card says on what they were
+measured, and where the detector fails.
+"""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import Any
+
+from detectorkit.cli._common import add_json
+from detectorkit.utils.fields import is_finite
+from detectorkit.utils.json import dumps
+from detectorkit.utils.tables import text_table
+
+__all__ = ["add_arguments", "run"]
+
+_METRICS = {"macro_balanced_accuracy": "macro", "roc_auc": "AUC", "found_at_5": "found at 5 %"}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the arguments of ``detectorkit models``."""
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="detector whose card is printed (default: a table)"
+    )
+    add_json(parser)
+
+
+def run(arguments: Namespace) -> int:
+    """Run ``detectorkit models``."""
+    from detectorkit.models import default_detector, model_card, shipped_detectors
+
+    if arguments.name is not None:
+        print(model_card(arguments.name))
+        return 0
+    default = default_detector()
+    rows = [_describe(name, path, default) for name, path in shipped_detectors().items()]
+    if arguments.json:
+        print(dumps(rows, indent=1))
+        return 0
+    cells = [
+        (
+            f"{row['name']} (default)" if row["is_default"] else row["name"],
+            f"{row['bytes'] / 1e6:.2f}",
+            "-" if row["ms_per_image"] is None else f"{row['ms_per_image']:.0f}",
+            *("-" if row[key] is None else f"{row[key]:.3f}" for key in _METRICS),
+            row["summary"],
+        )
+        for row in rows
+    ]
+    headings = ("name", "MB", "ms/image", *_METRICS.values(), "what it is")
+    print("\n".join(text_table(cells, headings, align="<>>>>><")))
+    return 0
+
+
+def _describe(name: str, path: Path, default: str) -> dict[str, Any]:
+    """Return what the record and the card of a detector say of it; None for what they do not."""
+    from detectorkit.graph.runner import read_record
+    from detectorkit.models import model_card
+
+    training = read_record(path).training
+    measured = training.get("protocol_e")
+    measured = measured if isinstance(measured, dict) else {}
+    title = model_card(name).partition("\n")[0]
+    return {
+        "name": name,
+        "is_default": name == default,
+        "bytes": path.stat().st_size,
+        "ms_per_image": _number(training.get("ms_per_image")),
+        **{key: _number(measured.get(key)) for key in _METRICS},
+        "summary": title.partition(":")[2].strip() or "-",
+    }
+
+
+def _number(value: Any) -> float | None:
+    """Return a number, also that of an estimate with its interval; None if it is neither."""
+    if isinstance(value, dict):
+        value = value.get("value")
+    return float(value) if is_finite(value) else None

@@ -1,0 +1,109 @@
+"""What `detectorkit predict` and `detectorkit models` say of several detectors, and of doubt."""
+
+import json
+from copy import deepcopy
+
+import numpy as np
+import pytest
+
+from detectorkit import load_detector
+from detectorkit.calibration import Band
+from detectorkit.cli import main
+
+
+@pytest.fixture
+def shipped(fitted, folder, tmp_path, monkeypatch):
+    """An installation with two detectors, of which the default cannot tell everything."""
+    place = tmp_path / "models"
+    place.mkdir()
+    monkeypatch.setattr("detectorkit.models._FOLDER", place)
+    fitted.save(place / "forensic.onnx")
+    (place / "forensic.md").write_text("# forensic: classical features\n\nThe card.\n")
+    banded = deepcopy(fitted)
+    scores = fitted.decision_function(sorted(str(path) for path in folder.rglob("*.png")))
+    low, high = np.quantile(scores, [0.3, 0.7]).tolist()
+    banded.band_ = Band(min(low, -1e-6), max(high, 1e-6), 0.02, 0.05, 0.4, 0.3, 0.65, 120, 7)
+    banded.training_summary_ |= {
+        "thresholds": {"fpr_5": 0.0},
+        "ms_per_image": 41.7,
+        "protocol_e": {"macro_balanced_accuracy": {"value": 0.85, "low": 0.8}, "roc_auc": 0.91},
+    }
+    banded.save(place / "clip.onnx")
+    (place / "clip.md").write_text("# clip: layers of CLIP\n")
+    return place
+
+
+def predict(capsys, *arguments):
+    status = main(["predict", *arguments])
+    captured = capsys.readouterr()
+    return status, captured.out.splitlines(), captured.err
+
+
+def test_verdicts_are_those_of_the_band_and_labels_those_of_the_threshold(shipped, folder, capsys):
+    detector = load_detector()
+    paths = sorted(str(path) for path in folder.rglob("*.png"))
+    status, lines, said = predict(capsys, *paths)
+    assert status == 0
+    scores = detector.decision_function(paths)
+    expected = detector.record_.decision.verdicts(scores).tolist()
+    assert set(expected) == {"real", "generated", "can't tell"}
+    assert [line[:10].rstrip() for line in lines] == expected
+    assert [line[19:] for line in lines] == paths  # the columns are aligned
+    assert said.startswith("Default model clip. Treatment of images: ")
+    assert said.count("can't tell at scores from") == 1
+    assert "of 120 images from 7 sources" in said
+    assert "called 2.0% of the photographs generated" in said
+    _, lines, said = predict(capsys, "--json", *paths)
+    rows = [json.loads(line) for line in lines]
+    assert [row["verdict"] for row in rows] == expected
+    assert [row["label"] for row in rows] == detector.predict(paths).tolist()
+    assert rows[0]["band"] == {"low": detector.band_.low, "high": detector.band_.high}
+    assert rows[0]["treatment"]
+    assert said == ""
+    # A threshold that is asked for decides alone.
+    _, lines, _ = predict(capsys, "--fpr", "0.05", "--json", *paths)
+    rows = [json.loads(line) for line in lines]
+    assert [row["verdict"] == "generated" for row in rows] == (scores > 0).tolist()
+    assert {row["band"] for row in rows} == {None}
+
+
+def test_all_detectors_make_a_table(shipped, folder, tmp_path, capsys):
+    good = sorted(str(path) for path in folder.rglob("*.png"))[:3]
+    (tmp_path / "bad.png").write_text("no image")
+    images = [good[0], str(tmp_path / "bad.png"), good[1], good[0], good[2]]
+    status, lines, said = predict(capsys, "-m", "all", *images)
+    assert status == 1
+    assert lines[0].split() == ["clip", "forensic", "image"]
+    assert [line.split()[-1] for line in lines[1:]] == [good[0], good[1], good[0], good[2]]
+    assert len({line.index("/") for line in lines[1:]}) == 1
+    assert said.count("bad.png") == 1
+    status, lines, _ = predict(capsys, "-m", "all", "--json", *images)
+    *rows, error = (json.loads(line) for line in lines)
+    assert status == 1
+    assert [row["model"] for row in rows] == ["clip", "forensic"] * 4
+    for name in ("clip", "forensic"):
+        mine = [row["score"] for row in rows if row["model"] == name]
+        paths = [good[0], good[1], good[0], good[2]]
+        assert np.allclose(mine, load_detector(name).decision_function(paths), atol=1e-6)
+    assert error["path"] == str(tmp_path / "bad.png")
+
+
+def test_models_are_listed_with_what_their_records_and_cards_say(shipped, capsys):
+    assert main(["models"]) == 0
+    headings, clip, forensic = (line.split() for line in capsys.readouterr().out.splitlines())
+    assert headings[:5] == ["name", "MB", "ms/image", "macro", "AUC"]
+    assert clip[:2] == ["clip", "(default)"]
+    assert clip[3:] == ["42", "0.850", "0.910", "-", "layers", "of", "CLIP"]
+    assert forensic[2:] == ["-", "-", "-", "-", "classical", "features"]
+    assert main(["models", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["is_default"] for row in rows] == [True, False]
+    assert rows[0]["bytes"] == (shipped / "clip.onnx").stat().st_size
+    assert rows[1]["roc_auc"] is None
+
+
+def test_a_card_is_printed(shipped, capsys):
+    assert main(["models", "forensic"]) == 0
+    assert capsys.readouterr().out.strip().endswith("The card.")
+    assert main(["models", "nonsense"]) == 2
+    assert "the shipped detectors: clip, forensic" in capsys.readouterr().err
