@@ -98,10 +98,16 @@ class BackboneDetector(TorchDetector):
     learning_rate : float, default=None
         Learning rate of Adam. None means 1e-3 for a head alone and 1e-4 for the whole network.
     alpha : float, default=1e-4
-        Strength of the L2 penalty on the weights of the head; without effect with `fine_tune`.
+        Weight decay of the head: proportion of a weight, times the learning rate, that is lost in
+        each step. Without effect with `fine_tune`.
     dropout : float, default=0.2
-        Proportion of the activations that is dropped before each layer of the head, with
-        `fine_tune`.
+        Proportion of the activations that is dropped before each layer of the head.
+    mixup : float, default=0.0
+        Parameter of the beta distribution by which the features of pairs of images are mixed, as
+        are their labels [5]_; 0 mixes none. Without effect with `fine_tune`.
+    n_heads : int, default=1
+        Number of heads of other first weights each, whose scores are averaged; they are saved as
+        one wider head. Without effect with `fine_tune`.
     batch_size : int, default=32
         Number of images in each step of training.
     max_epochs : int, default=50
@@ -185,7 +191,8 @@ class BackboneDetector(TorchDetector):
 
     Notes
     -----
-    The head is scikit-learn's `MLPClassifier` on standardised features. A linear probe on a frozen
+    The head is trained on standardised features by AdamW [6]_, with a learning rate that rises and
+    falls once. A linear probe on a frozen
     modern backbone is what generalises best in the field today (arXiv 2509.12995). What it sees
     depends on the backbone: EfficientNet and DeiT are trained on ImageNet, CLIP on captions; CLIP
     is not DeiT.
@@ -215,6 +222,10 @@ class BackboneDetector(TorchDetector):
        :doi:`10.48550/arXiv.2202.10054`.
     .. [4] C. Koutlis, S. Papadopoulos, "Leveraging representations from intermediate encoder-blocks
        for synthetic image detection", ECCV 2024, :doi:`10.1007/978-3-031-73220-1_23`.
+    .. [5] H. Zhang, M. Cisse, Y. N. Dauphin, D. Lopez-Paz, "mixup: beyond empirical risk
+       minimization", ICLR 2018, :doi:`10.48550/arXiv.1710.09412`.
+    .. [6] I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", ICLR 2019,
+       :doi:`10.48550/arXiv.1711.05101`.
 
     Examples
     --------
@@ -237,6 +248,8 @@ class BackboneDetector(TorchDetector):
         learning_rate: float | None = None,
         alpha: float = 1e-4,
         dropout: float = 0.2,
+        mixup: float = 0.0,
+        n_heads: int = 1,
         batch_size: int = 32,
         max_epochs: int = 50,
         patience: int = 6,
@@ -266,6 +279,8 @@ class BackboneDetector(TorchDetector):
         self.learning_rate = learning_rate
         self.alpha = alpha
         self.dropout = dropout
+        self.mixup = mixup
+        self.n_heads = n_heads
         self.batch_size = batch_size
         self.max_epochs = max_epochs
         self.patience = patience
@@ -338,6 +353,9 @@ class BackboneDetector(TorchDetector):
                 self.bottleneck,
                 settings["learning_rate"],
                 check_real(self, "alpha", minimum=0),
+                self.dropout,
+                check_real(self, "mixup", minimum=0),
+                check_integer(self, "n_heads", minimum=1),
                 self.batch_size,
                 self.max_epochs,
                 self.patience,

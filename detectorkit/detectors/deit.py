@@ -61,7 +61,7 @@ class DeiTDetector(BackboneDetector):
     learning_rate : float, default=None
         Learning rate of Adam. None means 1e-3 for a head alone and 1e-4 for the whole network.
     alpha : float, default=1e-4
-        Strength of the L2 penalty on the weights of the head; without effect with `fine_tune`.
+        Weight decay of the head. Without effect with `fine_tune`.
     dropout : float, default=0.2
         Proportion of the activations that is dropped before each layer of the head, with
         `fine_tune`.

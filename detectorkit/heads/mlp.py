@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -137,7 +138,7 @@ class _Network:
         n_images, n_features = shape
         sizes = [n_features, *([] if settings.bottleneck is None else [settings.bottleneck]), 1]
         self._weights = []
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in pairwise(sizes):
             bound = n_in**-0.5
             self._weights += [
                 random.uniform(-bound, bound, (n_in, n_out)).astype(np.float32),
