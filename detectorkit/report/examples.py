@@ -136,9 +136,10 @@ def _picture(images: ImageSequence, index: int, explainer: Any) -> NDArray[np.ui
     from detectorkit.saliency.display import overlay_map
 
     found = explainer.transform(images[index : index + 1])[0]
-    beside = _shrink(overlay_map(image, found))
+    small = _shrink(image)
+    beside = overlay_map(small, resize_image(found, small.shape[:2]))
     gap = np.full((len(beside), 4, 3), 255, np.uint8)
-    return np.concatenate([_shrink(image), gap, beside], axis=1)
+    return np.concatenate([small, gap, beside], axis=1)
 
 
 def _shrink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Self
 
 import cv2
@@ -28,6 +29,7 @@ __all__ = [
     "read_pixels",
     "record_of",
     "resize_to_image",
+    "window_of",
 ]
 
 Map = NDArray[np.float32]
@@ -175,6 +177,13 @@ def resize_to_image(
     return place_back(contiguous, images.shape_of(index), preprocessing)
 
 
+def window_of(preprocessing: Preprocessing, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Return the part of an image that is left after the treatment."""
+    if preprocessing.treatment is None:
+        return slice(0, shape[0]), slice(0, shape[1])
+    return preprocessing.treatment.window(shape)
+
+
 def place_back(found: Map, shape: tuple[int, int], preprocessing: Preprocessing) -> Map:
     """Resize a map of the detector's input, or put together those of crops, to the image's shape.
 
@@ -190,8 +199,16 @@ def place_back(found: Map, shape: tuple[int, int], preprocessing: Preprocessing)
     Returns
     -------
     placed : ndarray of that shape, dtype float32
-        The resized map: the mean where crops overlap, and 0 where there is none.
+        The resized map: the mean where crops overlap, and 0 where there is none or where the
+        treatment cut the image off.
     """
+    if preprocessing.treatment is not None:
+        side = preprocessing.treatment.side
+        seen = place_back(found, (side, side), replace(preprocessing, treatment=None))
+        placed = np.zeros(shape, np.float32)
+        part = placed[window_of(preprocessing, shape)]
+        part[:] = _resized(seen, (part.shape[0], part.shape[1]))
+        return placed
     if preprocessing.n_crops is None:
         return _resized(found, shape)
     size = preprocessing.image_size or shape

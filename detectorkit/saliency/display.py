@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import cv2
 import numpy as np
@@ -17,7 +17,10 @@ from detectorkit.utils.extras import require_extra
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["SaliencyDisplay", "overlay_map"]
+__all__ = ["BLUE", "RED", "SaliencyDisplay", "overlay_map"]
+
+RED: Final = (214, 39, 40)
+BLUE: Final = (31, 119, 180)
 
 _HIGHEST = 0.995  # quantile of a map at which its colours end: one pixel must not dim the others
 
@@ -31,7 +34,7 @@ def overlay_map(image: NDArray[np.uint8], saliency_map: Map, *, alpha: float = 0
         )
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     strength = np.clip(saliency_map / _limit(saliency_map), -1, 1)[..., np.newaxis]
-    colour = np.where(strength > 0, [214, 39, 40], [31, 119, 180])
+    colour = np.where(strength > 0, RED, BLUE)
     share = alpha * np.abs(strength)
     mixed = (1 - share) * grey[..., np.newaxis] + share * colour
     return np.rint(mixed).astype(np.uint8)

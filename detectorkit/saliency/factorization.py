@@ -13,9 +13,10 @@ from sklearn.metrics import roc_auc_score
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from detectorkit.base import _EstimatorBase
+from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.saliency._activations import LayerRun, layer_run
-from detectorkit.saliency._base import Map, place_back
+from detectorkit.saliency._base import Map, place_back, window_of
 from detectorkit.saliency._kept import KeptMixin
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.progress import track
@@ -357,8 +358,9 @@ class DeepFeatureFactorization(
             )
         images = check_images(X, caller=caller)
         peaks, centres = zip(*map(_find_peaks, self._weights(images)), strict=True)
+        preprocessing = self._run(self.layer_).record.preprocessing
         return [
-            _cut_examples(images, heat, centre, n_examples, crop_size)
+            _cut_examples(images, preprocessing, heat, centre, n_examples, crop_size)
             for heat, centre in zip(np.stack(peaks, 1), np.stack(centres, 1), strict=True)
         ]
 
@@ -385,6 +387,7 @@ def _find_peaks(weights: Map) -> tuple[Map, NDArray[np.float64]]:
 
 def _cut_examples(
     images: ImageSequence,
+    preprocessing: Preprocessing,
     heat: Map,
     centres: NDArray[np.float64],
     n_examples: int,
@@ -396,7 +399,10 @@ def _cut_examples(
     for index in indices:
         image = images[int(index)]
         size = np.minimum(crop_size, image.shape[:2])
-        corner = np.rint(centres[index] * image.shape[:2] - size / 2).astype(int)
+        window = window_of(preprocessing, image.shape[:2])
+        ends = np.array([(one.start, one.stop) for one in window])
+        centre = ends[:, 0] + centres[index] * np.diff(ends)[:, 0]
+        corner = np.rint(centre - size / 2).astype(int)
         top, left = np.clip(corner, 0, image.shape[:2] - size)
         places.append((top, left))
         crops.append(image[top : top + size[0], left : left + size[1]])

@@ -9,14 +9,14 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.images.preprocessing import Image, Preprocessing
+from detectorkit.images.preprocessing import Image
 from detectorkit.images.sequence import ImageSequence
-from detectorkit.metrics.scoring import unbounded_scores
 from detectorkit.saliency._base import Map, Saliency
+from detectorkit.saliency._seen import SeenImage
 from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
 from detectorkit.utils.validation import check_choice, check_integer, check_pair, parameter_error
 
-__all__ = ["OcclusionSaliency", "predict_mixtures", "read_as_given"]
+__all__ = ["OcclusionSaliency", "predict_mixtures"]
 
 _MOST_PIXELS: Final = 2**25  # in all copies of an image that are in memory
 _SHARE: Final = 8  # the default window is this fraction of each side of the image
@@ -36,8 +36,8 @@ class OcclusionSaliency(Saliency):
         `decision_function` is used, or otherwise the logit of the probability of ``classes_[1]``
         by `predict_proba`.
     window_shape : tuple of (int, int), default=None
-        Height and width of the window, in pixels of the image. None takes an eighth of the height
-        and of the width of each image, so that every map has 225 windows or so.
+        Height and width of the window, in pixels of the image as the detector sees it. None takes
+        an eighth of the height and of the width, so that every map has 225 windows or so.
     strides : tuple of (int, int), default=None
         Number of rows and columns from one window to the next; at most the height and width of a
         window, so that every pixel is covered. None takes half a window.
@@ -62,6 +62,12 @@ class OcclusionSaliency(Saliency):
     for "generated". Zeiler and Fergus [1]_ replace by grey and show the score itself, at the place
     of the window's centre. Replaced pixels are evidence too, and a blurred patch often one of
     "generated", so compare the maps of several replacements.
+
+    The windows are replaced in the image after the detector's treatment, and the map is brought
+    back to its place in the original image; what the treatment cuts off has the value 0. With
+    ``window_shape=None``, images of more than 2**18 pixels are first shrunk to the size that the
+    detector works at, or, for detectors at native resolution, to that number of pixels: the map
+    then explains the score of the smaller image.
 
     The last window of a row or column is moved to the border of the image. A map costs one score
     for each window. The detector's own `n_jobs` sets the number of threads.
@@ -110,11 +116,9 @@ class OcclusionSaliency(Saliency):
         replacement = check_choice(self, "replacement", tuple(REPLACEMENTS))
         batch_size = check_integer(self, "batch_size", minimum=1)
 
-        def score(batch: NDArray[Any]) -> NDArray[np.float64]:
-            return unbounded_scores(self.detector, batch)
-
         def explain(index: int) -> Map:
-            image = read_as_given(images, index)
+            seen = SeenImage(self.detector, images, index, shrinks=self.window_shape is None)
+            image = seen.image
             shape = image.shape[0], image.shape[1]
             window = self._window(shape)
             strides = self._check_strides(window)
@@ -125,8 +129,9 @@ class OcclusionSaliency(Saliency):
             masks = (_mask(shape, place) for place in places)
             other = make_replacement(image, replacement)
             at_once = max(1, min(batch_size, _MOST_PIXELS // (shape[0] * shape[1])))
-            scores = predict_mixtures(score, image, other, masks, batch_size=at_once)
-            return _mean_over_windows(shape, places, score(image[np.newaxis])[0] - scores)
+            scores = predict_mixtures(seen.score, image, other, masks, batch_size=at_once)
+            own = seen.score(image[np.newaxis])[0]
+            return seen.place_back(_mean_over_windows(shape, places, own - scores))
 
         return explain
 
@@ -173,13 +178,6 @@ def _mean_over_windows(
         total[place] += value
         count[place] += 1
     return (total / count).astype(np.float32)
-
-
-def read_as_given(images: ImageSequence, index: int) -> Image:
-    """Read an image in its own colours, size and values."""
-    shape = getattr(images.items[index], "shape", (0, 0, 3))
-    is_gray = len(shape) == 2 or shape[2] == 1
-    return images.read(index, Preprocessing(None, "gray" if is_gray else "rgb", as_uint8=False))
 
 
 def predict_mixtures(

@@ -1,9 +1,14 @@
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
 
 from detectorkit import HoGSVMDetector, load_detector
 from detectorkit.cli import main
+from detectorkit.images import Treatment
+from detectorkit.models import shipped_detectors
 from detectorkit.saliency import OcclusionSaliency
 
 
@@ -23,11 +28,13 @@ def image(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["occlusion", "gradient", "smooth-grad", "grad-cam"])
-def test_a_map_is_written_as_large_as_the_image(method, model, image, tmp_path, capsys):
+def test_a_picture_and_numbers_as_large_as_the_image_are_written(
+    method, model, image, tmp_path, capsys
+):
     output, numbers = tmp_path / "map.png", tmp_path / "map.npy"
     arguments = ["--method", method, "--numbers", str(numbers)]
     assert main(["explain", str(model), str(image), "-o", str(output), *arguments]) == 0
-    assert cv2.imread(str(output)).shape == (30, 40, 3)
+    assert min(cv2.imread(str(output)).shape[:2]) > 300
     assert np.load(numbers).shape == (30, 40)
     verdict, probability, path, where = capsys.readouterr().out.split()
     assert verdict in {"real", "generated"}
@@ -64,3 +71,80 @@ def test_errors_leave_nothing_behind(model, image, tmp_path, capsys):
         main(["explain", str(model), str(image), "-o", str(output), "--method", "attention"]) == 2
     )
     assert not output.exists()
+
+
+def test_several_images_are_rows_of_one_picture(image, tmp_path, capsys):
+    """With the default model, a folder, and a file that is not an image."""
+    (tmp_path / "folder").mkdir()
+    image.rename(tmp_path / "folder" / "a.png")
+    (tmp_path / "folder" / "b.png").write_bytes(b"broken")
+    cv2.imwrite(str(tmp_path / "c.png"), np.full((40, 30, 3), 90, np.uint8))
+    inputs = [str(tmp_path / "folder"), str(tmp_path / "c.png")]
+    output = tmp_path / "map.png"
+    assert main(["explain", "-m", "cnn", *inputs, "-o", str(output)]) == 1
+    out, err = capsys.readouterr()
+    assert [line.split()[2].rpartition("/")[2] for line in out.splitlines()] == ["a.png", "c.png"]
+    assert "b.png" in err
+    assert "Treatment of every image: unknown" in err
+    height = cv2.imread(str(output)).shape[0]
+    assert height > 900  # two rows
+    assert main(["explain", *inputs, "-o", str(output), "--numbers", "x.npy"]) == 2
+    assert "--numbers takes the map of one image, not of 3" in capsys.readouterr().err
+
+
+def test_the_picture_shows_what_was_not_looked_at(tmp_path, capsys):
+    X = np.random.default_rng(0).integers(0, 256, (8, 32, 48, 3), np.uint8)
+    detector = HoGSVMDetector(image_size=(32, 32), treatment=Treatment(side=32))
+    detector.fit(X, [0, 1] * 4).save(tmp_path / "model.onnx")
+    cv2.imwrite(str(tmp_path / "image.png"), X[0])
+    output, numbers = tmp_path / "map.png", tmp_path / "map.npy"
+    inputs = [str(tmp_path / "model.onnx"), str(tmp_path / "image.png")]
+    assert main(["explain", *inputs, "-o", str(output), "--numbers", str(numbers)]) == 0
+    assert "Treatment of every image: centre square, area 32 px" in capsys.readouterr().err
+    found = np.load(numbers)
+    assert found.shape == (32, 48)
+    assert (found[:, 8:40] != 0).any()
+    assert (found[:, :8] == 0).all()
+    assert (found[:, 40:] == 0).all()
+    overlay = cv2.imread(str(output))[26:346, -488:-8].astype(int)
+    outside, inside = overlay[:, :75], overlay[:, 90:380]
+    assert outside.max() <= 128 < inside.max()
+
+
+MEASURE = """
+import resource, sys
+import cv2, onnx, onnxruntime, sklearn.metrics
+import detectorkit.cli.explain, detectorkit.detectors, detectorkit.features.stack
+import detectorkit.saliency.occlusion, detectorkit.saliency.sheet
+from detectorkit.cli import main
+before = resource.getrusage(resource.RUSAGE_SELF)
+assert main(sys.argv[1:]) == 0
+after = resource.getrusage(resource.RUSAGE_SELF)
+print((after.ru_maxrss - before.ru_maxrss) / 1024)
+print(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+"""
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory):
+    """A JPEG of 12 megapixels."""
+    random = np.random.default_rng(0)
+    coarse = random.integers(0, 256, (150, 200, 3), np.uint8)
+    image = cv2.resize(coarse, (4000, 3000), interpolation=cv2.INTER_CUBIC)
+    path = tmp_path_factory.mktemp("large") / "photo.jpg"
+    cv2.imwrite(str(path), cv2.add(image, random.integers(0, 9, image.shape, np.uint8)))
+    return str(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="memory is measured by `resource`")
+@pytest.mark.parametrize("name", shipped_detectors())
+def test_a_large_photograph_is_explained_in_bounded_time_and_memory(name, photograph, tmp_path):
+    """Within 10 seconds of one processor and 500 MB, beyond what the imports need."""
+    arguments = ["explain", "-m", name, photograph, "-o", str(tmp_path / "map.png")]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, *arguments], capture_output=True, text=True, check=True
+    )
+    megabytes, seconds = map(float, done.stdout.splitlines()[-2:])
+    assert megabytes < 500 * (1024 if sys.platform == "darwin" else 1)
+    assert seconds < 10
+    assert ("the map explains its score of a copy" in done.stderr) == (name == "forensic")

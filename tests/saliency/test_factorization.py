@@ -9,13 +9,14 @@ from sklearn.frozen import FrozenEstimator
 
 from detectorkit import ForensicDetector, ModelFileError, OnnxDetector
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.images import Treatment
 from detectorkit.saliency.factorization import DeepFeatureFactorization
 
 SIZE = 32
 RED, GREEN, BLUE = range(3)
 
 
-def colour_detector(activation="Relu", *, n_crops=None, kernel=4):
+def colour_detector(activation="Relu", *, kernel=4, **taken):
     """A network with a channel for each colour that is stronger than the mean of the others."""
     weights = (
         np.full((3, 3, 1, 1), -0.5, np.float32) + 1.5 * np.eye(3, dtype=np.float32)[..., None, None]
@@ -45,8 +46,8 @@ def colour_detector(activation="Relu", *, n_crops=None, kernel=4):
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    taken = NetworkInput((SIZE, SIZE), mean=(0, 0, 0), std=(1, 1, 1), n_crops=n_crops)
-    detector = OnnxDetector(model.SerializeToString(), network_input=taken, output="logit")
+    network_input = NetworkInput((SIZE, SIZE), mean=(0, 0, 0), std=(1, 1, 1), **taken)
+    detector = OnnxDetector(model.SerializeToString(), network_input=network_input, output="logit")
     return detector.fit(np.zeros((1, SIZE, SIZE, 3), np.uint8))
 
 
@@ -156,6 +157,25 @@ def test_examples_show_the_concept(concepts, data):
     assert {crop.shape for crop in everything.crops} == {(SIZE, SIZE, 3)}
     none = concepts.example_crops(X[y == 0])[blue]
     assert (len(none.indices), none.places.shape, none.crops) == (0, (0, 2), [])
+
+
+def test_concepts_lie_where_the_treatment_looked(concepts, data):
+    """Also of a classifier from elsewhere, whose `NetworkInput` names the treatment."""
+    X, y = data
+    wide = [np.pad(image, ((0, 0), (20, 8), (0, 0))) for image in X]
+    window = np.s_[:, 14 : 14 + SIZE]  # the centre square
+    treating = colour_detector(treatment=Treatment("aligned", SIZE, None))
+    assert treating.record_.treatment_text() == "centre square, area 32 px"
+    found = DeepFeatureFactorization(treating, n_concepts=3, random_state=0).fit(wide, y)
+    maps = found.heatmaps(wide)
+    assert maps.shape == (12, 3, SIZE, SIZE + 28)
+    assert not np.delete(maps, np.arange(14, 14 + SIZE), axis=3).any()
+    blue = by_colour(found)[BLUE]
+    (place,) = found.example_crops(wide, n_examples=1, crop_size=(6, 4))[blue].places
+    (index,) = found.example_crops(wide, n_examples=1, crop_size=(6, 4))[blue].indices
+    row, column = place + np.array([3, 2])
+    assert maps[index, blue][row - 2 : row + 2, column - 2 : column + 2].max() > 0
+    assert maps[index, blue][window].max() > 0
 
 
 def test_names_of_features(concepts):

@@ -1,3 +1,6 @@
+from copy import deepcopy
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -9,8 +12,11 @@ from sklearn.preprocessing import FunctionTransformer
 
 from detectorkit import HoGSVMDetector
 from detectorkit.features import HoGTransformer
+from detectorkit.images import Preprocessing, Treatment, resize_image
 from detectorkit.images.sequence import check_images
-from detectorkit.saliency.occlusion import OcclusionSaliency, read_as_given
+from detectorkit.saliency import GradientSaliency
+from detectorkit.saliency._seen import explained_shape, read_as_given
+from detectorkit.saliency.occlusion import OcclusionSaliency
 from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
 
 PATCH = np.s_[8:16, 12:20]
@@ -248,3 +254,42 @@ def test_images_are_read_as_they_came(image, shape, dtype):
     found = read_as_given(check_images([image]), 0)
     assert found.shape == shape
     assert found.dtype == dtype
+
+
+# Treatment and large images
+
+
+@pytest.mark.parametrize("kind", ["aligned", "crop"])
+def test_windows_are_replaced_in_the_treated_image(upsampled, kind):
+    """The map is that of the treated copy, at its place in the image."""
+    X, y = upsampled.data[:40], upsampled.target[:40]
+    treatment = Treatment(kind, 32, 90)
+    treating = HoGSVMDetector(image_size=(32, 32), treatment=treatment).fit(X, y)
+    plain = deepcopy(treating)
+    plain._fitted["treatment"] = None
+    image = cv2.resize(X[0], (60, 40))
+    found = explain([image], treating)[0]
+    window = treatment.window((40, 60))
+    expected = explain([treatment.apply(image, "gray")], plain)[0]
+    side = 40 if kind == "aligned" else 32
+    assert_allclose(found[window], cv2.resize(expected, (side, side)), rtol=1e-4, atol=1e-6)
+    found[window] = 0
+    assert not found.any()
+    gradient = GradientSaliency(treating).transform([image])[0]
+    assert gradient[window].any()
+    gradient[window] = 0
+    assert not gradient.any()
+
+
+def test_a_large_image_is_shrunk_to_what_the_detector_takes(fitted, upsampled):
+    image = cv2.resize(upsampled.data[0], (700, 600), interpolation=cv2.INTER_CUBIC)
+    found = explain([image], fitted, window_shape=None)[0]
+    assert found.shape == (600, 700)
+    expected = explain([resize_image(image, (128, 128))], fitted, window_shape=None)[0]
+    assert_array_equal(found, cv2.resize(expected, (700, 600)))
+    record = replace(fitted.record_, preprocessing=Preprocessing(None, "rgb"), features=[])
+    assert explained_shape(record, (512, 512)) == (512, 512)
+    height, width = explained_shape(record, (3000, 4000))
+    assert 0.99 * 2**18 < height * width <= 2**18
+    one_size = replace(record, features=[{"name": "hog"}])  # images of no other size have a score
+    assert explained_shape(one_size, (3000, 4000)) == (3000, 4000)

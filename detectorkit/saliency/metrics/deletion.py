@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.metrics.scoring import generated_probabilities, own_threshold, score_images
 from detectorkit.saliency._base import Map
-from detectorkit.saliency.occlusion import predict_mixtures, read_as_given
+from detectorkit.saliency._seen import read_as_given
+from detectorkit.saliency.occlusion import predict_mixtures
 from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
 from detectorkit.utils.validation import check_argument, check_count
 

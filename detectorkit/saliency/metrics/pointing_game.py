@@ -12,7 +12,7 @@ from detectorkit.images.levels import from_levels, to_levels
 from detectorkit.images.preprocessing import Image, convert_color, resize_image
 from detectorkit.images.sequence import check_images
 from detectorkit.metrics.estimates import Estimate, proportion
-from detectorkit.saliency.occlusion import read_as_given
+from detectorkit.saliency._seen import read_as_given
 from detectorkit.utils.validation import check_seed
 
 __all__ = ["PointingGame", "pointing_game"]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from detectorkit.images.levels import from_levels, to_levels
 from detectorkit.images.preprocessing import Image
 from detectorkit.images.sequence import check_images
-from detectorkit.saliency.occlusion import read_as_given
+from detectorkit.saliency._seen import read_as_given
 from detectorkit.utils.validation import check_count, check_number, check_seed
 
 __all__ = ["max_sensitivity"]

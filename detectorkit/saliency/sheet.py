@@ -1,0 +1,100 @@
+"""One picture of several explained images, with a legend; drawn without matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from detectorkit.images.preprocessing import resize_image
+from detectorkit.saliency._base import Map
+from detectorkit.saliency.display import BLUE, RED, overlay_map
+
+__all__ = ["draw_legend", "draw_row"]
+
+_SIDE: Final = 480  # longer side of a picture on the sheet, in pixels
+_LINE: Final = 26  # height of a line of text
+_GAP: Final = 8
+_WIDTH: Final = 2 * _SIDE + 3 * _GAP
+_STRIPE: Final = 6  # width of the stripes over what the detector did not look at
+
+
+def draw_row(
+    image: NDArray[np.uint8], found: Map, window: tuple[slice, slice], caption: str
+) -> NDArray[np.uint8]:
+    """Draw an image and its saliency map side by side under a caption.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB image.
+    found : ndarray of shape (height, width)
+        Saliency map of the image.
+    window : tuple of (slice, slice)
+        Rows and columns of the image that the detector looked at. The rest is striped.
+    caption : str
+        Text above the image. What is not ASCII is replaced, and a long text is cut.
+
+    Returns
+    -------
+    row : ndarray of shape (n_rows, n_columns, 3), dtype uint8
+        The row, as wide as all others.
+    """
+    factor = _SIDE / max(image.shape[:2])
+    size = max(round(factor * image.shape[0]), 1), max(round(factor * image.shape[1]), 1)
+    small = resize_image(image, size)
+    overlay = overlay_map(small, resize_image(found, size))
+    places = (slice(*(round(factor * end) for end in (one.start, one.stop))) for one in window)
+    is_seen = np.zeros(size, np.bool_)
+    is_seen[tuple(places)] = True
+    overlay = np.where(is_seen[..., np.newaxis], overlay, _striped(overlay))
+    row = np.full((_LINE + size[0] + _GAP, _WIDTH, 3), 255, np.uint8)
+    for left, picture in ((_GAP, small), (2 * _GAP + _SIDE, overlay)):
+        row[_LINE : _LINE + size[0], left : left + size[1]] = picture
+    _write(row, caption, _GAP)
+    return row
+
+
+def draw_legend(entries: Sequence[tuple[str, str]]) -> NDArray[np.uint8]:
+    """Draw what the colours mean.
+
+    Parameters
+    ----------
+    entries : sequence of (str, str)
+        Pairs of "red", "blue" or "striped", and what it means.
+
+    Returns
+    -------
+    legend : ndarray of shape (n_rows, n_columns, 3), dtype uint8
+        The legend, as wide as a row.
+    """
+    lines = []
+    for colour, meaning in entries:
+        line: Any = np.full((_LINE, _WIDTH, 3), 255, np.uint8)
+        box = line[4:-4, _GAP : _GAP + 2 * _LINE]
+        box[:] = {"red": RED, "blue": BLUE}.get(colour, 160)
+        if colour == "striped":
+            box[:] = _striped(box)
+        _write(line, f"{colour}: {meaning}", 2 * _GAP + 2 * _LINE)
+        lines.append(line)
+    return np.concatenate(lines)
+
+
+def _striped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Dim a picture and lay oblique stripes over it."""
+    rows, columns = np.indices(picture.shape[:2])
+    is_dark = (rows + columns) // _STRIPE % 2 == 0
+    striped: NDArray[np.uint8] = np.where(is_dark[..., np.newaxis], picture // 4, picture // 2)
+    return striped
+
+
+def _write(picture: NDArray[np.uint8], text: str, left: int) -> None:
+    """Write a line of text at the top of a picture."""
+    plain = "".join(one if " " <= one <= "~" else "?" for one in text)
+    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    while cv2.getTextSize(plain, font, scale, 1)[0][0] > _WIDTH - left:
+        plain = f"{plain[:-4]}..." if plain.endswith("...") else f"{plain[:-3]}..."
+    cv2.putText(picture, plain, (left, _LINE - 9), font, scale, (0, 0, 0), 1, cv2.LINE_AA)
