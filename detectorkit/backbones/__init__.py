@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from detectorkit.backbones.compacting import write_compact
 from detectorkit.backbones.embedding import EmbeddingCache, embed_images
 from detectorkit.backbones.find import find_backbone
 from detectorkit.backbones.registry import REGISTRY, BackboneEntry
@@ -24,4 +25,5 @@ __all__ = [
     "read_backbone",
     "take_layers",
     "write_backbone",
+    "write_compact",
 ]

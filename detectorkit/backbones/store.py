@@ -159,7 +159,41 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
 
 
 def take_layers(backbone: Backbone, layers: Sequence[int], pool: Pool | None) -> Backbone:
-    """Return a backbone whose features are those of some of its layers, joined."""
+    """Return a backbone whose features are those of some of its layers, joined.
+
+    Parameters
+    ----------
+    backbone : Backbone
+        Backbone from `find_backbone`.
+    layers : sequence of int
+        Numbers of the blocks of a transformer, or of the stages (resolutions) of a convolutional
+        network, from 1; negative numbers count from the end.
+    pool : {"cls", "mean", "cls+mean"} or None
+        Features of each layer: the class token, the mean over the tokens of the image, or both.
+        None means the class token if there is one.
+
+    Returns
+    -------
+    chosen : Backbone
+        Backbone without the nodes that these layers do not need. Its features are in the order of
+        `layers`, and for each layer the class token is before the mean.
+
+    Raises
+    ------
+    ModelFileError
+        If the network has no such layers; the message says what was found.
+
+    Notes
+    -----
+    The idea is that of RINE [1]_. Blocks are found by the additions to the stream of tokens, which
+    a network that normalises before each block has. The tokens of the image are the last ones, as
+    many as the last convolution makes.
+
+    References
+    ----------
+    .. [1] C. Koutlis, S. Papadopoulos, "Leveraging representations from intermediate encoder-blocks
+       for synthetic image detection", ECCV 2024, :doi:`10.1007/978-3-031-73220-1_23`.
+    """
     from onnx import load_model_from_string
 
     from detectorkit.graph.layers import select_layers

@@ -100,7 +100,7 @@ class AdjointBuilder:
     graph : GraphBuilder
         Nodes of the model and of its gradient.
     probes : dict of str to ndarray
-        Values of every tensor of the model for black images.
+        Every tensor of the model for black images; zeros where it changes with the pixels.
     dependent : set of str
         Names of the tensors that change with `wrt`.
     """
@@ -135,6 +135,9 @@ class AdjointBuilder:
             found.varying,
             found.elastic,
         )
+        for tensor in self._varying & self.probes.keys():  # only shapes and types of these are used
+            value = self.probes[tensor]
+            self.probes[tensor] = np.broadcast_to(value.dtype.type(0), value.shape)
 
     @property
     def fingerprint(self) -> list[Any]:
@@ -238,10 +241,11 @@ class AdjointBuilder:
             found[tensor] = []
 
     def _find_rule(self, node: onnx.NodeProto, upstream: list[str]) -> Rule:
-        if not is_standard(node) or node.op_type not in self._rules:
+        is_foreign = not is_standard(node)
+        if node.op_type not in self._rules or (is_foreign and node.op_type != "MatMulNBits"):
             self.refuse(node, "is not known")
-        schema = onnx.defs.get_schema(node.op_type, self._opset)
-        if schema.since_version > _NEWEST_VERSION:
+        schema = None if is_foreign else onnx.defs.get_schema(node.op_type, self._opset)
+        if schema is not None and schema.since_version > _NEWEST_VERSION:
             self.refuse(node, f"is defined anew by opset {schema.since_version}")
         is_single = node.op_type not in _SEVERAL_OUTPUTS
         if is_single and (not upstream[0] or any(upstream[1:])):

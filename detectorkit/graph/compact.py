@@ -20,7 +20,7 @@ from onnx import helper, numpy_helper
 from detectorkit.graph.exact import replace_nodes
 from detectorkit.graph.quantization import halve_weights
 
-__all__ = ["PackedMatrix", "pack_weights", "round_to_nearest", "unpack_weights"]
+__all__ = ["PackedMatrix", "pack_weights", "read_packed", "round_to_nearest"]
 
 _DOMAIN: Final = "com.microsoft"
 _FLOAT_PRODUCTS: Final = 1  # the accuracy level that computes with float32
@@ -233,35 +233,21 @@ def _multiply(
 
 def _pairs(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Store two levels in each byte along the last axis, the first in its low bits."""
-    even = np.pad(levels, [(0, 0)] * (levels.ndim - 1) + [(0, levels.shape[-1] % 2)])
+    even: NDArray[Any] = np.pad(levels, [(0, 0)] * (levels.ndim - 1) + [(0, levels.shape[-1] % 2)])
     joined: NDArray[np.uint8] = even[..., ::2] | (even[..., 1::2] << 4)
     return joined
 
 
-def unpack_weights(model: onnx.ModelProto) -> None:
-    """Replace the products by matrices of 4 bits by products of plain constants, in place."""
-    values = {tensor.name: tensor for tensor in model.graph.initializer}
-    makers = {one: node for node in model.graph.node for one in node.output}
-    new, constants = {}, []
-    for node in model.graph.node:
-        if node.op_type != "MatMulNBits":
-            continue
-        size = {one.name: one.i for one in node.attribute}
-        names = [node.input[1], makers[node.input[2]].input[0], *node.input[3:4]]
-        stored, scales, *zeros = (numpy_helper.to_array(values[name]) for name in names)
-        n_blocks = size["K"] // size["block_size"]
-        matrix = PackedMatrix(
-            _singles(stored).reshape(size["N"], -1).T,
-            scales.reshape(size["N"], n_blocks).T,
-            _singles(zeros[0].reshape(size["N"], -1))[:, :n_blocks].T if zeros else None,
-        )
-        weights = f"{node.output[0]}/weights"
-        constants.append(numpy_helper.from_array(matrix.unpack(), weights))
-        new[node.output[0]] = [
-            helper.make_node("MatMul", [node.input[0], weights], list(node.output), node.name)
-        ]
-    if new:
-        replace_nodes(model, new, constants)
+def read_packed(
+    stored: NDArray[np.uint8], scales: NDArray[Any], zeros: NDArray[np.uint8] | None
+) -> tuple[NDArray[np.uint8], NDArray[Any], NDArray[np.uint8]]:
+    """Return levels of shape (n, block size), scales and zeros of all blocks of `MatMulNBits`."""
+    n_outputs, n_blocks, _ = stored.shape
+    levels = _singles(stored).reshape(n_outputs * n_blocks, -1)
+    if zeros is None:
+        return levels, scales.reshape(-1), np.full(len(levels), 8, np.uint8)
+    each = _singles(zeros.reshape(n_outputs, -1))[:, :n_blocks]
+    return levels, scales.reshape(-1), each.reshape(-1)
 
 
 def _singles(pairs: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -17,7 +17,6 @@ from onnx import TensorProto, helper, inliner, numpy_helper, shape_inference, ve
 
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.builder import expose_tensors
-from detectorkit.graph.compact import unpack_weights
 from detectorkit.graph.dependence import Dependence
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 from detectorkit.graph.runner import make_session
@@ -57,7 +56,6 @@ def prepare_graph(content: bytes, name: str) -> onnx.ModelProto:
         )
     if model.functions:
         model = inliner.inline_local_functions(model)
-    unpack_weights(model)
     _widen_graph(model.graph)
     model.graph.input[0].type.tensor_type.elem_type = TensorProto.FLOAT
     while any(node.op_type == "If" for node in model.graph.node) and _settle_branches(model, name):

@@ -144,8 +144,8 @@ class BackboneReference:
         raise BackboneNotFoundError(
             self.name,
             f"Its file {self.name}.onnx, with the sha256 {self.sha256}, is needed."
-            f"{''.join(others)} Install it: detectorkit backbones add {self.name}. Or put it beside "
-            "the head.",
+            f"{''.join(others)} Install it (see `detectorkit backbones list`): detectorkit "
+            f"backbones add {self.name}. Or put it beside the head.",
         )
 
 
@@ -180,6 +180,13 @@ class BackboneRun:
     network_input: NetworkInput
     columns: NDArray[np.intp] | None
     session: Any
+
+    @property
+    def n_features(self) -> Any:
+        """Number of features of an image, or what the graph says in its place."""
+        if self.columns is not None:
+            return len(self.columns)
+        return self.session.get_outputs()[0].shape[-1]
 
     def run(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the features of images."""

@@ -153,9 +153,8 @@ class GraphRunner:
             return self._backbones[n_threads]
 
     def _check_backbone(self, n_features: int, n_threads: int) -> None:
-        """Check that the backbone computes the features that the graph takes."""
-        size = self.record.preprocessing.array_shape
-        found = self._get_backbone(n_threads).run(np.zeros((1, *size), np.uint8)).shape[1]
+        """Check that the backbone computes as many features as the graph takes."""
+        found = self._get_backbone(n_threads).n_features
         if found != n_features:
             raise ModelFileError(
                 f"{self.name} takes {n_features} features, but its backbone computes {found}."

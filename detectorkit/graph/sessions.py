@@ -19,9 +19,10 @@ def make_session(content: bytes, name: str, *, n_threads: int = 1) -> Any:
     options.intra_op_num_threads = n_threads
     # Without VNNI, the fast sum of 8-bit products overflows, and CLIP's output is noise.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    if not has_operator(content, "QuantizeLinear"):
-        # Where only weights are stored in few bits, they are unpacked once. Otherwise products with
-        # them would round the activations to 8 bits, too.
+    is_stored = has_operator(content, "DequantizeLinear")
+    if is_stored and not has_operator(content, "QuantizeLinear"):
+        # Weights that are only stored in few bits are unpacked once. Otherwise products with them
+        # would round the activations to 8 bits, too.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

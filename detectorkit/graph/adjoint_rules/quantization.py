@@ -15,6 +15,7 @@ from detectorkit.graph.adjoint_rules.registry import (
     refuse,
     register_rule,
 )
+from detectorkit.graph.compact import read_packed
 
 
 def _along(b: AdjointBuilder, at: Step, tensor: str) -> Any:
@@ -51,6 +52,24 @@ def _quantize(b: AdjointBuilder, at: Step) -> Parts:
 @register_rule("DequantizeLinear")
 def _dequantize(b: AdjointBuilder, at: Step) -> Parts:
     return [b.add("Mul", at.dy, b.constant(_along(b, at, at.input(1))))]
+
+
+@register_rule("MatMulNBits")
+def _matmul_few_bits(b: AdjointBuilder, at: Step) -> Parts:
+    # The levels are stored by outputs, so that they are the matrix of the way back.
+    names = [at.input(place) for place in (1, 2, 3)]
+    stored, scales, *zeros = (read_static(b, at, name) for name in names if name)
+    size = at.attributes
+    if size.get("bits", 4) != 4 or len(at.node.input) > 4:
+        refuse(b, at, f"has bits={size.get('bits')} and {len(at.node.input)} inputs")
+    parts = read_packed(stored, scales, zeros[0] if zeros else None)
+    constants = [
+        b.constant(one, kind)
+        for one, kind in zip(parts, (np.uint8, np.float32, np.uint8), strict=True)
+    ]
+    weights = b.add("DequantizeLinear", *constants, axis=0)
+    weights = b.add("Reshape", weights, b.constant([size["N"], size["K"]], np.int64))
+    return [b.add("MatMul", at.dy, weights)]
 
 
 @register_rule("DynamicQuantizeLinear")
