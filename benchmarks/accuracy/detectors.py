@@ -40,7 +40,8 @@ class Remembering:
     def _remembered(self, images: Any, compute: Callable[[Any], Any]) -> Iterator[np.ndarray]:
         """Yield features in batches; `compute` is asked for those of new images only."""
         # Arrays live as long as the trials of a treatment, so their identity names them.
-        keys = [item if isinstance(item, str) else id(item) for item in images.items]
+        kind = type(self).__name__
+        keys = [(kind, item if isinstance(item, str) else id(item)) for item in images.items]
         new = [i for i, key in enumerate(keys) if key not in self.known]
         if new:
             chosen = ImageSequence([images.items[i] for i in new])

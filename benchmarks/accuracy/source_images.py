@@ -57,26 +57,35 @@ class SourceImages:
         counts = {"n_real": int(np.sum(self.y == 0)), "n_generated": int(np.sum(self.y == 1))}
         return {"rows_sha256": self.sha256, **counts}
 
-    def keep(self, name: str, result: SourceEvaluation, folder: Path | None = None) -> None:
-        """Write the scores of a detector, and what is known of the images."""
-        folder = folder or FOLDER
-        folder.mkdir(parents=True, exist_ok=True)
-        coded: dict[str, Any] = {"label": self.y.astype(np.uint8)}
-        for column, values in self.columns.items():
-            coded[f"{column}_names"], number = np.unique(values.astype(str), return_inverse=True)
-            coded[column] = number.astype(np.uint16)
+    def keep(self, name: str, result: SourceEvaluation) -> None:
+        """Write the scores of a detector and, where they are not there yet, the images."""
+        FOLDER.mkdir(parents=True, exist_ok=True)
         sha256 = np.array(self.sha256)
-        np.savez_compressed(folder / "images.npz", **coded, sha256=sha256)
+        if read_sha256(FOLDER / "images.npz") != self.sha256:
+            coded: dict[str, Any] = {"label": self.y.astype(np.uint8), "sha256": sha256}
+            for column, values in self.columns.items():
+                coded[f"{column}_names"], number = np.unique(
+                    values.astype(str), return_inverse=True
+                )
+                coded[column] = number.astype(np.uint16)
+            np.savez_compressed(FOLDER / "images.npz", **coded)
         scores, threshold = result.scores.astype(np.float32), result.threshold.astype(np.float32)
         np.savez_compressed(
-            folder / f"{name}.npz", score=scores, threshold=threshold, sha256=sha256
+            FOLDER / f"{name}.npz", score=scores, threshold=threshold, sha256=sha256
         )
 
 
-def read_result(name: str, folder: Path | None = None) -> SourceEvaluation:
+def read_sha256(path: Path) -> str:
+    """Return which images a file is of; "" where there is none."""
+    if not path.exists():
+        return ""
+    with np.load(path) as kept:
+        return str(kept["sha256"])
+
+
+def read_result(name: str) -> SourceEvaluation:
     """Read kept scores, by "detector.treatment"."""
-    folder = folder or FOLDER
-    with np.load(folder / "images.npz") as images, np.load(folder / f"{name}.npz") as kept:
+    with np.load(FOLDER / "images.npz") as images, np.load(FOLDER / f"{name}.npz") as kept:
         if images["sha256"] != kept["sha256"]:
             raise ValueError(f"{name}.npz is of other images than images.npz: measure it anew.")
         columns = {column: images[f"{column}_names"][images[column]] for column in COLUMNS}

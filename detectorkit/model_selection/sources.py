@@ -183,7 +183,10 @@ class LeaveSourcesOut(BaseCrossValidator):
         names, unit = np.unique(columns[:, 0], return_inverse=True)
         n_empty = int(np.isin(columns[:, 0], EMPTY).sum())
         if n_empty:
-            raise ValueError(f"{caller}: groups has no source for {n_empty} of {len(unit)} images.")
+            raise ValueError(
+                f"{caller}: groups has no source for {n_empty} of {len(unit)} images. Name the "
+                "source of each image, or drop those without one."
+            )
         if len(names) < n_splits:
             raise ValueError(
                 f"{caller}: n_splits={n_splits}, but groups has only {len(names)} sources. Pass "

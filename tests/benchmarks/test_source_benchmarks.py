@@ -10,7 +10,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.accuracy import protocol_e, side_by_side, source_images
 from benchmarks.accuracy.detectors import DETECTORS, Remembering
-from benchmarks.accuracy.source_images import FOLDER, MERGED, read_result
+from benchmarks.accuracy.source_images import MERGED, read_result
 from benchmarks.files import RESULTS, read_json
 from benchmarks.pages import sources as pages
 from detectorkit import ForensicDetector, HoGSVMDetector
@@ -60,7 +60,7 @@ def test_detectors_are_measured_and_compared(data, monkeypatch):
     options = ["--cache", str(cache), "--treatment", "as-found"]
     main(["protocol-e", str(data), "hog-svm", *options, "--treatment", "aligned"])
     row = read_json(kept / "protocol_e.json")["rows"]["hog-svm.as-found"]
-    result = read_result("hog-svm.as-found", kept / "sources")
+    result = read_result("hog-svm.as-found")
     for name, one in result.metrics.items():
         assert row["metrics"][name] == pytest.approx(one.to_dict(), abs=1e-6, nan_ok=True)
     assert row["n"]["units"] == 16
@@ -113,15 +113,16 @@ def test_a_band_leaves_scores_undecided(data):
 @pytest.mark.parametrize("key", sorted(read_json(RESULTS / "protocol_e.json").get("rows", {})))
 def test_the_figures_follow_from_the_kept_scores(key):
     row = read_json(RESULTS / "protocol_e.json")["rows"][key]
-    for name, one in read_result(key, FOLDER).metrics.items():
+    for name, one in read_result(key).metrics.items():
         assert row["metrics"][name] == pytest.approx(one.to_dict(), rel=1e-5, abs=1e-6)
-    assert set(MERGED) <= set(read_result(key, FOLDER).unit)
+    assert set(MERGED) <= set(read_result(key).unit)
 
 
 @pytest.mark.parametrize("name", ["forensic", "hog-svm"])
 def test_remembered_features_are_the_same(name, upsampled):
     X, y = list(upsampled.data[:40]), upsampled.target[:40]
     plain_class = {"forensic": ForensicDetector, "hog-svm": HoGSVMDetector}[name]
+    Remembering.known.clear()
     remembering = DETECTORS[name]().fit(X[:30], y[:30])
     assert len(Remembering.known) == 30
     again = DETECTORS[name]().fit(X[10:], y[10:])
