@@ -132,7 +132,7 @@ def _judge(
             "threshold": decision.threshold,
             "band": band,
             "model": name,
-            "treatment": _treatment(runner.record),
+            "treatment": runner.record.treatment_text(),
         }
         for index, score, verdict, label, probability in zip(read, scores, *found, strict=True)
     ]
@@ -150,16 +150,11 @@ def _cell(row: _Row) -> str:
     return f"{row['verdict']:10}  {row['probability']:.3f}"
 
 
-def _treatment(record: ModelRecord) -> str:
-    """Describe how images are treated before the detector sees them."""
-    return str(record.training.get("treatment", "not recorded"))
-
-
 def _explain_default(name: str, record: ModelRecord) -> None:
     """Say on standard error what the default detector is, and when it cannot tell."""
     from detectorkit.models import card_path
 
-    lines = [f"Default model {name}. Treatment of images: {_treatment(record)}."]
+    lines = [f"Default model {name}. Treatment of images: {record.treatment_text()}."]
     if record.band is not None:
         lines.append(f"It {record.band.describe()}.")
     limits = f"What it was trained on and where it fails is written in {card_path(name)}"
