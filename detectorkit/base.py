@@ -268,6 +268,8 @@ class FitInputs(NamedTuple):
         Weights of the images; None where all weigh the same.
     groups : ndarray of shape (n_samples,) or None
         Group of each image. Images of one group are held out together.
+    n_views : int, default=0
+        Number of random variants that follow each image.
     """
 
     images: ImageSequence
@@ -275,6 +277,7 @@ class FitInputs(NamedTuple):
     y: NDArray[np.int64]
     weight: NDArray[np.float64] | None
     groups: NDArray[Any] | None
+    n_views: int = 0
 
 
 class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metaclass=ABCMeta):
@@ -427,10 +430,11 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         self.classes_ = training.classes
         self.threshold_ = 0.0
         self.band_ = None
+        y = training.y[:: training.n_views + 1]  # the images without their variants
         self.training_summary_ = {
-            "n_samples": len(training.y),
-            "n_real": int(np.sum(training.y == 0)),
-            "n_generated": int(np.sum(training.y == 1)),
+            "n_samples": len(y),
+            "n_real": int(np.sum(y == 0)),
+            "n_generated": int(np.sum(y == 1)),
             **settings,
         }
 

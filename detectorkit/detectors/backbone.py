@@ -17,6 +17,7 @@ from detectorkit.graph.inputs import NetworkInput
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.images.treatment import Treatment
 from detectorkit.training.augmentation import Augmentation
+from detectorkit.training.file_changes import add_views
 from detectorkit.utils.validation import (
     check_choice,
     check_integer,
@@ -126,6 +127,10 @@ class BackboneDetector(TorchDetector):
         needs `origin` in `fit`. None leaves the weights as they are.
     augmentation : "default", Augmentation or None, default="default"
         Random changes of the training images, with `fine_tune`. None leaves them unchanged.
+    n_views : int, default=0
+        Number of random variants of each training image, on which the head of a fixed
+        backbone is fitted too. They are smaller and encoded anew, as files on the web are; see
+        `detectorkit.training.FileChanges`.
     quantize : {None, "float16", "static", "dynamic"}, default=None
         Number format of the saved network. "float16" halves the file and hardly changes the
         scores. "static" stores weights and activations in 8 bits, which is best for convolutions.
@@ -257,6 +262,7 @@ class BackboneDetector(TorchDetector):
         validation: Literal["images", "origins"] = "images",
         balance: Literal["origin"] | None = None,
         augmentation: Literal["default"] | Augmentation | None = "default",
+        n_views: int = 0,
         quantize: Literal["float16", "static", "dynamic"] | None = None,
         cache_dir: str | Path | None = None,
         checkpoint: str | Path | None = None,
@@ -288,6 +294,7 @@ class BackboneDetector(TorchDetector):
         self.validation = validation
         self.balance = balance
         self.augmentation = augmentation
+        self.n_views = n_views
         self.quantize = quantize
         self.cache_dir = cache_dir
         self.checkpoint = checkpoint
@@ -310,6 +317,9 @@ class BackboneDetector(TorchDetector):
         if self.fine_tune:
             super()._train(training, origin, settings, random_state)
             return
+        n_views = settings["n_views"]
+        training = add_views(training, n_views, random_state)
+        origin = None if origin is None else np.repeat(origin, n_views + 1)
         train, val = split_validation(
             training,
             origin,
@@ -447,6 +457,7 @@ class BackboneDetector(TorchDetector):
             "bottleneck": self.bottleneck,
             "layers": None if self.layers is None else [int(one) for one in self.layers],
             "pool": self.pool,
+            "n_views": check_integer(self, "n_views", minimum=0),
         }
 
     def _schedule(self, random_state: np.random.RandomState, settings: dict[str, Any]) -> Schedule:

@@ -83,6 +83,10 @@ class DeiTDetector(BackboneDetector):
         needs `origin` in `fit`. None leaves the weights as they are.
     augmentation : "default", Augmentation or None, default="default"
         Random changes of the training images, with `fine_tune`. None leaves them unchanged.
+    n_views : int, default=0
+        Number of random variants of each training image, on which the head of a fixed
+        backbone is fitted too. They are smaller and encoded anew, as files on the web are; see
+        `detectorkit.training.FileChanges`.
     quantize : {None, "float16", "static", "dynamic"}, default=None
         Number format of the saved network. "float16" halves the file and hardly changes the
         scores. "static" stores weights and activations in 8 bits, which is best for convolutions.
@@ -184,6 +188,7 @@ class DeiTDetector(BackboneDetector):
         validation: Literal["images", "origins"] = "images",
         balance: Literal["origin"] | None = None,
         augmentation: Literal["default"] | Augmentation | None = "default",
+        n_views: int = 0,
         quantize: Literal["float16", "static", "dynamic"] | None = None,
         cache_dir: str | Path | None = None,
         checkpoint: str | Path | None = None,
@@ -214,6 +219,7 @@ class DeiTDetector(BackboneDetector):
             validation=validation,
             balance=balance,
             augmentation=augmentation,
+            n_views=n_views,
             quantize=quantize,
             cache_dir=cache_dir,
             checkpoint=checkpoint,

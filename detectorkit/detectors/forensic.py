@@ -28,6 +28,7 @@ from detectorkit.images.batches import concatenate_batches, map_batches
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.images.treatment import Treatment
+from detectorkit.training.file_changes import add_views
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import (
@@ -105,6 +106,10 @@ class ForensicDetector(RecordedDetector):
     class_weight : dict or "balanced", default=None
         Factors by which the weights of the images of each class are multiplied. "balanced" gives
         both classes the same total weight; None leaves all weights as they are.
+    n_views : int, default=0
+        Number of random variants of each training image, on which the detector is fitted too. They
+        are smaller and encoded anew, as files on the web are; see
+        `detectorkit.training.FileChanges`. The time and memory of `fit` grow with them.
     input_shape : tuple of int, default=None
         Shape of one image, (height, width) or (height, width, n_channels), where X is a 2-D array
         of flattened images; one entry may be -1. None refuses 2-D arrays.
@@ -181,6 +186,7 @@ class ForensicDetector(RecordedDetector):
         image_size: tuple[int, int] | None = None,
         treatment: Literal["aligned"] | Treatment | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        n_views: int = 0,
         input_shape: tuple[int, ...] | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -194,6 +200,7 @@ class ForensicDetector(RecordedDetector):
         self.image_size = image_size
         self.treatment = treatment
         self.class_weight = class_weight
+        self.n_views = n_views
         self.input_shape = input_shape
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -232,8 +239,10 @@ class ForensicDetector(RecordedDetector):
         """
         settings, treatment = self._check_head(), self._check_treatment()
         stack = self._make_stack()
+        n_views = check_integer(self, "n_views", minimum=0)
         random_state = check_random_state(self.random_state)
         training = self._check_training(X, y, sample_weight, groups)
+        training = add_views(training, n_views, random_state)
         images, y = training.images, training.y
 
         size = None if self.image_size is None else check_pair(self, "image_size")
@@ -257,7 +266,9 @@ class ForensicDetector(RecordedDetector):
         self.transformers_ = stack.transformers
         self.families_ = dict(zip(stack.names, slices, strict=True))
         self.head_ = fitted.head
-        self._finish_fit(training, fitted.held_out, fitted.held_out_scores, **settings)
+        self._finish_fit(
+            training, fitted.held_out, fitted.held_out_scores, n_views=n_views, **settings
+        )
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:

@@ -19,8 +19,9 @@ from detectorkit.images.batches import concatenate_batches, map_batches
 from detectorkit.images.preprocessing import ColorSpace, Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.images.treatment import Treatment
+from detectorkit.training.file_changes import add_views
 from detectorkit.utils.progress import track
-from detectorkit.utils.validation import check_choice, check_real
+from detectorkit.utils.validation import check_choice, check_integer, check_real
 
 if TYPE_CHECKING:
     import onnx
@@ -72,6 +73,10 @@ class HoGSVMDetector(RecordedDetector):
     class_weight : dict or "balanced", default=None
         Factors by which `C` is multiplied for each class. "balanced" gives both classes the same
         total weight; None leaves all weights as they are.
+    n_views : int, default=0
+        Number of random variants of each training image, on which the detector is fitted too. They
+        are smaller and encoded anew, as files on the web are; see
+        `detectorkit.training.FileChanges`. The time and memory of `fit` grow with them.
     input_shape : tuple of int, default=None
         Shape of one image, (height, width) or (height, width, n_channels), where X is a 2-D array
         of flattened images; one entry may be -1. None refuses 2-D arrays.
@@ -156,6 +161,7 @@ class HoGSVMDetector(RecordedDetector):
         solver: Literal["auto", "gram", "stream"] = "auto",
         treatment: Literal["aligned"] | Treatment | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
+        n_views: int = 0,
         input_shape: tuple[int, ...] | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -172,6 +178,7 @@ class HoGSVMDetector(RecordedDetector):
         self.solver = solver
         self.treatment = treatment
         self.class_weight = class_weight
+        self.n_views = n_views
         self.input_shape = input_shape
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -193,8 +200,7 @@ class HoGSVMDetector(RecordedDetector):
         groups : array-like of shape (n_samples,), default=None
             Group of each image. Images of one group are held out together when the probabilities
             are fitted. Pass groups where images come in pairs or copies, such as photographs and
-            their reconstructions: without them, the probabilities are far off. "stream" ignores
-            them.
+            their reconstructions: without them, the probabilities are far off.
 
         Returns
         -------
@@ -211,8 +217,10 @@ class HoGSVMDetector(RecordedDetector):
         C = check_real(self, "C", above=0)
         check_choice(self, "solver", ("auto", "gram", "stream"))
         hog, preprocessing = check_hog_parameters(self), self._check_preprocessing()
+        n_views = check_integer(self, "n_views", minimum=0)
         random_state = check_random_state(self.random_state)
         training = self._check_training(X, y, sample_weight, groups)
+        training = add_views(training, n_views, random_state)
         images, y = training.images, training.y
 
         working_size = images.read(0, preprocessing).shape[:2]
@@ -224,7 +232,9 @@ class HoGSVMDetector(RecordedDetector):
             features = concatenate_batches(batches, len(y))
             solution = solve_gram(features, y, groups=training.groups, **settings)
         else:
-            solution = solve_stream(batches, y, verbose=self.verbose, **settings)
+            solution = solve_stream(
+                batches, y, groups=training.groups, verbose=self.verbose, **settings
+            )
 
         self.coef_ = solution.coef[np.newaxis]
         self.intercept_ = np.array([solution.intercept])
@@ -236,7 +246,14 @@ class HoGSVMDetector(RecordedDetector):
             "hog": hog,
         }
         solver = "gram" if uses_gram else "stream"
-        self._finish_fit(training, solution.held_out, solution.held_out_scores, C=C, solver=solver)
+        self._finish_fit(
+            training,
+            solution.held_out,
+            solution.held_out_scores,
+            C=C,
+            solver=solver,
+            n_views=n_views,
+        )
         return self
 
     def decision_function(self, X: Any) -> NDArray[np.float64]:

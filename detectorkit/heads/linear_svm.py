@@ -129,6 +129,7 @@ def solve_stream(
     *,
     C: float,
     sample_weight: NDArray[np.float64] | None,
+    groups: NDArray[Any] | None = None,
     random_state: np.random.RandomState,
     verbose: bool = False,
 ) -> LinearSolution:
@@ -142,7 +143,7 @@ def solve_stream(
     """
     n = len(y)
     share = min(0.1, _HELD_OUT_LIMIT / n)
-    train, held_out = _hold_out(y, share, random_state)
+    train, held_out = _hold_out(y, groups, share, random_state)
     order, n_train = np.concatenate([train, held_out]), len(train)
     with TemporaryFile(prefix="detectorkit-") as file:
         stored = _FeatureFile(file)
@@ -160,10 +161,19 @@ def solve_stream(
 
 
 def _hold_out(
-    y: NDArray[np.int64], share: float, random_state: np.random.RandomState
+    y: NDArray[np.int64],
+    groups: NDArray[Any] | None,
+    share: float,
+    random_state: np.random.RandomState,
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Shuffle and hold out a proportion of each class; nothing if a class has too few samples."""
     order = random_state.permutation(len(y))
+    if groups is not None:
+        names, group = np.unique(groups, return_inverse=True)
+        chosen = random_state.permutation(len(names)) < round(share * len(names))
+        is_held_out = chosen[group[order]]
+        parts = order[~is_held_out], order[is_held_out]
+        return parts if all(len(np.unique(y[p])) == 2 for p in parts) else (order, order[:0])
     members = [order[y[order] == label] for label in (0, 1)]
     counts = [round(share * len(member)) for member in members]
     if min(counts) == 0:

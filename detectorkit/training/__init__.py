@@ -8,12 +8,14 @@ from detectorkit.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from detectorkit.training.augmentation import Augmentation
+    from detectorkit.training.file_changes import FileChanges
     from detectorkit.training.pairs import TinyAutoencoder, make_pairs
 
-__all__ = ["Augmentation", "TinyAutoencoder", "make_pairs"]
+__all__ = ["Augmentation", "FileChanges", "TinyAutoencoder", "make_pairs"]
 
 _HOME_OF = {
     "Augmentation": "detectorkit.training.augmentation",
+    "FileChanges": "detectorkit.training.file_changes",
     "TinyAutoencoder": "detectorkit.training.pairs",
     "make_pairs": "detectorkit.training.pairs",
 }

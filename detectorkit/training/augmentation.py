@@ -13,6 +13,7 @@ from detectorkit.images.crops import enlarge_to_cover
 from detectorkit.images.decoding import decode_image
 from detectorkit.images.encoding import encode_image
 from detectorkit.images.levels import levels_as_uint8
+from detectorkit.training.file_changes import FileChanges
 
 __all__ = ["Augmentation"]
 
@@ -50,6 +51,9 @@ class Augmentation:
         Probability of a compression as JPEG.
     quality : tuple of (int, int), default=(60, 95)
         Lowest and highest JPEG quality, from 1 to 100.
+    files : FileChanges or None, default=None
+        Random changes of the whole image, at its own size, before the treatment of the detector
+        and all other changes. None makes none; `Augmentation.world()` has them.
 
     Examples
     --------
@@ -72,6 +76,19 @@ class Augmentation:
     noise_std: float = 4.0
     jpeg: float = 0.5
     quality: tuple[int, int] = (60, 95)
+    files: FileChanges | None = None
+
+    @classmethod
+    def world(cls) -> Augmentation:
+        """Return an augmentation for detectors that get files as they come.
+
+        Returns
+        -------
+        augmentation : Augmentation
+            Augmentation by `FileChanges` before the treatment of the detector, and by mirror images
+            and small rotations after it.
+        """
+        return cls(resample=0, blur=0, noise=0, jpeg=0, files=FileChanges())
 
     def apply(
         self, image: NDArray[np.uint8], size: tuple[int, int], random: np.random.Generator

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,11 @@ from torch.nn import functional
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.images.batches import iter_slices
 from detectorkit.images.levels import to_levels
+from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.architectures import HeadedNetwork
 from detectorkit.training.augmentation import Augmentation
+from detectorkit.training.file_changes import read_changed
 from detectorkit.utils.files import open_whole
 from detectorkit.utils.parallel import map_ahead
 from detectorkit.utils.progress import progress_bar, report_epoch
@@ -120,11 +123,21 @@ class TrainingSet:
         wanted = self.network_input.preprocessing
         if self.augmentation is not None:
             size = None if wanted.n_crops is not None else wanted.image_size
-            image: Any = self.images.read(index, replace(wanted, image_size=size, n_crops=None))
+            plain = replace(wanted, image_size=size, n_crops=None)
+            image: Any = self._read_whole(index, plain, random)
             if image.dtype == np.uint8:  # images of floats are not changed
                 return self.augmentation.apply(image, self.network_input.image_size, random)
         image = to_levels(self.images.read(index, wanted))
         return image if wanted.n_crops is None else image[random.integers(len(image))]
+
+    def _read_whole(
+        self, index: int, preprocessing: Preprocessing, random: np.random.Generator
+    ) -> NDArray[Any]:
+        files = None if self.augmentation is None else self.augmentation.files
+        if files is None:
+            return self.images.read(index, preprocessing)
+        change = partial(files.apply, random=random)
+        return read_changed(self.images, index, preprocessing, change)
 
     def fingerprint(self) -> str:
         """Compute a hash that differs for other images, labels or settings."""

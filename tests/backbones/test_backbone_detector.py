@@ -70,6 +70,17 @@ def test_one_graph_says_what_backbone_and_head_say(name, dataset, heads, bottlen
     assert np.mean(detector.predict(X) == y) > 0.75
 
 
+def test_a_head_learns_from_random_variants(name, dataset):
+    X, y = dataset
+    origin = np.where(y == 1, "generator", "camera")
+    detector = BackboneDetector(name, n_views=1, balance="origin", **SETTINGS)
+    detector.fit(X, y, origin=origin)
+    assert detector.training_summary_["n_samples"] == 90
+    assert detector.training_summary_["n_validation"] % 2 == 0  # variants stay with their images
+    plain = BackboneDetector(name, balance="origin", **SETTINGS).fit(X, y, origin=origin)
+    assert (plain.decision_function(X) != detector.decision_function(X)).any()
+
+
 def test_what_else_is_predicted_does_not_matter(name, dataset):
     X, y = dataset
     detector = BackboneDetector(name, **SETTINGS).fit(X, y)

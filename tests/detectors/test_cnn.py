@@ -146,7 +146,9 @@ def test_dynamic_quantization_sees_one_image_at_a_time(dataset):
 @pytest.mark.parametrize("n_crops", [1, 5, 9])
 def test_scores_of_crops_are_averaged(dataset, n_crops):
     X, y = make_images(40, size=(30, 41))
-    detector = small(image_size=(16, 16), n_crops=n_crops, augmentation=Augmentation()).fit(X, y)
+    detector = small(image_size=(16, 16), n_crops=n_crops, augmentation=Augmentation.world()).fit(
+        X, y
+    )
     scores = detector.decision_function(X[:6])
     for image, score in zip(X[:6], scores, strict=True):
         crops = cut_crops(image, (16, 16), n_crops)
