@@ -18,9 +18,12 @@ from detectorkit import (
     HoGSVMDetector,
     ResNetDetector,
 )
+from detectorkit.backbones import find_backbone
 from detectorkit.evaluation import Trial
+from detectorkit.graph.reference import open_backbone
 from detectorkit.images.batches import iter_slices
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.images.treatment import Treatment
 from detectorkit.training.augmentation import Augmentation
 
 # The settings that cross-validation chose for aligned images; see choose-hog-svm.
@@ -37,10 +40,12 @@ class Remembering:
 
     known: ClassVar[dict[Any, np.ndarray]] = {}
 
-    def _remembered(self, images: Any, compute: Callable[[Any], Any]) -> Iterator[np.ndarray]:
+    def _remembered(
+        self, images: Any, compute: Callable[[Any], Any], kind: Any = None
+    ) -> Iterator[np.ndarray]:
         """Yield features in batches; `compute` is asked for those of new images only."""
         # Arrays live as long as the trials of a treatment, so their identity names them.
-        kind = type(self).__name__
+        kind = kind or type(self).__name__
         keys = [(kind, item if isinstance(item, str) else id(item)) for item in images.items]
         new = [i for i, key in enumerate(keys) if key not in self.known]
         if new:
@@ -73,6 +78,24 @@ class RememberingHoG(Remembering, HoGSVMDetector):
         compute = partial(super()._features, preprocessing=preprocessing, hog=hog, size=size)
         for features in self._remembered(images, compute):
             yield features if coef is None else features @ coef
+
+
+class RememberingBackbone(Remembering, BackboneDetector):
+    """The same detector, which takes its layers from the kept features of all layers of a file."""
+
+    def _embed(self, backbone: Any, images: Any) -> Any:
+        whole = replace(find_backbone(self.backbone), network_input=backbone.network_input)
+        columns = open_backbone(backbone.reference, CACHE).columns
+
+        def compute(new: Any) -> Iterator[np.ndarray]:
+            features = super(RememberingBackbone, self)._embed(whole, new)
+            yield features if columns is None else features[:, columns]
+
+        kept = type(self).__name__, self.backbone, str(self.layers), str(self.pool)
+        return np.concatenate(list(self._remembered(images, compute, kept)))
+
+    def _score(self, images: Any) -> Any:
+        return self._kept.head.score(self._embed(self._kept.backbone, images))
 
 
 COMMON: dict[str, Any] = {"n_jobs": -1, "random_state": 0}
@@ -123,8 +146,24 @@ def vote_of(*settings: dict[str, Any]) -> VotingClassifier:
     return VotingClassifier([(f"head {n}", head) for n, head in enumerate(heads)], voting="soft")
 
 
+# The settings that protocol E chose; see choose-clip.
+CLIP: dict[str, Any] = {
+    "backbone": "clip-vit-b16-4bit",
+    "layers": [6, 8, 10, 12],
+    "bottleneck": 64,
+    "alpha": 0.05,
+    "dropout": 0.4,
+    "mixup": 0.4,
+    "n_heads": 3,
+    "batch_size": 128,
+    "max_epochs": 25,
+    "validation_fraction": 0.0,
+    "treatment": Treatment(side=224),
+}
+
 DETECTORS: dict[str, Callable[[], Any]] = {
-    "clip": lambda: BackboneDetector("clip-vit-b16", **FROZEN),
+    "clip": lambda: RememberingBackbone(**CLIP, **COMMON, cache_dir=CACHE),
+    "clip-8-bit": lambda: BackboneDetector("clip-vit-b16", **FROZEN),
     "efficientnet-crops": lambda: BackboneDetector(**CROPS, **FROZEN),
     "clip-and-crops": lambda: vote_of({"backbone": "clip-vit-b16"}, CROPS),
     "efficientnet-frozen": lambda: BackboneDetector(**FROZEN),

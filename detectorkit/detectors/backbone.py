@@ -339,17 +339,10 @@ class BackboneDetector(TorchDetector):
         settings: dict[str, Any],
     ) -> None:
         """Train a head on the features of the fixed backbone and join both in one graph."""
-        from detectorkit.backbones import embed_images
         from detectorkit.heads.mlp import HeadSettings, fit_network_head
 
         backbone = self._find()
-        features = embed_images(
-            backbone,
-            training.images,
-            cache_dir=None if self.cache_dir is None else Path(self.cache_dir),
-            n_jobs=self.n_jobs,
-            verbose=self.verbose,
-        )
+        features = self._embed(backbone, training.images)
         weight = np.ones(len(features)) if training.weight is None else training.weight
         if self.balance == "origin" and origin is not None:
             weight = weight * balanced_chances(training.y, origin) * len(features)
@@ -387,6 +380,15 @@ class BackboneDetector(TorchDetector):
         if self.cache_dir is not None and self.n_crops is None and self.quantize is None:
             self._kept = _KeptFeatures(backbone, head, Path(self.cache_dir))
         self._quantize(training.images, training.y, train, held_out)
+
+    def _embed(self, backbone: Backbone, images: ImageSequence) -> NDArray[np.float32]:
+        """Compute the features of images by the fixed backbone."""
+        from detectorkit.backbones import embed_images
+
+        folder = None if self.cache_dir is None else Path(self.cache_dir)
+        return embed_images(
+            backbone, images, cache_dir=folder, n_jobs=self.n_jobs, verbose=self.verbose
+        )
 
     def _score(self, images: ImageSequence) -> NDArray[np.float64]:
         """Compute scores by the graph, or from features that are kept on disk."""
