@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.cli._common import METHODS, add_jobs, check_output, make_explainer
-from detectorkit.cli.predict import _expand, _understand
+from detectorkit.cli._request import find_paths, find_request
 
 __all__ = ["add_arguments", "run"]
 
@@ -66,7 +66,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         ".npy file",
     )
     add_jobs(parser)
-    parser.set_defaults(json=False)
 
 
 def run(arguments: Namespace) -> int:
@@ -78,11 +77,14 @@ def run(arguments: Namespace) -> int:
     from detectorkit.utils.files import open_whole, write_whole
 
     outputs = [check_output(one) for one in (arguments.output, arguments.numbers) if one]
-    asked = _understand(arguments)
-    paths = _expand(asked.images)
+    asked = find_request(arguments)
+    paths = find_paths(asked.images)
+    if len(asked.models) > 1:
+        raise ValueError("-m all: explain one detector at a time.")
+    (file,) = asked.models.values()
     if arguments.numbers and len(paths) > 1:
         raise ValueError(f"--numbers takes the map of one image, not of {len(paths)}.")
-    detector = load_detector(asked.path, n_jobs=arguments.jobs)
+    detector = load_detector(file, n_jobs=arguments.jobs)
     explainer = make_explainer(detector, arguments.method).set_params(verbose=True)
     print(f"Treatment of every image: {detector.record_.treatment_text()}", file=sys.stderr)
     rows, failures = [], []
@@ -119,7 +121,7 @@ def _explain(
     record = detector.record_
     scores = detector.decision_function([path])
     found: NDArray[np.float32] = explainer.transform([path])[0]
-    verdict = "generated" if record.decision.is_generated(scores)[0] else "real"
+    verdict = record.decision.verdicts(scores)[0]
     probability = record.decision.probabilities(scores)[0]
     print(f"{verdict}  {probability:.3f}  {path}  {output}")
     if isinstance(explainer, OcclusionSaliency):

@@ -17,9 +17,10 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from detectorkit.cli._common import add_jobs, process_paths
+from detectorkit.cli._request import find_paths, find_request
 from detectorkit.exceptions import BackboneNotFoundError, ImageReadError
 from detectorkit.utils.json import dumps
 from detectorkit.utils.tables import text_table
@@ -32,17 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_ALL = "all"
-
 _Row = dict[str, Any]
-
-
-class _Request(NamedTuple):
-    """Models, by name and file, and images of a call."""
-
-    models: dict[str, Path]
-    images: list[str]
-    is_default: bool
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -70,8 +61,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit predict``."""
-    asked = _understand(arguments)
-    paths = _expand(asked.images)
+    asked = find_request(arguments)
+    paths = find_paths(asked.images)
     columns: list[list[_Row]] = []  # a row of each image, by each detector
     failures: list[ImageReadError] = []
     for name, file in asked.models.items():
@@ -161,28 +152,6 @@ def _explain_default(name: str, record: ModelRecord) -> None:
     print("\n".join([*lines, limits]), file=sys.stderr)
 
 
-def _understand(arguments: Namespace) -> _Request:
-    """Separate the model from the images among the arguments."""
-    from detectorkit.models import default_detector, find_detector, shipped_detectors
-
-    images: list[str] = arguments.images
-    name: str | None = arguments.model
-    shipped = shipped_detectors()
-    if name == _ALL and shipped and not Path(_ALL).is_file():
-        return _Request(shipped, images, is_default=False)
-    first = Path(images[0])
-    if name is None and not first.is_dir():
-        is_shipped = images[0] in shipped and not first.exists()
-        if is_shipped or first.suffix.lower() == ".onnx":
-            name, *images = images
-            if not images:
-                raise ValueError(
-                    f"there are no images, only the model {name}. Pass image files or folders."
-                )
-    path = find_detector(name)
-    return _Request({name or default_detector(): path}, images, is_default=name is None)
-
-
 def _threshold(record: ModelRecord, fpr: float, name: str) -> float:
     """Return the model's threshold for a false-positive rate."""
     if not 0 < fpr < 1:
@@ -195,17 +164,3 @@ def _threshold(record: ModelRecord, fpr: float, name: str) -> float:
             f"`detectorkit calibrate --fpr {fpr:g}` on photographs like yours."
         )
     return found
-
-
-def _expand(images: list[str]) -> list[str]:
-    from detectorkit.images.image_files import find_images
-
-    paths: list[str] = []
-    for image in images:
-        if Path(image).is_dir():
-            paths += [str(path) for path in find_images(image)]
-        else:
-            paths.append(image)
-    if not paths:
-        raise ValueError(f"there are no images in {', '.join(images)}.")
-    return paths
