@@ -2,12 +2,12 @@
 
     python -m benchmarks ship DATA [--detector NAME ...] [--cache FOLDER]
 
-Each detector is fitted on all images of protocol E, with the treatment in its record. Images of an
-origin weigh by the root of their number. Eight trainings without an eighth of the sources each give
-the scores of all images by a detector that never saw their source: probabilities, thresholds for 1,
-5 and 10 % of the photographs (every source alike), the band of "can't tell" and the figures of the
-cards come from these. What was trained on is in detectorkit/models/sources.csv. Features of frozen
-networks, and the state of a network's training, are kept in the folder --cache.
+Each detector is fitted on all images of protocol E, as they are, with its treatment in the record.
+Images of an origin weigh by the root of their number. Eight trainings without an eighth of the
+sources each give the scores of all images by a detector that never saw their source. These set the
+probabilities, the thresholds for 1, 5 and 10 % of the photographs (every source alike), the band of
+"can't tell" and the figures of the cards. What was trained on is in detectorkit/models/sources.csv.
+Features of frozen networks and the state of a network's training are kept in the folder --cache.
 """
 
 from __future__ import annotations
@@ -40,17 +40,15 @@ from detectorkit import (
 from detectorkit.calibration import SigmoidCalibration, fit_band
 from detectorkit.calibration.fit import fit_platt_slope
 from detectorkit.evaluation import SourceEvaluation, cross_source, sources
-from detectorkit.images import Treatment
 from detectorkit.training import Augmentation
 
 COMMON: dict[str, Any] = {"n_jobs": -1, "random_state": 0, "verbose": True}
-WHOLE = Treatment(side=224)
 
 SHIPPED: dict[str, Callable[[Path], Any]] = {
     "hog-svm": lambda _: HoGSVMDetector(treatment="aligned", solver="gram", **COMMON),
     "forensic": lambda _: ForensicDetector(treatment="aligned", **COMMON),
     "transfer": lambda cache: BackboneDetector(
-        treatment=WHOLE, quantize="float16", cache_dir=cache, **COMMON
+        n_views=1, quantize="float16", cache_dir=cache, **COMMON
     ),
     "cnn": lambda cache: CNNDetector(
         (64, 64),
