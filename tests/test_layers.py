@@ -14,7 +14,7 @@ LAYERS = [
     "model_selection",
     "base",
     "features heads",
-    "datasets",
+    "datasets provenance",
     "graph",
     "training",
     "backbones",
