@@ -8,6 +8,9 @@ The model is an ONNX file that `detectorkit train` wrote, or the name of a shipp
 with -m, or as the first argument if that ends in .onnx or is such a name and not a file. Otherwise
 the default detector is used, which is described on standard error. With -m all, every shipped
 detector is used, and the verdicts are a table with a column for each.
+
+What a file says of itself, such as the name of a generator, is printed below the verdict. It can be
+forged and removed, and has no part in the verdict.
 """
 
 from __future__ import annotations
@@ -79,13 +82,20 @@ def run(arguments: Namespace) -> int:
         failures += failed
     if not columns:
         raise ValueError("none of the shipped detectors can be run. Install their backbones.")
+    from detectorkit.provenance import read_provenance
+
     by_image = list(zip(*columns, strict=True))
+    provenance = [read_provenance(path) for path in paths]
     if arguments.json:
-        found = [row for rows in by_image for row in rows]
+        found = [
+            row | {"provenance": one.to_dict()}
+            for rows, one in zip(by_image, provenance, strict=True)
+            for row in rows
+        ]
         errors = [{"path": str(one.path), "error": one.reason} for one in failures]
         lines = [dumps(row) for row in found + errors]
     else:
-        lines = _format(by_image)
+        lines = _format(by_image, [one.lines() for one in provenance])
     for line in lines:
         print(line)
     return 1 if failures else 0
@@ -130,11 +140,17 @@ def _judge(
     return rows, read, failures
 
 
-def _format(by_image: Sequence[Sequence[_Row]]) -> list[str]:
-    """Format the verdicts: a line for each image, with a column for each of several detectors."""
+def _format(by_image: Sequence[Sequence[_Row]], notes: Sequence[Sequence[str]]) -> list[str]:
+    """Format the verdicts: a line for each image, with a column for each of several detectors.
+
+    Below it, indented, is what the file says of itself.
+    """
     cells = [[*(_cell(row) for row in rows), rows[0]["path"]] for rows in by_image]
     names = [row["model"] for row in by_image[0]]
-    return text_table(cells, [*names, "image"] if len(names) > 1 else None)
+    lines = text_table(cells, [*names, "image"] if len(names) > 1 else None)
+    head = lines[: len(lines) - len(cells)]
+    body = zip(lines[len(head) :], notes, strict=True)
+    return head + [text for line, below in body for text in (line, *(f"    {n}" for n in below))]
 
 
 def _cell(row: _Row) -> str:

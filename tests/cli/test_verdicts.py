@@ -5,10 +5,13 @@ from copy import deepcopy
 
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from detectorkit import load_detector
 from detectorkit.calibration import Band
 from detectorkit.cli import main
+from detectorkit.provenance import read_provenance
 
 
 @pytest.fixture
@@ -86,6 +89,21 @@ def test_all_detectors_make_a_table(shipped, folder, tmp_path, capsys):
         paths = [good[0], good[1], good[0], good[2]]
         assert np.allclose(mine, load_detector(name).decision_function(paths), atol=1e-6)
     assert error["path"] == str(tmp_path / "bad.png")
+
+
+def test_what_a_file_says_of_itself_is_shown_below_the_verdict(shipped, tmp_path, capsys):
+    path = str(tmp_path / "drawn.png")
+    settings = PngInfo()
+    settings.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")
+    Image.new("RGB", (64, 64)).save(path, pnginfo=settings)
+    said = read_provenance(path)
+    assert said.lines()
+    for model in ("clip", "all"):
+        _, lines, _ = predict(capsys, "-m", model, path)
+        assert lines[-len(said.lines()) :] == [f"    {line}" for line in said.lines()]
+        assert lines[-len(said.lines()) - 1].endswith(path)
+    _, lines, _ = predict(capsys, "-m", "all", "--json", path)
+    assert [json.loads(line)["provenance"] for line in lines] == [said.to_dict()] * 2
 
 
 def test_models_are_listed_with_what_their_records_and_cards_say(shipped, capsys):
