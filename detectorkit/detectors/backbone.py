@@ -214,7 +214,7 @@ class BackboneDetector(TorchDetector):
     weights of 8 bits, so that its features depend neither on the other images nor on the processor.
 
     Photographs and generated images often differ in what early layers of a network see, while the
-    last one knows what is in the picture; so several `layers` joined find more [4]_.
+    last one knows what is in the picture; so several `layers` joined can find more [4]_.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""Run saved graphs on images: from images to scores.
+"""Run saved graphs on images: the only place where images become scores.
 
 scikit-learn is not imported here, so that a verdict on one image does not wait for it. Only graphs
 that begin with features need it.
@@ -228,6 +228,10 @@ def _check_form(session: Any, record: ModelRecord, name: str) -> None:
                 f"an output {output!r} was expected, one float32 for each image."
             )
     shape = session.get_inputs()[0].shape
+    if record.backbone is not None and inputs[0][0] == "pixels":
+        raise ModelFileError(
+            f"{name}: the record is damaged: backbone is an object, but the graph takes pixels."
+        )
     if inputs[0][0] == "features":
         if len(shape) != 2 or not isinstance(shape[1], int):
             raise ModelFileError(f"{name} takes features of shape {shape}; expected (n, number).")

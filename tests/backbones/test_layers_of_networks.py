@@ -366,6 +366,7 @@ def test_wrong_parameters_are_named(backbone, dataset, parameters, match):
         ({"name": "../vit"}, "a name without a folder"),
         ({"sha256": 3}, "sha256 is 3"),
         ({"layers": "x"}, "layers is 'x'"),
+        (None, "backbone is an object, but the graph takes pixels"),
     ],
 )
 def test_a_damaged_reference_is_named(backbone, dataset, tmp_path, change, match):
@@ -373,7 +374,10 @@ def test_a_damaged_reference_is_named(backbone, dataset, tmp_path, change, match
     detector.save(tmp_path / "head.onnx", with_backbone=False)
     model = onnx.load(tmp_path / "head.onnx")
     record = json.loads(model.metadata_props[0].value)
-    record["backbone"] |= change
+    if change is None:
+        model = detector.to_onnx()
+    else:
+        record["backbone"] |= change
     helper.set_model_props(model, {"detectorkit": json.dumps(record)})
     onnx.save(model, tmp_path / "head.onnx")
     with pytest.raises(ModelFileError, match=match):
