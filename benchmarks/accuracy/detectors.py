@@ -18,9 +18,7 @@ from detectorkit import (
     HoGSVMDetector,
     ResNetDetector,
 )
-from detectorkit.backbones import find_backbone
 from detectorkit.evaluation import Trial
-from detectorkit.graph.reference import open_backbone
 from detectorkit.images.batches import iter_slices
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.images.treatment import Treatment
@@ -81,18 +79,15 @@ class RememberingHoG(Remembering, HoGSVMDetector):
 
 
 class RememberingBackbone(Remembering, BackboneDetector):
-    """The same detector, which takes its layers from the kept features of all layers of a file."""
+    """The same detector, which remembers features."""
 
     def _embed(self, backbone: Any, images: Any) -> Any:
-        whole = replace(find_backbone(self.backbone), network_input=backbone.network_input)
-        columns = open_backbone(backbone.reference, CACHE).columns
-
-        def compute(new: Any) -> Iterator[np.ndarray]:
-            features = super(RememberingBackbone, self)._embed(whole, new)
-            yield features if columns is None else features[:, columns]
-
         kept = type(self).__name__, self.backbone, str(self.layers), str(self.pool)
+        compute = partial(self._embed_new, backbone)
         return np.concatenate(list(self._remembered(images, compute, kept)))
+
+    def _embed_new(self, backbone: Any, images: Any) -> Iterator[np.ndarray]:
+        yield super()._embed(backbone, images)
 
     def _score(self, images: Any) -> Any:
         return self._kept.head.score(self._embed(self._kept.backbone, images))

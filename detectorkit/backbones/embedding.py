@@ -209,5 +209,7 @@ def _embed(
             if cache is not None:
                 cache.put(keys[i], row)
     features = np.stack([rows[i] for i in range(len(pixels))])
+    if backbone.columns is not None:
+        features = features[:, backbone.columns]
     mean: NDArray[np.float32] = features.reshape(n_images, -1, features.shape[1]).mean(axis=1)
     return mean

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.inputs import NetworkInput
@@ -23,6 +26,8 @@ from detectorkit.graph.reference import (
     BackboneReference,
     Pool,
     backbone_folder,
+    find_columns,
+    layers_of_record,
 )
 from detectorkit.models import SHIPPED_BACKBONES
 from detectorkit.utils.fields import Fields
@@ -65,6 +70,12 @@ class Backbone:
         Number of features of an image; None if the file does not say it.
     reference : BackboneReference or None, default=None
         What a saved head records of the backbone: its file and the layers of the features.
+    layers : tuple of int or None, default=None
+        Numbers of the layers whose joined features the network returns, if its file tells them.
+    pool : {"cls", "mean", "cls+mean"} or None, default=None
+        What is taken of the tokens of each of these.
+    columns : ndarray of int or None, default=None
+        Places of the features among those that the network returns. None means all.
     """
 
     name: str
@@ -76,6 +87,9 @@ class Backbone:
     run_size: int | None
     n_features: int | None = None
     reference: BackboneReference | None = None
+    layers: tuple[int, ...] | None = None
+    pool: Pool | None = None
+    columns: NDArray[np.intp] | None = None
 
 
 def installed_backbones() -> dict[str, Path]:
@@ -145,6 +159,7 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
         content = model.SerializeToString()
         run_size = 1 if is_dynamic(content) else None
     name = record.text("name") if "name" in record else path.stem
+    layers, pool = layers_of_record(record)
     return Backbone(
         name=name,
         content=content,
@@ -155,6 +170,8 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
         run_size=run_size,
         n_features=_last_size(model),
         reference=BackboneReference(path.stem, file_checksum, network_input),
+        layers=layers,
+        pool=pool,
     )
 
 
@@ -175,8 +192,9 @@ def take_layers(backbone: Backbone, layers: Sequence[int], pool: Pool | None) ->
     Returns
     -------
     chosen : Backbone
-        Backbone without the nodes that these layers do not need. Its features are in the order of
-        `layers`, and for each layer the class token is before the mean.
+        Backbone whose features are in the order of `layers`; for each layer the class token is
+        before the mean. Nodes that these layers do not need are gone, unless the network returns
+        the features of several layers already, of which some are then taken.
 
     Raises
     ------
@@ -198,6 +216,9 @@ def take_layers(backbone: Backbone, layers: Sequence[int], pool: Pool | None) ->
 
     from detectorkit.graph.layers import select_layers
 
+    found = _find_columns(backbone, layers, pool)
+    if found is not None:
+        return found
     model = load_model_from_string(backbone.content)
     taken = backbone.network_input
     layers, pool = select_layers(model, layers, pool, taken, f"The backbone {backbone.name!r}")
@@ -208,6 +229,22 @@ def take_layers(backbone: Backbone, layers: Sequence[int], pool: Pool | None) ->
         n_features=_last_size(model),
         reference=reference and replace(reference, layers=layers, pool=pool),
     )
+
+
+def _find_columns(backbone: Backbone, layers: Sequence[int], pool: Pool | None) -> Backbone | None:
+    """Find the features of some layers among those that the network returns; None if it cannot."""
+    known, reference, n_features = backbone.layers, backbone.reference, backbone.n_features
+    if known is None or backbone.pool is None or reference is None or n_features is None:
+        return None
+    if any(-one > len(known) for one in layers):
+        return None
+    chosen = tuple(int(one) if one > 0 else known[one] for one in layers)
+    pool = pool or ("mean" if backbone.pool == "mean" else "cls")
+    reference = replace(reference, layers=chosen, pool=pool)
+    columns = find_columns(reference, known, backbone.pool, n_features)
+    if columns is None:
+        return None
+    return replace(backbone, reference=reference, columns=columns, n_features=len(columns))
 
 
 def _last_size(model: onnx.ModelProto) -> int | None:

@@ -398,14 +398,14 @@ class BackboneDetector(TorchDetector):
 
     def _join(self, backbone: Backbone, layers: Any) -> None:
         """Join backbone and head in one graph and adopt it."""
-        from onnx import load_model_from_string
-
-        from detectorkit.graph.networks import head_graph, network_graph
+        from detectorkit.graph.networks import head_graph, join_head
         from detectorkit.graph.record import ModelRecord
+        from detectorkit.graph.reference import BackboneRun
 
+        taken, reference = backbone.network_input, backbone.reference
         record = ModelRecord(
             detector=type(self).__name__,
-            preprocessing=backbone.network_input.preprocessing,
+            preprocessing=taken.preprocessing,
             features=[],
             classes=self.classes_.tolist(),
             threshold=self.threshold_,
@@ -413,17 +413,11 @@ class BackboneDetector(TorchDetector):
             training=self.training_summary_,
             run_size=backbone.run_size,
         )
-        model = network_graph(
-            load_model_from_string(backbone.content),
-            backbone.network_input,
-            record,
-            head=layers,
-            name=backbone.name,
-        )
-        self._adopt(model.SerializeToString(), type(self).__name__)
-        reference = backbone.reference
+        head = head_graph(layers, record)
+        network = BackboneRun(backbone.content, taken, backbone.columns)
+        self._adopt(join_head(head, network, record).SerializeToString(), type(self).__name__)
         if reference is not None and backbone.run_size is None:
-            reference = replace(reference, network_input=backbone.network_input)
+            reference = replace(reference, network_input=taken)
             self._head = head_graph(layers, replace(record, backbone=reference)).SerializeToString()
 
     def _find(self) -> Backbone:

@@ -185,16 +185,12 @@ def network_graph(
     *,
     output: Output = "auto",
     generated_index: int = 1,
-    head: Sequence[DenseLayer] | None = None,
     name: str = "model",
 ) -> onnx.ModelProto:
     """Build the graph of a detector that is a network."""
     graph = GraphBuilder()
     outputs = add_network(graph, network, network_input, name)
-    if head is None:
-        score = _add_score(graph, network, outputs[0], output, generated_index, name)
-    else:
-        score = _add_layers(graph, outputs[0], head)
+    score = _add_score(graph, network, outputs[0], output, generated_index, name)
     _finish(graph, score, record)
     return graph.to_model(record)
 

@@ -30,6 +30,7 @@ __all__ = [
     "BackboneRun",
     "Pool",
     "backbone_folder",
+    "find_columns",
     "layers_of_record",
     "open_backbone",
 ]
@@ -173,13 +174,13 @@ class BackboneRun:
     columns : ndarray of int or None
         Places of the wanted features among those of the graph. None means all.
     session : InferenceSession
-        Session that runs the graph.
+        Session that runs the graph; None where it is only joined with a head.
     """
 
     content: bytes
     network_input: NetworkInput
     columns: NDArray[np.intp] | None
-    session: Any
+    session: Any = None
 
     @property
     def n_features(self) -> Any:
@@ -207,7 +208,7 @@ def open_backbone(reference: BackboneReference, beside: Path, *, n_threads: int 
     known, pool = layers_of_record(Fields.from_json(text, reference.name))
     columns = None
     if reference.layers is not None and known is not None and pool is not None:
-        columns = _find_columns(reference, known, pool, session.get_outputs()[0].shape[1])
+        columns = find_columns(reference, known, pool, session.get_outputs()[0].shape[1])
     if is_dynamic(content) or (reference.layers is not None and columns is None):
         from detectorkit.graph.layers import feature_content
 
@@ -219,7 +220,7 @@ def open_backbone(reference: BackboneReference, beside: Path, *, n_threads: int 
     return BackboneRun(content, reference.network_input, columns, session)
 
 
-def _find_columns(
+def find_columns(
     reference: BackboneReference, known: tuple[int, ...], pool: Pool, n_features: int
 ) -> NDArray[np.intp] | None:
     """Return the places of a head's features among those of a file, or None if it lacks some."""

@@ -21,9 +21,13 @@ def installed(tiny, taken):
     return write_backbone(tiny, "tiny", taken, licence="MIT", source="here", checksum="ab" * 32)
 
 
-def test_what_is_written_is_read(installed, home, taken):
+def test_what_is_written_is_read(home, tiny, taken):
+    shipped = installed_backbones()
+    installed = write_backbone(
+        tiny, "tiny", taken, licence="MIT", source="here", checksum="ab" * 32
+    )
     assert installed == home / "backbones" / "tiny.onnx"
-    assert installed_backbones() == {"tiny": installed}
+    assert installed_backbones() == {"tiny": installed} | shipped
     for found in (read_backbone(installed), find_backbone("tiny"), find_backbone(installed)):
         assert found.name == "tiny"
         assert found.network_input == taken
