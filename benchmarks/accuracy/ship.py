@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
+from benchmarks.accuracy.describe import describe_detector
 from benchmarks.accuracy.detectors import (
     CLIP,
     Remembering,
@@ -32,9 +33,11 @@ from benchmarks.accuracy.detectors import (
     RememberingForensic,
     RememberingHoG,
 )
+from benchmarks.accuracy.protocol_e import write_row
 from benchmarks.accuracy.source_images import SourceImages
 from benchmarks.arguments import add_data
 from benchmarks.files import CACHE, MODELS, RESULTS, rounded, write_json, write_text
+from benchmarks.machine import load_average
 from benchmarks.pages.cards import card
 from detectorkit import (
     BackboneDetector,
@@ -107,7 +110,17 @@ def ship(name: str, images: SourceImages, cache: Path) -> None:
         "ms_per_image": round(milliseconds(fitted, images.paths), 1),
     }
     save(fitted, path)
-    images.keep(f"shipped-{name}", result)
+    if len(result.scores) == len(images.y):
+        images.keep(f"{name}.as-found", result)
+        row = {
+            "detector": describe_detector(name, fitted),
+            **result.to_dict(),
+            "bytes": path.stat().st_size,
+            "ms_per_image": fitted.training_summary_["ms_per_image"],
+            "load_average": load_average(),
+            "band": fitted.band_ and fitted.band_.to_record(),
+        }
+        write_row(f"{name}.as-found", row, images)
     write_text(MODELS / "sources.csv", source_table(images))
     content = {
         "command": f"python -m benchmarks ship DATA --detector {name}",

@@ -19,8 +19,8 @@ TITLES = {
     "transfer": "features of all levels of EfficientNet-Lite0 with a small head",
 }
 LICENCES = {
-    "clip": "; the weights of CLIP, in a file of their own, are under the MIT licence (by OpenAI, trained "
-    "on images with their captions): see backbones/clip-vit-b16-4bit.LICENSE.txt",
+    "clip": "; the weights of CLIP, in a file of their own, are under the MIT licence (by OpenAI, "
+    "trained on images with their captions): see backbones/clip-vit-b16-4bit.LICENSE.txt",
     "transfer": "; the weights of EfficientNet-Lite0 are Apache-2.0 (trained on ImageNet, by "
     "Google; ported by ML Illustrated)",
 }
