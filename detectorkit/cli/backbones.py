@@ -84,6 +84,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=64,
         help="number of inputs that have one scale in 4 bits (default: 64)",
     )
+    compact.add_argument(
+        "--calibrate",
+        metavar="FOLDER",
+        help="images by which the errors of rounding are compensated, some 64 varied ones; each is "
+        "aligned at the size of the network (default: round to nearest)",
+    )
 
 
 def run(arguments: Namespace) -> int:
@@ -188,7 +194,14 @@ def _agrees_to_fetch(name: str) -> bool:
 
 def _compact(arguments: Namespace) -> None:
     from detectorkit.backbones.compacting import write_compact
+    from detectorkit.backbones.find import find_backbone
+    from detectorkit.images.image_files import find_images
+    from detectorkit.images.treatment import Treatment
 
+    folder, treatment = arguments.calibrate, None
+    if folder is not None:
+        side = max(find_backbone(arguments.backbone).network_input.image_size)
+        treatment = Treatment(side=side)
     path = write_compact(
         arguments.backbone,
         check_output(arguments.output),
@@ -196,5 +209,7 @@ def _compact(arguments: Namespace) -> None:
         pool=arguments.pool,
         bits=arguments.bits,
         block_size=arguments.block_size,
+        calibration=None if folder is None else find_images(folder),
+        treatment=treatment,
     )
     print(f"Wrote {path}: {path.stat().st_size / 1e6:.1f} MB")

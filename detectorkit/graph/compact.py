@@ -8,7 +8,7 @@ weights become 16-bit floats.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,7 +20,14 @@ from onnx import helper, numpy_helper
 from detectorkit.graph.exact import replace_nodes
 from detectorkit.graph.quantization import halve_weights
 
-__all__ = ["PackedMatrix", "pack_weights", "read_packed", "round_to_nearest"]
+__all__ = [
+    "PackedMatrix",
+    "constant_matrices",
+    "is_worth_packing",
+    "pack_weights",
+    "read_packed",
+    "round_to_nearest",
+]
 
 _DOMAIN: Final = "com.microsoft"
 _FLOAT_PRODUCTS: Final = 1  # the accuracy level that computes with float32
@@ -134,17 +141,12 @@ def pack_weights(
     """
     packed = onnx.ModelProto()
     packed.CopyFrom(model)
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in packed.graph.initializer}
-    makers = {one: node for node in packed.graph.node for one in node.output}
     rest = dict(matrices or {})
     new, constants = {}, []
-    for node in packed.graph.node:
-        weights = _read_weights(node, values, makers)
-        if weights is None:
-            continue
+    for node, weights in constant_matrices(packed):
         matrix = rest.pop(node.name, None)
         if matrix is None:
-            if weights.size < _SMALLEST or (bits == 4 and len(weights) % block_size):
+            if not is_worth_packing(weights, bits, block_size):
                 continue
             matrix = round_to_nearest(weights, bits, block_size)
         if matrix.levels.shape != weights.shape:
@@ -164,6 +166,23 @@ def pack_weights(
     if all(one.domain != _DOMAIN for one in packed.opset_import):
         packed.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
     return packed
+
+
+def constant_matrices(
+    model: onnx.ModelProto,
+) -> Iterator[tuple[onnx.NodeProto, NDArray[np.float32]]]:
+    """Yield the MatMul nodes of a network that have constant weights, and these."""
+    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    makers = {one: node for node in model.graph.node for one in node.output}
+    for node in model.graph.node:
+        weights = _read_weights(node, values, makers)
+        if weights is not None:
+            yield node, weights
+
+
+def is_worth_packing(weights: NDArray[Any], bits: int, block_size: int) -> bool:
+    """Return whether a matrix is large enough for few bits, and has whole blocks."""
+    return weights.size >= _SMALLEST and (bits == 8 or len(weights) % block_size == 0)
 
 
 def _read_weights(

@@ -26,7 +26,7 @@ from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.reference import Pool
 from detectorkit.graph.sessions import make_session
 
-__all__ = ["feature_content", "select_layers"]
+__all__ = ["feature_content", "has_class_token", "select_layers"]
 
 
 _ATTENTION: Final = {"Softmax", "Attention", "MultiHeadAttention"}
@@ -125,6 +125,15 @@ def select_layers(
     ]
     _return(model, ["features"], ["n", sum(widths)])
     return tuple(int(one) if one > 0 else total + 1 + int(one) for one in layers), pool
+
+
+def has_class_token(model: onnx.ModelProto, network_input: NetworkInput) -> bool:
+    """Return whether a network has a stream of tokens that are more than its patches."""
+    try:
+        found = _find_layers(model, (network_input.n_channels, *network_input.image_size), "")
+    except ModelFileError:
+        return False
+    return found.n_tokens is not None and found.n_tokens > found.n_patches
 
 
 def _return(model: onnx.ModelProto, names: list[str], shape: list[int | str] | None = None) -> None:
