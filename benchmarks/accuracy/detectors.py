@@ -141,10 +141,11 @@ def vote_of(*settings: dict[str, Any]) -> VotingClassifier:
     return VotingClassifier([(f"head {n}", head) for n, head in enumerate(heads)], voting="soft")
 
 
-# The settings that protocol E chose; see choose-clip.
+# Chosen by protocol E among six heads; see docs/accuracy.md.
 CLIP: dict[str, Any] = {
     "backbone": "clip-vit-b16-4bit",
     "layers": [6, 8, 10, 12],
+    "pool": "cls+mean",
     "bottleneck": 64,
     "alpha": 0.05,
     "dropout": 0.4,

@@ -96,8 +96,8 @@ def run(arguments: Namespace) -> int:
             continue
         rows.append(row)
         if arguments.numbers:
-            with open_whole(outputs[1]) as file:
-                np.save(file, found)
+            with open_whole(outputs[1]) as numbers:
+                np.save(numbers, found)
     for failure in failures:
         print(failure, file=sys.stderr)
     if not rows:

@@ -105,7 +105,8 @@ def fit_network_head(
     target = y[train].astype(np.float32)
     seeds = np.random.SeedSequence(settings.seed).spawn(settings.n_heads)
     networks = [_Network(scaled.shape, settings, np.random.default_rng(seed)) for seed in seeds]
-    best, best_loss, best_epoch = networks[0].layers, np.inf, 0
+    best: list[DenseLayer] = networks[0].layers
+    best_loss, best_epoch = np.inf, 0
     history: list[dict[str, float]] = []
     for epoch in range(1, settings.max_epochs + 1):
         with threadpool_limits(1):  # a product of a few rows is too small for several threads
@@ -123,10 +124,9 @@ def fit_network_head(
         if len(val) and epoch - best_epoch >= settings.patience:
             break
     (first, offset), *others = best
-    folded = (first / spread[:, np.newaxis], offset - (mean / spread) @ first)
-    return TrainedHead(
-        [(w.astype(np.float32), b.astype(np.float32)) for w, b in (folded, *others)], history
-    )
+    moved = offset - (mean / spread) @ first
+    folded = ((first / spread[:, np.newaxis]).astype(np.float32), moved.astype(np.float32))
+    return TrainedHead([folded, *others], history)
 
 
 class _Network:
