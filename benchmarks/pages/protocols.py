@@ -28,7 +28,6 @@ __all__ = [
 
 CLASSICAL = ("forensic", "hog-svm", "hog-svm-fine")
 NETWORKS = (
-    "clip",
     "clip-8-bit",
     "clip-and-crops",
     "efficientnet-crops",
