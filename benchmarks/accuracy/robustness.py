@@ -7,28 +7,38 @@ through the same hands, as found. All default perturbations are then applied to 
 each class: the 440 of the validation and test parts, and 560 of other generators and collections,
 which the detector has not seen. Nothing is chosen by the result. The report is timed, and so is the
 consistency check on the same images. The result is benchmarks/results/robustness_NAME.json.
+
+With --sources N, the detector is trained without an eighth of the sources of protocol E, with the
+weights of what is shipped, and N images of these sources are changed, as many of each class.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.accuracy.data import Data, make_trials
-from benchmarks.accuracy.describe import describe, describe_detector
+from benchmarks.accuracy.describe import PACKAGES, describe, describe_detector
 from benchmarks.accuracy.detectors import DETECTORS
+from benchmarks.accuracy.ship import origin_weights
+from benchmarks.accuracy.source_images import SourceImages
 from benchmarks.arguments import add_data, add_repeats
-from benchmarks.files import RESULTS, write_json
+from benchmarks.files import CACHE, RESULTS, write_json
+from benchmarks.machine import find_versions
+from detectorkit import load_detector
 from detectorkit.evaluation import (
     RobustnessReport,
     abstention_metrics,
     consistency_check,
     robustness_report,
 )
+from detectorkit.evaluation.cross_source import SourceData
 
 N_IMAGES = 1000
 SHIFTS = ("relative_shift_real", "relative_shift_generated")
@@ -81,9 +91,51 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--detector", choices=DETECTORS, default="hog-svm")
     add_repeats(parser, 2)
+    parser.add_argument("--sources", type=int, metavar="N", help="change N images of new sources")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="of features, with --sources")
 
 
 def run(arguments: argparse.Namespace) -> None:
+    """Train a detector, then change images of both classes."""
+    if arguments.sources:
+        run_on_sources(arguments)
+    else:
+        run_on_generators(arguments)
+
+
+def run_on_sources(arguments: argparse.Namespace) -> None:
+    """Train on seven eighths of the sources, then change images of the others."""
+    name, images = arguments.detector, SourceImages(arguments.data)
+    detector = DETECTORS[name]()
+    if hasattr(detector, "cache_dir"):
+        detector.set_params(cache_dir=arguments.cache)
+    weights = {"sample_weight": origin_weights(images)}
+    columns = {**images.columns, "picture": images.picture, "fit_params": weights}
+    data = SourceData.check("robustness", images.paths, images.y, **columns)
+    train, others = data.folds(8, 0)[0]
+    fitted = data.fit(detector, train)
+    random = np.random.RandomState(0)
+    each = [random.permutation(others[images.y[others] == label]) for label in (0, 1)]
+    chosen = np.concatenate([part[: arguments.sources // 2] for part in each])
+    with tempfile.TemporaryDirectory() as folder:  # as saved, features of images are not kept
+        fitted.save(Path(folder) / "detector.onnx")
+        saved = load_detector(Path(folder) / "detector.onnx", n_jobs=-1)
+    paths = [images.paths[i] for i in chosen]
+    report = robustness_report(saved, paths, images.y[chosen], n_jobs=-1, verbose=True)
+    result = {
+        "command": f"python -m benchmarks robustness DATA --detector {name} --sources N",
+        "data": images.describe(),
+        "versions": find_versions(*PACKAGES),
+        "detector": describe_detector(name, detector),
+        "n_train": len(train),
+        "n_images": len(chosen),
+        "unknown": shorten(report),
+    }
+    write_json(RESULTS / f"robustness_{name}.json", result)
+    print(report.to_text())
+
+
+def run_on_generators(arguments: argparse.Namespace) -> None:
     """Train on photographs and StyleGAN faces, then change the images of both classes."""
     name, data = arguments.detector, Data(arguments.data)
     train, held_out, others = choose(data)
