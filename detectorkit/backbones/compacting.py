@@ -60,8 +60,8 @@ def write_compact(
     block_size : int, default=64
         Number of inputs that have a common scale in 4 bits.
     calibration : ndarray or sequence, default=None
-        Images, as arrays or paths, by which errors of rounding are compensated: 64 varied ones are
-        enough for CLIP. None rounds each weight to the nearest level.
+        Varied images, as arrays or paths, by which errors of rounding are compensated. None rounds
+        each weight to the nearest level.
     treatment : Treatment or None, default=None
         Treatment of these images, best that of the heads. None takes them as they are.
     token_weight : float, default=30.0
@@ -90,7 +90,7 @@ def write_compact(
 
     With `calibration`, matrices are rounded in the order of computation by `round_by_moments`, each
     for the inputs that it gets from the network as it is rounded so far. This needs one run of the
-    network on all the images, and memory for inputs of one level: 4 MB per image for CLIP.
+    network on all the images, and memory for inputs of one level, some 4 MB per image for CLIP.
     """
     from onnx import load_model_from_string
 

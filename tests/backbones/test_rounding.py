@@ -55,7 +55,7 @@ def test_a_matrix_is_rounded_as_by_least_squares(problem, bits, block_size):
     def error_of(one):
         return np.square(x @ (one.unpack() - weights)).sum()
 
-    assert error_of(matrix) < 0.4 * error_of(round_to_nearest(weights, bits, block_size))
+    assert error_of(matrix) < 0.1 * error_of(round_to_nearest(weights, bits, block_size))
 
 
 @pytest.mark.parametrize("bits", [4, 8])
@@ -101,7 +101,7 @@ def test_features_change_less_than_with_the_nearest_levels(request, taken, name)
         np.linalg.norm(features_of(pack_weights(model, one, **form), images) - exact)
         for one in (rounded, None)
     ]
-    assert errors[0] < 0.6 * errors[1]
+    assert errors[0] < 0.7 * errors[1]
 
 
 def test_a_file_is_calibrated_from_a_folder(vit, taken, tmp_path):
