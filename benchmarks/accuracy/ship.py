@@ -49,6 +49,7 @@ from detectorkit import (
 from detectorkit.calibration import SigmoidCalibration, fit_band
 from detectorkit.calibration.fit import fit_platt_slope
 from detectorkit.evaluation import SourceEvaluation, cross_source, sources
+from detectorkit.models import SHIPPED_BACKBONES
 from detectorkit.training import Augmentation
 
 COMMON: dict[str, Any] = {"n_jobs": -1, "random_state": 0, "verbose": True}
@@ -115,7 +116,7 @@ def ship(name: str, images: SourceImages, cache: Path) -> None:
         row = {
             "detector": describe_detector(name, fitted),
             **result.to_dict(),
-            "bytes": path.stat().st_size,
+            "bytes": bytes_in_all(fitted, path),
             "ms_per_image": fitted.training_summary_["ms_per_image"],
             "load_average": load_average(),
             "band": fitted.band_ and fitted.band_.to_record(),
@@ -211,6 +212,12 @@ def save(fitted: Any, path: Path) -> None:
         fitted.save(path, with_backbone=False)
     else:
         fitted.save(path)
+
+
+def bytes_in_all(fitted: Any, path: Path) -> int:
+    """Return the size of a saved detector, with that of the shipped backbone that it refers to."""
+    beside = SHIPPED_BACKBONES / f"{getattr(fitted, 'backbone', '')}.onnx"
+    return path.stat().st_size + (beside.stat().st_size if beside.exists() else 0)
 
 
 def milliseconds(fitted: Any, paths: list[str]) -> float:

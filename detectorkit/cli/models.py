@@ -60,16 +60,18 @@ def run(arguments: Namespace) -> int:
 def _describe(name: str, path: Path, default: str) -> dict[str, Any]:
     """Return what the record and the card of a detector say of it; None for what they do not."""
     from detectorkit.graph.runner import read_record
-    from detectorkit.models import model_card
+    from detectorkit.models import SHIPPED_BACKBONES, model_card
 
-    training = read_record(path).training
+    record = read_record(path)
+    training = record.training
+    backbone = SHIPPED_BACKBONES / f"{record.backbone.name}.onnx" if record.backbone else None
     measured = training.get("protocol_e")
     measured = measured if isinstance(measured, dict) else {}
     title = model_card(name).partition("\n")[0]
     return {
         "name": name,
         "is_default": name == default,
-        "bytes": path.stat().st_size,
+        "bytes": sum(one.stat().st_size for one in (path, backbone) if one and one.exists()),
         "ms_per_image": _number(training.get("ms_per_image")),
         **{key: _number(measured.get(key)) for key in _METRICS},
         "summary": title.partition(":")[2].strip() or "-",
