@@ -12,11 +12,11 @@ from benchmarks.pages.markdown import figure, table
 TEMPLATE = Path(__file__).parent / "card.md"
 
 TITLES = {
-    "clip": "twelve blocks of CLIP ViT-B/16 in 4 bits with a small head; the best that comes along",
+    "clip": "four blocks of CLIP ViT-B/16 in 4 bits, with a small head",
     "hog-svm": "histograms of oriented gradients with a linear machine, as in the study",
     "forensic": "a stack of classical features with a linear machine",
     "cnn": "the modified CNN, in 8 bits",
-    "transfer": "features of all levels of EfficientNet-Lite0 with a small head",
+    "transfer": "features of EfficientNet-Lite0 with a small head",
 }
 LICENCES = {
     "clip": "; the weights of CLIP, in a file of their own, are under the MIT licence (by OpenAI, "
