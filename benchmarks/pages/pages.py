@@ -16,8 +16,10 @@ from benchmarks.pages.cards import SHIPPED, card
 from benchmarks.pages.holes import fill, find_makers
 
 PAGES = {
+    "README.md": ("side_by_side",),
     "docs/accuracy.md": (
         "sources",
+        "side_by_side",
         "protocols",
         "families",
         "false_positives",
