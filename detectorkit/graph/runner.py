@@ -148,6 +148,7 @@ class GraphRunner:
             raise ModelFileError(f"{self.name} does not refer to a backbone.")
         with self._lock:
             if n_threads not in self._backbones:
+                self._backbones.clear()  # a session may take 200 MB, and one is used at a time
                 beside = Path(self.name).parent
                 self._backbones[n_threads] = open_backbone(reference, beside, n_threads=n_threads)
             return self._backbones[n_threads]
