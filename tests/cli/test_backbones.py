@@ -57,7 +57,7 @@ def test_list_says_what_is_installed_and_what_is_damaged(identity, home, capsys)
     (home / "resnet-18.onnx").write_bytes(b"damaged")
     assert main(["backbones", "list", "--json"]) == 0
     rows = {row["name"]: row for row in map(json.loads, capsys.readouterr().out.splitlines())}
-    assert set(rows) == {*REGISTRY, "means"}
+    assert set(rows) == {*REGISTRY, "means", "clip-vit-b16-4bit"}
     assert rows["means"] == {
         "name": "means",
         "status": "installed",
