@@ -66,7 +66,7 @@ SHIPPED: dict[str, Callable[[Path], Any]] = {
         treatment="aligned",
         augmentation=Augmentation.world(),
         batch_size=16,
-        max_epochs=4,
+        max_epochs=8,
         quantize="static",
         checkpoint=cache / "cnn.pt",
         **COMMON,
