@@ -158,7 +158,7 @@ def _cell(row: _Row) -> str:
 
 
 def _explain_default(name: str, record: ModelRecord) -> None:
-    """Say on standard error what the default detector is, and when it cannot tell."""
+    """Print on standard error what the default detector is, and when it cannot tell."""
     from detectorkit.models import card_path
 
     lines = [f"Default model {name}. Treatment of images: {record.treatment_text()}."]

@@ -110,7 +110,7 @@ def glcm_properties(
 
 
 def are_distinct_integers(values: Any, *, minimum: int, most: float = float("inf")) -> bool:
-    """Tell whether a value is a sequence of one or more different whole numbers."""
+    """Return whether a value is a sequence of one or more different whole numbers."""
     try:
         found = list(values)
     except TypeError:

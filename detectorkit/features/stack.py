@@ -40,7 +40,7 @@ _NOT_RECORDED = ("input_shape", "n_jobs")
 
 
 def _looks_at_planes(transformer: ImageTransformer) -> TypeGuard[NativeTransformer]:
-    """Tell whether a transformer needs only the planes of an image."""
+    """Return whether a transformer needs only the planes of an image."""
     return getattr(type(transformer), "_compute", None) is NativeTransformer._compute  # noqa: SLF001
 
 

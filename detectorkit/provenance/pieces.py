@@ -63,7 +63,7 @@ def guarded(place: str, pieces: Iterator[Piece]) -> Iterator[Piece]:
 
 
 def jumbf_manifest(place: str, box: bytes) -> Piece:
-    """Tell whether a JUMBF box holds content credentials (C2PA), by its description box."""
+    """Return whether a JUMBF box holds content credentials (C2PA), by its description box."""
     if box[4:8] == b"jumb" and box[12:20] == b"jumdc2pa":
         return Manifest(place)
     return Damage(place, "a box for content credentials does not hold any")
