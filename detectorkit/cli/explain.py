@@ -132,7 +132,7 @@ def _explain(
 
 
 def _tell_of_shrinking(record: Any, path: str, shape: tuple[int, int]) -> None:
-    """Print that the map is not of the image itself, if it is not and the detector would see that."""
+    """Print that the map is not of the image itself, if the detector would see a difference."""
     from detectorkit.saliency._seen import explained_shape
 
     preprocessing = record.preprocessing

@@ -49,7 +49,7 @@ def check_credentials(data: bytes, manifest: Manifest, trust_anchors: str | None
 
 
 def _judge(store: dict[str, Any], evidence: Evidence, manifest: Manifest) -> Finding:
-    """Return what the manifest says, and who signed it; of a broken one, say what does not match."""
+    """Return what the manifest says and who signed it; of a broken one, what does not match."""
     active = _Statement(store)
     if evidence == "broken":
         reasons = [
