@@ -107,10 +107,10 @@ def make_explainer(detector: Any, method: str) -> Any:
     explainer = getattr(saliency, METHODS[method])(detector)
     record = detector.record_
     if method == "occlusion" and record.backbone is not None and record.preprocessing.image_size:
-        # Such a network takes some .3 s an image: 16 windows, as 225 would take a minute.
-        windows = tuple(max(side // 3, 1) for side in record.preprocessing.image_size)
+        # Such a network takes some .3 s an image: 9 windows, as 225 would take a minute.
+        windows = tuple(max(side // 2, 1) for side in record.preprocessing.image_size)
         spare = zip(record.preprocessing.image_size, windows, strict=True)
-        strides = tuple(max(-(-(side - window) // 3), 1) for side, window in spare)
+        strides = tuple(max(-(-(side - window) // 2), 1) for side, window in spare)
         explainer.set_params(window_shape=windows, strides=strides)
     if "n_jobs" in explainer.get_params(deep=False):
         explainer.set_params(n_jobs=detector.n_jobs)
