@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -14,7 +15,7 @@ from typing import BinaryIO
 
 from detectorkit.utils.progress import progress_bar
 
-__all__ = ["fill_whole_folder", "hash_files", "open_whole", "write_whole"]
+__all__ = ["fill_whole_folder", "hash_files", "open_whole", "read_regular", "write_whole"]
 
 
 def hash_files(paths: Sequence[str | os.PathLike[str]], *, verbose: bool = False) -> str:
@@ -46,6 +47,28 @@ def hash_files(paths: Sequence[str | os.PathLike[str]], *, verbose: bool = False
             advance(1)
     lines = "".join(f"{digest}\n" for digest in sorted(digests))
     return hashlib.sha256(lines.encode("ascii")).hexdigest()
+
+
+def read_regular(path: str | os.PathLike[str], max_bytes: int) -> bytes:
+    """Read a regular file: not a pipe that may never end, nor more than a number of bytes.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read, is not a regular file, or is longer; `strerror` says which.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        content = file.read(max_bytes + 1)  # it may grow while it is read
+    if len(content) > max_bytes:
+        raise OSError(errno.EFBIG, f"longer than {max_bytes} bytes", os.fspath(path))
+    return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file without waiting for the writer of a named pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def write_whole(path: str | os.PathLike[str], content: str | bytes) -> None:

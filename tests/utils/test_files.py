@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from detectorkit.utils.files import fill_whole_folder, open_whole, write_whole
+from detectorkit.utils.files import fill_whole_folder, open_whole, read_regular, write_whole
 
 
 def names(folder):
@@ -143,3 +143,21 @@ def test_a_folder_is_filled_whole_or_not_at_all(tmp_path):
         (folder / "file").write_text("whole")
     assert names(tmp_path) == ["folder"]
     assert (target / "file").read_text() == "whole"
+
+
+def test_only_regular_files_of_a_bounded_length_are_read(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"12345")
+    assert read_regular(path, 5) == b"12345"
+    with pytest.raises(OSError, match="longer than 4 bytes"):
+        read_regular(path, 4)
+    with pytest.raises(OSError, match=r"a directory|not a regular file|denied"):
+        read_regular(tmp_path, 5)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of Unix")
+def test_pipes_and_devices_are_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(OSError, match="not a regular file"):
+            read_regular(path, 5)
