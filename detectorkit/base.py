@@ -44,7 +44,7 @@ from detectorkit.calibration.decision import Band, Decision
 from detectorkit.calibration.maps import Calibration, SigmoidCalibration
 from detectorkit.images.batches import map_batches
 from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
-from detectorkit.images.sequence import ImageSequence, check_images
+from detectorkit.images.sequence import ImageSequence, check_images, kind_of
 from detectorkit.images.treatment import Treatment
 from detectorkit.utils.files import write_whole
 from detectorkit.utils.labels import find_classes
@@ -118,7 +118,7 @@ def _is_set_of_images(X: Any) -> bool:
     if hasattr(X, "columns") or not (isinstance(X, Sequence) or getattr(X, "ndim", 0) == 1):
         return False
     first = next(iter(X), None)
-    return isinstance(first, str | os.PathLike) or getattr(first, "ndim", 0) >= 2
+    return getattr(first, "ndim", 0) >= 2 or kind_of(first) not in {None, "an array"}
 
 
 class _EstimatorBase(BaseEstimator):

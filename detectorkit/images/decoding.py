@@ -1,13 +1,15 @@
-"""Decoding of an image file to an array.
+"""Decoding of an image file to an array: JPEG and PNG by OpenCV, all other formats by Pillow.
 
 This is the only place where OpenCV decodes. Its order of channels, BGR, exists here and in
-`detectorkit.images.encoding`, and nowhere else.
+`detectorkit.images.encoding`, and nowhere else. Limits are checked before the decoder runs: of
+bytes when the file is read, of pixels and of scans by what its header says, which is read by the
+decoder's own rules.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
-from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -15,10 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.exceptions import ImageReadError
-from detectorkit.images.headers import ImageHeader, read_header, read_orientation
+from detectorkit.images.headers import FORMATS, ImageHeader, read_header, read_orientation
+from detectorkit.images.pillow import UnreadableError, to_array
 from detectorkit.images.preprocessing import ColorSpace, convert_color
+from detectorkit.utils.files import read_regular
 
-__all__ = ["MAX_PIXELS", "decode_image", "load_image", "load_shape"]
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "check_size",
+    "decode_image",
+    "decode_pillow",
+    "decode_shape",
+    "load_image",
+    "load_shape",
+    "read_image_bytes",
+]
+
+MAX_BYTES: Final = 500_000_000
+"""Greatest number of bytes of an image file; larger files are refused before they are read."""
 
 MAX_PIXELS: Final = 100_000_000
 """Greatest number of pixels of an image file; larger files are refused before decoding."""
@@ -52,10 +69,10 @@ def load_image(
 ) -> NDArray[np.uint8]:
     """Decode an image file.
 
-    AVIF, BMP, GIF (the first frame), JPEG, PNG, TIFF and WebP are read by OpenCV. The EXIF
-    orientation is applied (but not the rotation that an AVIF file may ask for), palettes are
-    expanded, alpha is dropped (not blended; a TIFF with transparent pixels is an error), and of
-    16 bits the upper 8 are kept.
+    JPEG and PNG are decoded by OpenCV; AVIF, BMP, GIF, JPEG 2000, TIFF and WebP by Pillow, and
+    HEIC and HEIF by pillow-heif, if it is installed. The format is known by the content of a file,
+    not by its name. Of several frames the first is read. The EXIF orientation is applied, palettes
+    are expanded, alpha is dropped (not blended), and of 16 bits the upper 8 are kept.
 
     Parameters
     ----------
@@ -82,10 +99,11 @@ def load_image(
     Raises
     ------
     ImageReadError
-        If the file is missing, empty, broken, truncated, too large or not an image.
+        If the file is missing, empty, broken, truncated, too large, not an image or not a regular
+        file. A JPEG whose picture ends too early counts as truncated; it is not filled with grey.
     """
     return decode_image(
-        _read_file(path, index),
+        read_image_bytes(path, index),
         path=path,
         color_space=color_space,
         image_size=image_size,
@@ -98,21 +116,25 @@ def load_shape(
     path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, index: int | None = None
 ) -> tuple[int, int]:
     """Read height and width of an image file from its header."""
-    data = _read_file(path, index)
+    return decode_shape(read_image_bytes(path, index), path, max_pixels, index)
+
+
+def decode_shape(
+    data: bytes, path: str | os.PathLike[str], max_pixels: int, index: int | None
+) -> tuple[int, int]:
+    """Read height and width of the content of an image file from its header."""
     header = _checked_header(data, path, max_pixels, index)
-    orientation = read_orientation(data, header.format)
-    if orientation is None:
-        image = decode_image(data, path=path, max_pixels=max_pixels, index=index)
-        return image.shape[0], image.shape[1]
     shape = header.height, header.width
-    return shape if orientation < 5 else shape[::-1]
+    return shape if read_orientation(data, header) < 5 else shape[::-1]
 
 
-def _read_file(path: str | os.PathLike[str], index: int | None) -> bytes:
+def read_image_bytes(path: str | os.PathLike[str], index: int | None = None) -> bytes:
+    """Read the content of an image file, of a bounded length."""
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ImageReadError(path, f"{error.strerror or error}.", index) from error
+        return read_regular(path, MAX_BYTES)
+    except (OSError, ValueError) as error:  # a name with a zero is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise ImageReadError(path, f"{reason}.", index) from error
 
 
 def decode_image(
@@ -153,27 +175,52 @@ def decode_image(
         If the data are empty, broken, truncated, too large or not an image.
     """
     header = _checked_header(data, path, max_pixels, index)
-    flag = _read_flag(header, color_space, image_size)
-    try:
-        image: Any = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error as error:
-        raise ImageReadError(path, f"the {header.format} data are broken.", index) from error
+    if header.format not in {"JPEG", "PNG"}:
+        return decode_pillow(header.opened, color_space, path, index, name=header.format)
+    flag = cv2.IMREAD_COLOR
+    if header.format == "JPEG":
+        # Grey of all others is computed from the colours, as for arrays, so that a lossless file
+        # gives the same scores as the array it was made from.
+        flag = _READ_FLAGS[color_space, _shrink_factor(header, image_size)]
+        data = header.opened.for_decoder(data)
+    image: Any = None
+    with contextlib.suppress(cv2.error):
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if image is None:
         raise ImageReadError(path, f"the {header.format} data are broken or truncated.", index)
-    if image.dtype == np.uint16:
-        image = (image >> 8).astype(np.uint8)
-    if image.dtype != np.uint8:
-        reason = f"{image.dtype} pixels have no known range; save it with 8 or 16 bits."
-        raise ImageReadError(path, reason, index)
     if image.ndim == 3:
-        if image.shape[2] == 4 and image[..., 3].min() < 255:
-            # Only TIFF gets here with its alpha, and libtiff has multiplied the colours by it.
-            reason = "a TIFF with transparent pixels; save it without alpha, or as PNG."
-            raise ImageReadError(path, reason, index)
-        image = cv2.cvtColor(
-            image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGB
-        )
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return convert_color(image, color_space)
+
+
+def decode_pillow(
+    image: Any,
+    color_space: ColorSpace,
+    path: str | os.PathLike[str],
+    index: int | None,
+    *,
+    name: str = "image",
+) -> NDArray[np.uint8]:
+    """Decode an image of Pillow."""
+    try:
+        array = to_array(image, name)
+    except UnreadableError as error:
+        raise ImageReadError(path, str(error), index) from error
+    converted: NDArray[np.uint8] = convert_color(array, color_space)
+    return converted
+
+
+def check_size(
+    height: int, width: int, path: str | os.PathLike[str], max_pixels: int, index: int | None
+) -> None:
+    """Refuse an image that has too many pixels."""
+    if height * width > max_pixels:
+        raise ImageReadError(
+            path,
+            f"{height} x {width} pixels are more than max_pixels={max_pixels}. If you trust the "
+            "file, pass `check_images(X, max_pixels=...)` as X.",
+            index,
+        )
 
 
 def _checked_header(
@@ -183,30 +230,11 @@ def _checked_header(
         raise ImageReadError(path, "the file is empty.", index)
     header = read_header(data)
     if header is None:
-        raise ImageReadError(
-            path, "not an AVIF, BMP, GIF, JPEG, PNG, TIFF or WebP image, whatever its name.", index
-        )
-    if header.height * header.width > max_pixels:
-        raise ImageReadError(
-            path,
-            f"{header.height} x {header.width} pixels are more than max_pixels={max_pixels}. If "
-            "you trust the file, pass `check_images(X, max_pixels=...)` as X.",
-            index,
-        )
+        raise ImageReadError(path, f"not an {FORMATS} image, whatever its name.", index)
+    check_size(header.height, header.width, path, max_pixels, index)
+    if header.fault:
+        raise ImageReadError(path, header.fault, index)
     return header
-
-
-def _read_flag(
-    header: ImageHeader, color_space: ColorSpace, image_size: tuple[int, int] | None
-) -> int:
-    if header.format == "TIFF":
-        # The colour mode would hide an alpha channel that has already changed the colours.
-        return cv2.IMREAD_UNCHANGED
-    if header.format != "JPEG":
-        # Grey is computed from the colours, as for arrays, so that a lossless file gives the
-        # same scores as the array it was made from.
-        return cv2.IMREAD_COLOR
-    return _READ_FLAGS[color_space, _shrink_factor(header, image_size)]
 
 
 def _shrink_factor(header: ImageHeader, image_size: tuple[int, int] | None) -> int:

@@ -1,7 +1,8 @@
 """Format, size and orientation of an image file, read before it is decoded.
 
-A compressed file of a few kilobytes can announce an image of gigabytes. OpenCV only has one
-limit for the whole process, so the size is read here and checked before the decoder runs.
+A compressed file of a few kilobytes can announce an image of gigabytes. So the size is read first,
+by the rules of the decoder: markers of a JPEG as in libjpeg, chunks of a PNG as in OpenCV. All
+other formats are opened by Pillow, which also decodes them.
 """
 
 from __future__ import annotations
@@ -9,16 +10,19 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-__all__ = ["JPEG_FRAMES", "ImageHeader", "jpeg_segments", "read_header", "read_orientation"]
+from detectorkit.images.jpeg import jpeg_segments, read_jpeg
+from detectorkit.images.pillow import UnreadableError, open_image, orientation_of
 
-JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Markers of the segments of a JPEG that say how its image is stored (start of frame)."""
+__all__ = ["FORMATS", "ImageHeader", "read_format", "read_header", "read_orientation"]
+
+FORMATS: Final = "AVIF, BMP, GIF, HEIF, JPEG, JPEG 2000, PNG, TIFF or WebP"
+"""Names of the formats that are read, for messages."""
 
 _JPEG_APP1 = 0xE1  # EXIF, or something else
-_JPEG_SCAN = 0xDA  # the compressed image follows
-_JPEG_WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+_HEIF_BRANDS: Final = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 
 
 class ImageHeader(NamedTuple):
@@ -27,129 +31,116 @@ class ImageHeader(NamedTuple):
     Attributes
     ----------
     format : str
-        Format of the file: "AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF" or "WebP".
+        Format of the file: "AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG 2000", "PNG", "TIFF" or
+        "WebP".
     height, width : int
-        Stored size in pixels, before any EXIF orientation is applied.
+        Stored size in pixels, before any orientation is applied.
+    fault : str, default=""
+        Why the file is not to be decoded; empty if nothing was found.
+    opened : Jpeg, PIL.Image or None
+        What was learned of a JPEG, or the opened image of a format that Pillow decodes.
     """
 
     format: str
     height: int
     width: int
+    fault: str = ""
+    opened: Any = None
+
+
+def read_format(start: bytes) -> str | None:
+    """Recognise the format of an image file by its first 64 bytes; None if it is none of them."""
+    return next((name for name, matches in _SIGNATURES.items() if matches(start)), None)
 
 
 def read_header(data: bytes) -> ImageHeader | None:
     """Read format and size of an image file."""
-    for matches, name, read_size in _FORMATS:
-        if matches(data):
-            try:
-                height, width = read_size(data)
-            except (struct.error, IndexError, ValueError):
-                return None
-            return ImageHeader(name, height, width)
-    return None
-
-
-def read_orientation(data: bytes, file_format: str) -> int | None:
-    """Read the orientation of an image file: how it is turned and mirrored before it is shown."""
-    if file_format == "AVIF":
-        return None  # nor is the size certain: the first one in the file may be that of a tile
-    if file_format not in _ORIENTATIONS:
-        return 1
+    name = read_format(data[:64])
+    if name is None:
+        return None
     try:
-        orientation = _ORIENTATIONS[file_format](data)
+        if name == "JPEG":
+            found = read_jpeg(data)
+            return ImageHeader(name, found.height, found.width, found.fault, found)
+        if name == "PNG":
+            return ImageHeader(name, *_png_size(data), _png_fault(data))
+        image = open_image(data, name)
+    except (struct.error, IndexError, ValueError):
+        return None
+    except UnreadableError as error:
+        return ImageHeader(name, 0, 0, str(error))
+    return ImageHeader(name, image.height, image.width, opened=image)
+
+
+def read_orientation(data: bytes, header: ImageHeader) -> int:
+    """Read the orientation of an image file: how it is turned and mirrored before it is shown."""
+    if header.format not in _ORIENTATIONS:
+        return orientation_of(header.opened)
+    try:
+        orientation = _ORIENTATIONS[header.format](data)
     except (struct.error, IndexError):
         return 1
     return orientation if 1 <= orientation <= 8 else 1
 
 
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Iterate over the segments of a JPEG that precede its compressed image."""
-    position = 2
-    while True:
-        while data[position] != 0xFF:  # garbage between segments is allowed
-            position += 1
-        while data[position] == 0xFF:  # and so are fill bytes
-            position += 1
-        marker = data[position]
-        position += 1
-        if marker == _JPEG_SCAN:
-            return
-        if marker not in _JPEG_WITHOUT_LENGTH:
-            length = struct.unpack_from(">H", data, position)[0]
-            yield marker, data[position + 2 : position + length]
-            position += length
+def _is_avif(start: bytes) -> bool:
+    return start[4:12] in {b"ftypavif", b"ftypavis"}
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int]:
-    for marker, content in jpeg_segments(data):
-        if marker in JPEG_FRAMES:
-            height, width = struct.unpack_from(">HH", content, 1)
-            return height, width
-    raise ValueError("no image size")
+def _is_heif(start: bytes) -> bool:
+    return start[4:8] == b"ftyp" and start[8:12] in _HEIF_BRANDS
+
+
+_SIGNATURES: Final[dict[str, Callable[[bytes], bool]]] = {
+    "JPEG": lambda start: start.startswith(b"\xff\xd8\xff"),
+    "PNG": lambda start: start.startswith(_PNG_START),
+    "WebP": lambda start: start.startswith(b"RIFF") and start[8:12] == b"WEBP",
+    "AVIF": _is_avif,
+    "HEIF": _is_heif,
+    "GIF": lambda start: start.startswith((b"GIF87a", b"GIF89a")),
+    "TIFF": lambda start: start.startswith((b"II*\0", b"MM\0*")),
+    "JPEG 2000": lambda start: start.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")),
+    "BMP": lambda start: start.startswith(b"BM"),
+}
 
 
 def _png_size(data: bytes) -> tuple[int, int]:
+    if data[12:16] != b"IHDR":
+        raise ValueError("no image size")
     width, height = struct.unpack_from(">II", data, 16)
     return height, width
 
 
-def _gif_size(data: bytes) -> tuple[int, int]:
-    width, height = struct.unpack_from("<HH", data, 6)
-    return height, width
+def _png_fault(data: bytes) -> str:
+    """Say what is wrong with the chunks; OpenCV makes room for each before it is read."""
+    for kind, _, end in _png_chunks(data):
+        if end + 4 > len(data):
+            break
+        if kind == b"IEND":
+            return ""
+    return "the PNG data are broken or truncated."
 
 
-def _bmp_size(data: bytes) -> tuple[int, int]:
-    if struct.unpack_from("<I", data, 14)[0] == 12:  # the header of OS/2
-        width, height = struct.unpack_from("<HH", data, 18)
-    else:
-        width, height = struct.unpack_from("<ii", data, 18)
-    return abs(height), abs(width)  # negative heights mean "top row first"
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Iterate over the chunks of a PNG: kind, begin and end of the content."""
+    position = 8
+    while position + 8 <= len(data):
+        length, kind = struct.unpack_from(">I4s", data, position)
+        yield kind, position + 8, position + 8 + length
+        position += 12 + length
 
 
-def _webp_size(data: bytes) -> tuple[int, int]:
-    chunk = data[12:16]
-    if chunk == b"VP8X":
-        width = int.from_bytes(data[24:27], "little") + 1
-        height = int.from_bytes(data[27:30], "little") + 1
-        return height, width
-    if chunk == b"VP8L":
-        bits = struct.unpack_from("<I", data, 21)[0]
-        return (bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1
-    width, height = struct.unpack_from("<HH", data, 26)
-    return height & 0x3FFF, width & 0x3FFF
-
-
-def _avif_size(data: bytes) -> tuple[int, int]:
-    position = data.index(b"ispe")
-    width, height = struct.unpack_from(">II", data, position + 8)
-    return height, width
-
-
-def _tiff_size(data: bytes) -> tuple[int, int]:
-    size = {}
-    for tag, kind, position, order in _tiff_entries(data):
-        size[tag] = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, position)[0]
-    if not {256, 257} <= size.keys():
-        raise ValueError("no image size")
-    return size[257], size[256]
-
-
-def _tiff_entries(data: bytes) -> Iterator[tuple[int, int, int, str]]:
-    """Iterate over the first directory: tag, type, position of the value, order of bytes."""
+def _tiff_orientation(data: bytes) -> int:
+    """Read the orientation of EXIF data, which have the form of a TIFF file."""
+    if not data.startswith((b"II*\0", b"MM\0*")):
+        return 1
     order = "<" if data[:2] == b"II" else ">"
     position = struct.unpack_from(order + "I", data, 4)[0]
     for entry in range(struct.unpack_from(order + "H", data, position)[0]):
         begin = position + 2 + 12 * entry
-        yield (*struct.unpack_from(order + "HH", data, begin), begin + 8, order)
-
-
-def _tiff_orientation(data: bytes) -> int:
-    """Read the orientation of a TIFF file, which is also the form of EXIF data."""
-    if data.startswith((b"II*\0", b"MM\0*")):
-        for tag, _, position, order in _tiff_entries(data):
-            if tag == 0x112:
-                found: int = struct.unpack_from(order + "H", data, position)[0]
-                return found
+        if struct.unpack_from(order + "H", data, begin)[0] == 0x112:
+            found: int = struct.unpack_from(order + "H", data, begin + 8)[0]
+            return found
     return 1
 
 
@@ -161,44 +152,16 @@ def _jpeg_orientation(data: bytes) -> int:
 
 
 def _png_orientation(data: bytes) -> int:
-    position = 8
-    while position < len(data):
-        length, kind = struct.unpack_from(">I4s", data, position)
+    for kind, begin, end in _png_chunks(data):
         if kind == b"eXIf":  # it may follow the image; a damaged one is ignored
-            content = data[position + 8 : position + 8 + length]
-            stored = struct.unpack_from(">I", data, position + 8 + length)[0]
-            if zlib.crc32(kind + content) == stored and content.startswith((b"II", b"MM")):
+            content = data[begin:end]
+            stored = struct.unpack_from(">I", data, end)[0]
+            if zlib.crc32(kind + content) == stored:
                 return _tiff_orientation(content)
-        position += 12 + length
-    return 1
-
-
-def _webp_orientation(data: bytes) -> int:
-    if data[12:16] != b"VP8X" or not data[20] & 8:  # the bit that announces EXIF data
-        return 1
-    position = 12
-    while position < len(data):
-        kind, length = struct.unpack_from("<4sI", data, position)
-        if kind == b"EXIF":
-            return _tiff_orientation(data[position + 8 : position + 8 + length])
-        position += 8 + length + length % 2
     return 1
 
 
 _ORIENTATIONS: Final[dict[str, Callable[[bytes], int]]] = {
     "JPEG": _jpeg_orientation,
     "PNG": _png_orientation,
-    "TIFF": _tiff_orientation,
-    "WebP": _webp_orientation,
 }
-
-
-_FORMATS = (
-    (lambda data: data.startswith(b"\xff\xd8\xff"), "JPEG", _jpeg_size),
-    (lambda data: data.startswith(b"\x89PNG\r\n\x1a\n"), "PNG", _png_size),
-    (lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP", "WebP", _webp_size),
-    (lambda data: data[4:12] in (b"ftypavif", b"ftypavis"), "AVIF", _avif_size),
-    (lambda data: data.startswith((b"GIF87a", b"GIF89a")), "GIF", _gif_size),
-    (lambda data: data.startswith((b"II*\0", b"MM\0*")), "TIFF", _tiff_size),
-    (lambda data: data.startswith(b"BM"), "BMP", _bmp_size),
-)

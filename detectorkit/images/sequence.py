@@ -11,17 +11,31 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectorkit.exceptions import ImageReadError
 from detectorkit.images.crops import cut_crops
-from detectorkit.images.decoding import MAX_PIXELS, load_image, load_shape
+from detectorkit.images.decoding import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    check_size,
+    decode_image,
+    decode_pillow,
+    decode_shape,
+    load_shape,
+    read_image_bytes,
+)
 from detectorkit.images.levels import round_to_levels
+from detectorkit.images.pillow import is_pillow_image, orientation_of
 from detectorkit.images.preprocessing import Image, Preprocessing, convert_color, resize_image
 
-__all__ = ["ImageSequence", "check_images"]
+__all__ = ["ImageSequence", "check_images", "kind_of"]
+
+_BYTES: Final = "(bytes)"  # in place of a path
+_PART: Final = 1_000_000  # bytes that are read of a file object at a time
 
 
 class ImageSequence(Sequence[Any]):
@@ -33,7 +47,7 @@ class ImageSequence(Sequence[Any]):
     Parameters
     ----------
     items : sequence
-        Arrays of one image each, or paths.
+        Arrays of one image each, paths, contents of files, or images of Pillow.
     are_rows : bool, default=False
         Whether the images were the rows of a 2-D array. An earlier step may have scaled such
         rows, so their range is not checked.
@@ -48,7 +62,7 @@ class ImageSequence(Sequence[Any]):
     Attributes
     ----------
     items : sequence
-        Arrays of one image each, or paths.
+        Arrays of one image each, paths, contents of files, or images of Pillow.
     """
 
     def __init__(
@@ -135,14 +149,8 @@ class ImageSequence(Sequence[Any]):
         item = self.items[index]
         if preprocessing.treatment is not None and not self._is_treated:
             image: Image = self._read_treated(index, preprocessing)
-        elif isinstance(item, str | os.PathLike):
-            image = load_image(
-                item,
-                color_space=preprocessing.color_space,
-                image_size=preprocessing.image_size,
-                max_pixels=self._max_pixels,
-                index=self._start + index,
-            )
+        elif not isinstance(item, np.ndarray):
+            image = self._decode(item, self._start + index, preprocessing)
         else:
             image = _checked_array(item, self._start + index, check_range=not self._are_rows)
             if preprocessing.as_uint8 and not self._are_rows and image.dtype != np.uint8:
@@ -151,6 +159,22 @@ class ImageSequence(Sequence[Any]):
         if preprocessing.image_size is None:
             return image
         return resize_image(image, preprocessing.image_size)
+
+    def _decode(self, item: Any, index: int, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+        """Decode a file, its content, or an image of Pillow."""
+        if is_pillow_image(item):
+            path = getattr(item, "filename", "") or "(PIL image)"
+            check_size(item.height, item.width, path, self._max_pixels, index)
+            return decode_pillow(item, preprocessing.color_space, path, index)
+        is_content = isinstance(item, bytes)
+        return decode_image(
+            item if is_content else read_image_bytes(item, index),
+            path=_BYTES if is_content else item,
+            color_space=preprocessing.color_space,
+            image_size=preprocessing.image_size,
+            max_pixels=self._max_pixels,
+            index=index,
+        )
 
     def _read_treated(self, index: int, preprocessing: Preprocessing) -> Image:
         if self._are_rows:
@@ -184,10 +208,14 @@ class ImageSequence(Sequence[Any]):
         ImageReadError
             If the file cannot be read.
         """
-        item = self.items[index]
-        if isinstance(item, str | os.PathLike):
-            return load_shape(item, max_pixels=self._max_pixels, index=self._start + index)
-        return item.shape[0], item.shape[1]
+        item, index = self.items[index], self._start + index
+        if isinstance(item, np.ndarray):
+            return item.shape[0], item.shape[1]
+        if is_pillow_image(item):
+            return item.size if orientation_of(item) >= 5 else item.size[::-1]
+        if isinstance(item, bytes):
+            return decode_shape(item, _BYTES, self._max_pixels, index)
+        return load_shape(item, max_pixels=self._max_pixels, index=index)
 
     def read_stacked(self, preprocessing: Preprocessing) -> Iterator[NDArray[Any]]:
         """Read all images, stacked into as few arrays as their sizes allow.
@@ -238,8 +266,9 @@ def check_images(
     ----------
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths. An
-        `ImageSequence` is returned unchanged, so that estimators take it too.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects, which are read to their end at once. An `ImageSequence` is
+        returned unchanged, so that estimators take it too.
     caller : str, default="check_images"
         Name of the function or class that error messages begin with.
     max_pixels : int, default=MAX_PIXELS
@@ -281,20 +310,43 @@ def check_images(
 
 def _as_items(X: Any, caller: str) -> Any:
     """Return X as one numeric array or as a list."""
-    if isinstance(X, str | os.PathLike):
-        raise TypeError(
-            f"{caller}: X is the single path {os.fspath(X)!r}. Pass a list of paths: [path]."
+    if kind_of(X) not in {None, "an array"}:
+        what = (
+            f"the single path {os.fspath(X)!r}" if kind_of(X) == "a path" else f"only {kind_of(X)}"
         )
+        raise TypeError(f"{caller}: X is {what}. Pass a list, also of one: [X].")
     if hasattr(X, "to_numpy") and getattr(X, "ndim", None) == 1:
         X = X.to_numpy()  # a pandas or polars Series
     if isinstance(X, np.ndarray):
+        _refuse_mask(X, f"{caller}: X")
         return list(X) if X.dtype.kind in "OUT" and X.ndim == 1 else X
     if not isinstance(X, Sequence):
         raise TypeError(
-            f"{caller}: X is a {type(X).__name__}. Pass an array of images, or a list of arrays "
-            "or of paths."
+            f"{caller}: X is a {type(X).__name__}. Pass an array of images, or a list of arrays, "
+            "of paths, of PIL images, of bytes or of file objects."
         )
     return list(X)
+
+
+def kind_of(item: Any) -> str | None:
+    """Name the kind of an image; None if it is none of them."""
+    if isinstance(item, np.ndarray):
+        return "an array"
+    if isinstance(item, str | os.PathLike):
+        return "a path"
+    if isinstance(item, bytes | bytearray | memoryview):
+        return "bytes"
+    if is_pillow_image(item):
+        return "a PIL image"
+    return "a file object" if hasattr(item, "read") else None
+
+
+def _refuse_mask(X: NDArray[Any], what: str) -> None:
+    if isinstance(X, np.ma.MaskedArray):
+        raise ValueError(  # noqa: TRY004 - an array it is, but with pixels that do not count
+            f"{what} is a masked array, and there is no image with missing pixels. Pass "
+            "X.filled(0), or the images without a mask."
+        )
 
 
 def _check_array_form(X: NDArray[Any], caller: str) -> None:
@@ -318,23 +370,40 @@ def _check_array_form(X: NDArray[Any], caller: str) -> None:
 
 
 def _check_item_forms(items: list[Any], caller: str) -> None:
-    are_paths = isinstance(items[0], str | os.PathLike)
+    first = kind_of(items[0])
     for index, item in enumerate(items):
-        is_path = isinstance(item, str | os.PathLike)
-        if is_path != are_paths:
+        kind = kind_of(item)
+        if kind is None:
             raise ValueError(
-                f"{caller}: X mixes paths and arrays: item {index} is "
-                f"{'a path' if is_path else 'not a path'}, item 0 is "
-                f"{'a path' if are_paths else 'not'}. Pass only paths or only arrays."
+                f"{caller}: item {index} of X is a {type(item).__name__}. Each image must be an "
+                "array of shape (height, width) or (height, width, n_channels), a path, a PIL "
+                "image, bytes or a file object."
             )
-        if is_path:
-            continue
-        if not isinstance(item, np.ndarray):
-            raise ValueError(  # noqa: TRY004 - the sequence is right, its content is not
-                f"{caller}: item {index} of X is a {type(item).__name__}. Each image must be "
-                "an array of shape (height, width) or (height, width, n_channels), or a path."
+        if (kind == "an array") != (first == "an array"):
+            raise ValueError(
+                f"{caller}: X mixes arrays and others: item {index} is {kind}, item 0 is {first}. "
+                "Pass only arrays, or none."
             )
-        _check_image_form(item.shape, item.dtype, f"{caller}: item {index} of X")
+        if kind == "an array":
+            _refuse_mask(item, f"{caller}: item {index} of X")
+            _check_image_form(item.shape, item.dtype, f"{caller}: item {index} of X")
+        elif kind in {"bytes", "a file object"}:
+            items[index] = _read_content(item, index)
+
+
+def _read_content(item: Any, index: int) -> bytes:
+    """Return the content of an image file that is in memory or open."""
+    if not hasattr(item, "read"):
+        return bytes(item)
+    name, parts, n_bytes = str(getattr(item, "name", "(file object)")), [], 0
+    while part := item.read(_PART):
+        if not isinstance(part, bytes):
+            raise ImageReadError(name, "opened as text; open it with mode 'rb'.", index)
+        parts.append(part)
+        n_bytes += len(part)
+        if n_bytes > MAX_BYTES:
+            raise ImageReadError(name, f"longer than {MAX_BYTES} bytes.", index)
+    return b"".join(parts)
 
 
 def _check_image_form(shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> None:

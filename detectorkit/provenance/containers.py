@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Final
 
-from detectorkit.images.headers import jpeg_segments
+from detectorkit.images.headers import read_format
+from detectorkit.images.jpeg import jpeg_segments
 from detectorkit.provenance.boxes import box_pieces
 from detectorkit.provenance.exif import exif_pieces, photoshop_pieces, tiff_pieces
 from detectorkit.provenance.pieces import (
@@ -181,4 +182,5 @@ _FORMATS: tuple[tuple[Callable[[bytes], bool], str, Callable[[bytes], Iterator[P
     (lambda data: data.startswith((b"GIF87a", b"GIF89a")), "GIF", _gif),
     (lambda data: data.startswith((b"II*\0", b"MM\0*")), "TIFF", tiff_pieces),
     (lambda data: data.startswith(b"BM"), "BMP", lambda _: iter(())),
+    (lambda data: read_format(data[:64]) == "JPEG 2000", "JPEG 2000", lambda _: iter(())),
 )

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from detectorkit.exceptions import ImageReadError
+from detectorkit.images.decoding import read_image_bytes
+from detectorkit.images.headers import FORMATS
 from detectorkit.provenance.containers import read_pieces
 from detectorkit.provenance.credentials import check_credentials
 from detectorkit.provenance.findings import Finding, Provenance, clean, merge
@@ -16,7 +18,6 @@ from detectorkit.provenance.rules import Cameras, judge_field
 
 __all__ = ["read_provenance"]
 
-_MAX_BYTES: Final = 512_000_000
 _MAX_PIECES: Final = 1000
 _MAX_EFFORT: Final = 24_000_000  # characters of all fields, and bytes inflated and parsed
 
@@ -76,11 +77,12 @@ def read_provenance(
     ('generated', 'model v1-5, sampler Euler a')
     """
     anchors = None if trust_anchors is None else _read_anchors(trust_anchors)
-    data = _read_file(path)
+    data = read_image_bytes(path)
+    if not data:
+        raise ImageReadError(path, "the file is empty.")
     pieces = read_pieces(data)
     if pieces is None:
-        reason = "not an AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF or WebP image, whatever its name."
-        raise ImageReadError(path, reason)
+        raise ImageReadError(path, f"not an {FORMATS} image, whatever its name.")
     return Provenance(merge(_findings(data, pieces, anchors)))
 
 
@@ -92,24 +94,6 @@ def _read_anchors(path: str | os.PathLike[str]) -> str:
             "path of a PEM file."
         )
     return text
-
-
-def _read_file(path: str | os.PathLike[str]) -> bytes:
-    try:
-        if Path(path).exists() and not Path(path).is_file():
-            raise ImageReadError(path, "not a regular file.")
-        n_bytes = Path(path).stat().st_size
-        if n_bytes > _MAX_BYTES:
-            raise ImageReadError(path, f"larger than {_MAX_BYTES} bytes.")
-        with Path(path).open("rb") as file:
-            data = file.read(n_bytes)
-    except (OSError, ValueError) as error:  # a name with a zero is a ValueError
-        if isinstance(error, ImageReadError):
-            raise
-        raise ImageReadError(path, f"{getattr(error, 'strerror', None) or error}.") from error
-    if not data:
-        raise ImageReadError(path, "the file is empty.")
-    return data
 
 
 def _findings(data: bytes, pieces: Iterator[Piece], anchors: str | None) -> Iterator[Finding]:

@@ -58,12 +58,12 @@ def read_regular(path: str | os.PathLike[str], max_bytes: int) -> bytes:
         If the file cannot be read, is not a regular file, or is longer; `strerror` says which.
     """
     with open(path, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        facts = os.fstat(file.fileno())
+        if not stat.S_ISREG(facts.st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
-        content = file.read(max_bytes + 1)  # it may grow while it is read
-    if len(content) > max_bytes:
-        raise OSError(errno.EFBIG, f"longer than {max_bytes} bytes", os.fspath(path))
-    return content
+        if facts.st_size > max_bytes:
+            raise OSError(errno.EFBIG, f"longer than {max_bytes} bytes", os.fspath(path))
+        return file.read(facts.st_size)  # and not what is added meanwhile
 
 
 def _open_at_once(path: str, flags: int) -> int:

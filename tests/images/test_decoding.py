@@ -87,12 +87,12 @@ def test_exif_orientation_is_applied(tmp_path, suffix, options, orientation, col
 def test_alpha_is_dropped_not_blended(tmp_path, picture):
     alpha = np.random.default_rng(1).integers(0, 256, (*picture.shape[:2], 1), dtype=np.uint8)
     rgba = np.concatenate([picture, alpha], axis=2)
-    for name, options in [("a.png", {}), ("a.webp", {"lossless": True, "exact": True})]:
+    for name, options in [
+        ("a.png", {}),
+        ("a.tif", {}),
+        ("a.webp", {"lossless": True, "exact": True}),
+    ]:
         assert_array_equal(load_image(save(tmp_path / name, rgba, **options)), picture)
-    with pytest.raises(ImageReadError, match="TIFF with transparent pixels"):
-        load_image(save(tmp_path / "a.tif", rgba))
-    rgba[..., 3] = 255
-    assert_array_equal(load_image(save(tmp_path / "b.tif", rgba)), picture)
     gray_alpha = np.dstack([picture[..., 0], alpha[..., 0]])
     Image.merge("LA", [Image.fromarray(gray_alpha[..., i]) for i in (0, 1)]).save(
         tmp_path / "la.png"
@@ -156,7 +156,7 @@ def test_truncated_files_are_errors(tmp_path, name, options, share):
         (b"", "empty"),
         (b"hello, this is text" * 50, "whatever its name"),
         (b"\xff\xd8\xff\xe0 not really", "whatever its name"),
-        (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "broken or truncated|more than max_pixels"),
+        (b"\x89PNG\r\n\x1a\n" + b"0" * 100, "whatever its name"),
     ],
 )
 def test_what_is_no_image_is_an_error(tmp_path, content, message):

@@ -84,7 +84,7 @@ def test_floats_out_of_range_are_errors_that_name_the_index(scale):
         (np.zeros((2, 4, 4, 5), np.uint8), "5 channels"),
         (np.zeros((2, 5, 5), np.int32), "dtype int32"),
         ([np.zeros((4, 4), np.uint8), "a.png"], "item 1 is a path"),
-        (["a.png", np.zeros((4, 4), np.uint8)], "item 1 is not a path"),
+        (["a.png", np.zeros((4, 4), np.uint8)], "item 1 is an array, item 0 is a path"),
         ([np.zeros((4, 4), np.uint8), np.zeros((4, 4, 2), np.uint8)], "item 1 of X .* 2 channels"),
         ([np.zeros((4, 4), np.uint8), None], "item 1 of X is a NoneType"),
         ([[[0, 1], [1, 0]]], "item 0 of X is a list"),

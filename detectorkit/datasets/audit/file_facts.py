@@ -11,14 +11,15 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.exceptions import ImageReadError
-from detectorkit.images.headers import JPEG_FRAMES, jpeg_segments, read_header
+from detectorkit.images.decoding import read_image_bytes
+from detectorkit.images.headers import FORMATS, read_header
+from detectorkit.images.jpeg import JPEG_FRAMES, jpeg_segments
 
 __all__ = ["FileFacts", "parse_file_facts", "read_file_facts"]
 
@@ -42,7 +43,8 @@ class FileFacts(NamedTuple):
     Attributes
     ----------
     format : str
-        Format of the file: "AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF" or "WebP".
+        Format of the file: "AVIF", "BMP", "GIF", "HEIF", "JPEG", "JPEG 2000", "PNG", "TIFF" or
+        "WebP".
     height, width : int
         Size in pixels as stored, before any EXIF orientation is applied.
     n_bytes : int
@@ -109,8 +111,7 @@ def read_file_facts(path: str | os.PathLike[str]) -> FileFacts:
     Examples
     --------
     >>> import tempfile
-    >>> from pathlib import Path
-    >>> import numpy as np
+    >>>     >>> import numpy as np
     >>> from detectorkit.datasets.audit.file_facts import read_file_facts
     >>> from detectorkit.images.encoding import encode_image
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -120,11 +121,7 @@ def read_file_facts(path: str | os.PathLike[str]) -> FileFacts:
     >>> facts.format, facts.height, facts.width, facts.jpeg_quality, facts.subsampling
     ('JPEG', 40, 60, 85.0, '4:2:0')
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageReadError(path, f"{error.strerror or error}.") from error
-    return parse_file_facts(data, path=path)
+    return parse_file_facts(read_image_bytes(path), path=path)
 
 
 def parse_file_facts(
@@ -135,9 +132,9 @@ def parse_file_facts(
         raise ImageReadError(path, "the file is empty.", index)
     header = read_header(data)
     if header is None or header.height * header.width == 0:
-        raise ImageReadError(
-            path, "not an AVIF, BMP, GIF, JPEG, PNG, TIFF or WebP image, whatever its name.", index
-        )
+        fault = "" if header is None else header.fault
+        reason = fault or f"not an {FORMATS} image, whatever its name."
+        raise ImageReadError(path, reason, index)
     jpeg = _Jpeg()
     if header.format == "JPEG":
         try:

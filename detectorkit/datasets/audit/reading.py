@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import cv2
@@ -13,9 +12,8 @@ from numpy.typing import NDArray
 
 from detectorkit.datasets.aligning import align_image
 from detectorkit.datasets.audit.file_facts import parse_file_facts
-from detectorkit.exceptions import ImageReadError
 from detectorkit.images.batches import iter_slices
-from detectorkit.images.decoding import decode_image
+from detectorkit.images.decoding import decode_image, read_image_bytes
 from detectorkit.images.preprocessing import convert_color, resize_image
 from detectorkit.model_selection.duplicates import perceptual_hash
 from detectorkit.utils.parallel import map_in_order
@@ -89,10 +87,7 @@ def _read_chunk(chunk: tuple[int, Sequence[str | os.PathLike[str]]]) -> NDArray[
     files = np.empty(len(paths), FILE_DTYPE)
     small = np.empty((len(paths), *_HASH_SIZE), np.uint8)
     for row, path in enumerate(paths):
-        try:
-            data = Path(path).read_bytes()
-        except OSError as error:
-            raise ImageReadError(path, f"{error.strerror or error}.", start + row) from error
+        data = read_image_bytes(path, start + row)
         facts = parse_file_facts(data, path=path, index=start + row)
         image = decode_image(data, path=path, index=start + row)
         for name, value in facts._asdict().items():
