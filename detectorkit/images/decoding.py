@@ -1,7 +1,6 @@
 """Decoding of an image file to an array: JPEG and PNG by OpenCV, all other formats by Pillow.
 
-This is the only place where OpenCV decodes. Its order of channels, BGR, exists here and in
-`detectorkit.images.encoding`, and nowhere else. Limits are checked before the decoder runs: of
+This is the only place where OpenCV decodes. Limits are checked before the decoder runs: of
 bytes when the file is read, of pixels and of scans by what its header says, which is read by the
 decoder's own rules.
 """
@@ -52,11 +51,12 @@ _READ_FLAGS: Final = {
     ("gray", 2): cv2.IMREAD_REDUCED_GRAYSCALE_2,
     ("gray", 4): cv2.IMREAD_REDUCED_GRAYSCALE_4,
     ("gray", 8): cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    ("rgb", 1): cv2.IMREAD_COLOR,
+    ("rgb", 1): cv2.IMREAD_COLOR_RGB,
     ("rgb", 2): cv2.IMREAD_REDUCED_COLOR_2,
     ("rgb", 4): cv2.IMREAD_REDUCED_COLOR_4,
     ("rgb", 8): cv2.IMREAD_REDUCED_COLOR_8,
 }
+_BGR_FLAGS: Final = {_READ_FLAGS["rgb", factor] for factor in (2, 4, 8)}  # none of these gives RGB
 
 
 def load_image(
@@ -177,7 +177,7 @@ def decode_image(
     header = _checked_header(data, path, max_pixels, index)
     if header.format not in {"JPEG", "PNG"}:
         return decode_pillow(header.opened, color_space, path, index, name=header.format)
-    flag = cv2.IMREAD_COLOR
+    flag = cv2.IMREAD_COLOR_RGB
     if header.format == "JPEG":
         # Grey of all others is computed from the colours, as for arrays, so that a lossless file
         # gives the same scores as the array it was made from.
@@ -188,7 +188,7 @@ def decode_image(
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if image is None:
         raise ImageReadError(path, f"the {header.format} data are broken or truncated.", index)
-    if image.ndim == 3:
+    if flag in _BGR_FLAGS:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     return convert_color(image, color_space)
 

@@ -18,12 +18,16 @@ __all__ = ["JPEG_FRAMES", "Jpeg", "jpeg_segments", "read_jpeg"]
 JPEG_FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of the segments that say how the image is stored (start of frame)."""
 
-_WITHOUT_LENGTH: Final = {0x01, *range(0xD0, 0xD9)}
+_WITHOUT_LENGTH: Final = {0x01, *range(0xD0, 0xDA)}
 _START, _END, _SCAN, _RESTART_INTERVAL = 0xD8, 0xD9, 0xDA, 0xDD
+_NOTED: Final = JPEG_FRAMES | {_START, _END, _SCAN, _RESTART_INTERVAL}
 _HUFFMAN_SEQUENTIAL: Final = (0xC0, 0xC1)
 _PROGRESSIVE: Final = (0xC2, 0xCA)
 
-_BEHIND_SCAN: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+_BEHIND_SCAN: Final = {  # restarts are a part of the codes where some were announced
+    False: re.compile(rb"\xff[\x01-\xfe]"),
+    True: re.compile(rb"\xff[^\x00\xd0-\xd7\xff]"),
+}
 _RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
 _PADDING: Final = bytes(8)  # libjpeg reads ahead into a buffer of 64 bits
 
@@ -41,7 +45,7 @@ class Jpeg(NamedTuple):
     fault : str
         Why the picture is not to be decoded; empty if nothing was found.
     end : int or None
-        Position behind the compressed picture, if that is a single scan of Huffman codes.
+        Position behind the compressed picture, if that is one scan of Huffman codes.
     """
 
     height: int
@@ -68,6 +72,7 @@ def jpeg_segments(data: bytes, position: int = 2) -> Iterator[tuple[int, bytes]]
 
 def _markers(data: bytes, position: int = 2) -> Iterator[tuple[int, int, int, int]]:
     """Iterate over markers, their places and those of their contents; IndexError at the end."""
+    has_restarts = False
     while True:
         place = data.find(b"\xff", position)  # garbage between segments is allowed
         if place < 0:
@@ -77,16 +82,18 @@ def _markers(data: bytes, position: int = 2) -> Iterator[tuple[int, int, int, in
             position += 1
         marker = data[position]
         position += 1
-        if marker == 0 or marker in _WITHOUT_LENGTH - {_START}:  # FF 00 is no marker
+        if marker == 0:  # FF 00 is not a marker
             continue
-        if marker in {_START, _END}:
+        if marker in _WITHOUT_LENGTH:
             yield marker, place, position, position
             continue
-        length = struct.unpack_from(">H", data, position)[0]
+        length = data[position] << 8 | data[position + 1]
         yield marker, place, position + 2, position + length
         position += max(length, 2)
-        if marker == _SCAN:
-            found = _BEHIND_SCAN.search(data, position)
+        if marker == _RESTART_INTERVAL:
+            has_restarts = any(data[position - 2 : position])
+        elif marker == _SCAN:
+            found = _BEHIND_SCAN[has_restarts].search(data, position)
             position = len(data) if found is None else found.start()
 
 
@@ -106,12 +113,15 @@ def read_jpeg(data: bytes) -> Jpeg:
     if n_scans * height * width > _MAX_VISITS:
         fault = f"a JPEG of {n_scans} scans of {height} x {width} pixels; save it with fewer."
         return Jpeg(height, width, fault, None)
-    is_single = n_scans == 1 and parts.kind in _HUFFMAN_SEQUENTIAL
-    is_whole = _is_whole(parts)
-    if is_single and parts.interval:
-        n_restarts = (_count_units(parts.frame, height, width) - 1) // parts.interval
+    # A scan of all components is decoded while it is read, and no other scan is looked at.
+    is_single = parts.kind in _HUFFMAN_SEQUENTIAL and parts.scans[0][0] == len(parts.frame[6::3])
+    if not is_single:
+        is_whole = _is_whole(parts)
+    elif parts.interval:
         found = _RESTART.findall(data, parts.codes, parts.behind)
-        is_whole = is_whole and len(found) >= n_restarts
+        is_whole = found == _expected_restarts(parts, height, width)
+    else:
+        is_whole = True
     fault = "" if is_whole else "the JPEG ends before its picture is complete."
     return Jpeg(height, width, fault, parts.behind if is_single else None)
 
@@ -133,18 +143,21 @@ def _collect(data: bytes) -> _Parts:
     parts = _Parts()
     with contextlib.suppress(IndexError, struct.error):  # the data end, which leaves it open
         for marker, place, begin, end in _markers(data):
-            content = data[begin:end]
-            if parts.scans and not parts.behind:
+            if parts.codes and not parts.behind:
                 parts.behind = place
+            if marker not in _NOTED:
+                continue
             if marker in JPEG_FRAMES and not parts.frame:
-                parts.kind, parts.frame = marker, content
+                parts.kind, parts.frame = marker, data[begin:end]
             elif marker == _RESTART_INTERVAL:
-                parts.interval = struct.unpack_from(">H", content)[0]
+                parts.interval = struct.unpack_from(">H", data, begin)[0]
             elif marker == _SCAN:
-                parts.scans.append(content)
+                parts.scans.append(data[begin:end])
                 parts.codes = parts.codes or end
-            elif marker in {_START, _END}:
-                parts.is_closed = marker == _END
+            elif marker == _END:
+                parts.is_closed = True
+                break
+            else:  # a second beginning
                 break
     return parts
 
@@ -163,10 +176,11 @@ def _is_whole(parts: _Parts) -> bool:
     return not any(missing.values())
 
 
-def _count_units(frame: bytes, height: int, width: int) -> int:
-    """Return the number of units that are coded together, between which restarts may be."""
-    samplings = [divmod(one, 16) for one in frame[7::3]]
+def _expected_restarts(parts: _Parts, height: int, width: int) -> list[bytes]:
+    """List the markers that stand in the codes; libjpeg would fill with grey up to the next."""
+    samplings = [divmod(one, 16) for one in parts.frame[7::3]]
     if len(samplings) == 1:
         samplings = [(1, 1)]
     across, down = (8 * max(sides) for sides in zip(*samplings, strict=True))
-    return -(-width // across) * -(-height // down)
+    n_units = -(-width // across) * -(-height // down)
+    return [bytes([0xFF, 0xD0 + i % 8]) for i in range((n_units - 1) // parts.interval)]
