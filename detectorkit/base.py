@@ -162,8 +162,8 @@ class ImageTransformer(
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`.
         y : None
             Ignored; present for use in pipelines.
 
@@ -193,8 +193,8 @@ class ImageTransformer(
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`.
 
         Returns
         -------
@@ -311,8 +311,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`.
 
         Returns
         -------
@@ -338,8 +338,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`.
 
         Returns
         -------
@@ -367,8 +367,8 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`.
 
         Returns
         -------

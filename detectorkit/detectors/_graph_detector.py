@@ -43,8 +43,8 @@ class GraphDetector(RecordedDetector):
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`.
 
         Returns
         -------

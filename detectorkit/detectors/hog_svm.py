@@ -191,8 +191,8 @@ class HoGSVMDetector(RecordedDetector):
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`.
         y : array-like of shape (n_samples,)
             Labels: 0 for real photographs, 1 for generated images.
         sample_weight : array-like of shape (n_samples,), default=None
@@ -263,8 +263,8 @@ class HoGSVMDetector(RecordedDetector):
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`.
 
         Returns
         -------

@@ -148,8 +148,8 @@ class OnnxDetector(GraphDetector):
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths. A 2-D
-            array needs `input_shape`. Only its form is checked.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`. Only its form is checked.
         y : array-like of shape (n_samples,), default=None
             Labels of the images. They must be the two labels that the model knows. None skips
             this check.

@@ -26,8 +26,8 @@ def calibrate(detector: Detector, X: Any, y: Any, *, method: Method = "sigmoid")
         A fitted or loaded detector of this library, which is not changed.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths. The detector
-        must not have been trained on them.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects. The detector must not have been trained on them.
     y : array-like of shape (n_samples,)
         Labels of the images, as in `fit` of the detector; both classes must occur.
     method : {"sigmoid", "isotonic", "shift"}, default="sigmoid"

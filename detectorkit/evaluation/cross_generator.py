@@ -108,7 +108,8 @@ def cross_generator_report(
         The detector to evaluate; a clone of it is fitted for each generator.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     y : array-like of shape (n_samples,)
         Labels: 0 for real photographs, 1 for generated images.
     origin : array-like of shape (n_samples,)

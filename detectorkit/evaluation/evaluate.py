@@ -284,8 +284,9 @@ def evaluate(
         has `predict_proba` or `decision_function`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths. The detector
-        must not have been trained on them, nor its threshold chosen with them.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects. The detector must not have been trained on them, nor its threshold
+        chosen with them.
     y : array-like of shape (n_samples,)
         Labels of the images, as in `fit` of the detector. If they hold one class only, metrics
         that need both are nan.

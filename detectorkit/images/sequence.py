@@ -267,7 +267,7 @@ def check_images(
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
-        bytes or of file objects, which are read to their end at once. An `ImageSequence` is
+        bytes or of file objects, which are read as a whole at once. An `ImageSequence` is
         returned unchanged, so that estimators take it too.
     caller : str, default="check_images"
         Name of the function or class that error messages begin with.
@@ -395,6 +395,8 @@ def _read_content(item: Any, index: int) -> bytes:
     """Return the content of an image file that is in memory or open."""
     if not hasattr(item, "read"):
         return bytes(item)
+    if getattr(item, "seekable", lambda: False)():
+        item.seek(0)  # as in every fold of a cross-validation
     name, parts, n_bytes = str(getattr(item, "name", "(file object)")), [], 0
     while part := item.read(_PART):
         if not isinstance(part, bytes):

@@ -39,7 +39,8 @@ def perceptual_hash(
     ----------
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     n_jobs : int, default=None
         Number of threads; -1 means all processors.
     verbose : bool, default=False

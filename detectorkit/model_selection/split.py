@@ -35,7 +35,8 @@ def train_val_test_split(
     ----------
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     y : array-like of shape (n_samples,)
         Labels of the images, of any kind. Each set gets the same proportion of each label.
     *arrays : sequence of length n_samples

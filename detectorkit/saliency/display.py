@@ -88,7 +88,8 @@ class SaliencyDisplay:
             Explainer of `detectorkit.saliency` with a fitted detector.
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects.
         **options : object
             Further parameters, passed to `plot`.
 
@@ -116,7 +117,8 @@ class SaliencyDisplay:
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects.
         maps : sequence of ndarray
             One map for each image, of the image's height and width.
         titles : sequence of str, default=None

@@ -173,7 +173,8 @@ class DeepFeatureFactorization(
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects.
         y : array-like of shape (n_samples,), default=None
             Labels of the images, which do not change the concepts; they are needed for
             `concept_auc_`.
@@ -272,7 +273,8 @@ class DeepFeatureFactorization(
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects.
 
         Returns
         -------
@@ -297,7 +299,8 @@ class DeepFeatureFactorization(
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects.
 
         Returns
         -------
@@ -330,7 +333,8 @@ class DeepFeatureFactorization(
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects.
         n_examples : int, default=4
             Maximum number of crops of a concept; at most one is cut from an image, and none where
             the concept is absent.

@@ -112,7 +112,8 @@ class GradientSaliency(Saliency):
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects.
         y : array-like of shape (n_samples,), default=None
             Labels of the images; only the loss needs them.
         of : {"score", "loss"}, default="score"

@@ -111,7 +111,8 @@ class IntegratedGradients(Saliency):
         ----------
         X : ndarray of shape (n_samples, height, width) or \
                 (n_samples, height, width, n_channels), or sequence
-            The images: one array, or a sequence of arrays (of any sizes) or of paths.
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects.
 
         Returns
         -------

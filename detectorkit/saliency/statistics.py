@@ -234,7 +234,8 @@ def gradient_statistics(
         A fitted detector that is a graph from pixels to a score, and takes whole images.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     y : array-like of shape (n_samples,)
         Labels of the images; both classes are needed.
     masks : {"face"} or callable, default="face"

@@ -184,7 +184,8 @@ def make_pairs(
     ----------
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The photographs: one array, or a sequence of arrays (of any sizes) or of paths.
+        The photographs: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+        of bytes or of file objects.
     autoencoder : TinyAutoencoder
         Autoencoder that makes the reconstructions.
     resampled : bool, default=True

@@ -55,7 +55,8 @@ def consistency_check(
         `decision_function`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     perturbations : sequence of Perturbation, default=REALISTIC
         The re-encodings to try. The default is what most pictures meet on the web.
     max_flips : int, default=0

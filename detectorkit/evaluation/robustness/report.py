@@ -299,7 +299,8 @@ def robustness_report(
         `decision_function`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     y : array-like of shape (n_samples,)
         Labels of the images, as in `fit` of the detector. If they hold one class only, metrics
         that need the other are nan.

@@ -47,7 +47,8 @@ def perturbed_scores(
         `decision_function`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     perturbations : sequence of Perturbation, default=PERTURBATIONS
         The perturbations to apply, each with a different name.
     n_jobs : int, default=None

@@ -59,7 +59,8 @@ def deletion_insertion(
         Any fitted binary classifier that takes images, as for `OcclusionSaliency`.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     maps : ndarray of shape (n_samples, height, width), or sequence of ndarray
         Maps of the images, as an explainer's `transform` returned them.
     replacement : {"blur", "patch", "jpeg", "mean"}, default="blur"

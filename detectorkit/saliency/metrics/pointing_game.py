@@ -61,7 +61,8 @@ def pointing_game(
         Explainer with a fitted detector.
     X_real : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The real images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The real images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+        of bytes or of file objects.
     X_generated : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
         The generated images, equal in number: one array, or a sequence of arrays (of any sizes) or

@@ -64,7 +64,8 @@ def randomization_check(
         `GradientSaliency` will do.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     random_state : int, RandomState instance or None, default=0
         Seed or generator of the permutations.
 

@@ -32,7 +32,8 @@ def max_sensitivity(
         Explainer with a fitted detector.
     X : ndarray of shape (n_samples, height, width) or \
             (n_samples, height, width, n_channels), or sequence
-        The images: one array, or a sequence of arrays (of any sizes) or of paths.
+        The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images, of
+        bytes or of file objects.
     radius : float, default=0.02
         Largest change of a pixel, from 0 to 1, where white is 1. Copies of 8-bit images are rounded
         to levels, so choose more than half a level, 0.002.
