@@ -181,6 +181,6 @@ def _expected_restarts(parts: _Parts, height: int, width: int) -> list[bytes]:
     samplings = [divmod(one, 16) for one in parts.frame[7::3]]
     if len(samplings) == 1:
         samplings = [(1, 1)]
-    across, down = (8 * max(sides) for sides in zip(*samplings, strict=True))
+    across, down = (8 * max(1, *sides) for sides in zip(*samplings, strict=True))
     n_units = -(-width // across) * -(-height // down)
     return [bytes([0xFF, 0xD0 + i % 8]) for i in range((n_units - 1) // parts.interval)]

@@ -140,6 +140,16 @@ def test_lost_restarts_of_a_jpeg_are_found():
         decode_image(data[:first] + data[last:])
 
 
+def test_a_jpeg_without_sampling_factors_is_refused():
+    """A fuzzer found it: the number of units was divided by 0."""
+    data = bytearray(encode("JPEG", restart_marker_blocks=15))
+    frame = data.index(b"\xff\xc0")
+    for component in range(3):
+        data[frame + 11 + 3 * component] = 0
+    with pytest.raises(ImageReadError, match=r"broken or truncated|before its picture"):
+        decode_image(bytes(data))
+
+
 def test_a_damaged_strip_of_a_tiff_is_not_black():
     data = bytearray(encode("TIFF", compression="tiff_deflate"))
     data[len(data) // 2] ^= 255
