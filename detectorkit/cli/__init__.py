@@ -2,12 +2,14 @@
 
 A sub-command is a module with `add_arguments(parser)` and `run(arguments)`, which returns the
 exit status: 0 done, 1 some images could not be read (they are named on standard error), 2 unusable
-input. Only the module of the command that is run is imported.
+input or a full disk. `detectorkit.__main__` adds 130 for Ctrl-C and 143 for SIGTERM. Only the
+module of the command that is run is imported.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -15,6 +17,7 @@ from collections.abc import Sequence
 
 from detectorkit._version import __version__
 from detectorkit.exceptions import BackboneNotFoundError
+from detectorkit.utils.progress import tell
 
 __all__ = ["main"]
 
@@ -32,23 +35,31 @@ COMMANDS = {
     "backbones": "list, export and add the pretrained networks that detectors build on",
 }
 
+_FULL = {errno.ENOSPC, errno.EFBIG}
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line."""
+    """Run the command line and return its exit status; a KeyboardInterrupt is the caller's."""
     # OpenCV logs every broken file on its own; our messages are printed instead.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
-    arguments = _parse(sys.argv[1:] if argv is None else list(argv))
+    words = sys.argv[1:] if argv is None else list(argv)
+    arguments = argparse.Namespace(command="")
     try:
-        return int(arguments.run(arguments))
+        arguments = _parse(words)
+        status = int(arguments.run(arguments))
+        sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as `head`, has closed the output
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except (BackboneNotFoundError, ImportError, OSError, RuntimeError, ValueError) as error:
-        print(f"detectorkit {arguments.command}: {error}", file=sys.stderr)
+        if isinstance(error.__context__, KeyboardInterrupt):  # so ends an import in C code
+            raise KeyboardInterrupt from error
+        if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+            error.filename = "standard output"  # what writes files names them
+        tell(f"detectorkit {arguments.command}: {error}")
         return 2
-    except KeyboardInterrupt:
-        print(f"\ndetectorkit {arguments.command}: stopped.", file=sys.stderr)
-        return 130
+    # What a search passed over because it could not be read counts as an unreadable image.
+    return status or int(getattr(arguments, "is_incomplete", False))
 
 
 def _parse(words: list[str]) -> argparse.Namespace:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from argparse import ArgumentParser
+import warnings
+from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.exceptions import ImageReadError
-from detectorkit.utils.progress import progress_bar
+from detectorkit.utils.progress import progress_bar, tell
 from detectorkit.utils.tables import text_table
 
 if TYPE_CHECKING:
     from detectorkit.evaluation import Estimate
+    from detectorkit.images.image_files import PassedOver
 
 __all__ = [
     "METHODS",
@@ -27,9 +28,11 @@ __all__ = [
     "add_random_state",
     "check_output",
     "get_column",
+    "load_data",
     "make_explainer",
     "print_metrics",
     "process_paths",
+    "tell_passed_over",
 ]
 
 METHODS = {
@@ -89,6 +92,23 @@ def check_output(name: str) -> Path:
     return path
 
 
+def load_data(arguments: Namespace) -> Any:
+    """List the images of the argument ``data``, and tell what was passed over."""
+    from detectorkit.datasets import load_images
+
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # told here, in one line
+        found = load_images(arguments.data)
+    tell_passed_over(arguments, found.passed_over)
+    return found
+
+
+def tell_passed_over(arguments: Namespace, passed_over: PassedOver) -> None:
+    """Tell what a search passed over; the exit status becomes 1 if something was not read."""
+    arguments.is_incomplete = bool(passed_over.unread)
+    if text := str(passed_over):
+        tell(text)
+
+
 def get_column(found: Any, option: str, name: str | None) -> Any:
     """Return the column of the data that an option names."""
     if name is None:
@@ -139,7 +159,7 @@ def process_paths(
                         failures.append(ImageReadError(path, error.reason))
             advance(len(chunk))
     for failure in failures:
-        print(failure, file=sys.stderr)
+        tell(str(failure))
     if not read:
         raise ValueError(f"none of the {len(paths)} images could be read.")
     return np.concatenate(results), np.array(read, np.intp), failures

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from detectorkit.cli._common import tell_passed_over
 
 __all__ = ["Request", "find_paths", "find_request"]
 
@@ -24,12 +27,14 @@ def find_request(arguments: Namespace) -> Request:
     from detectorkit.models import default_detector, find_detector, shipped_detectors
 
     images: list[str] = arguments.images
+    if "" in images:
+        raise ValueError("an IMAGE is empty text. Pass the path of an image file or a folder.")
     name: str | None = arguments.model
     shipped = shipped_detectors()
     if name == _ALL and shipped and not Path(_ALL).is_file():
         return Request(shipped, images, is_default=False)
     first = Path(images[0])
-    if name is None and not first.is_dir():
+    if name is None and not os.path.isdir(first):  # noqa: PTH112 - names too long are no error
         is_shipped = images[0] in shipped and not first.exists()
         if is_shipped or first.suffix.lower() == ".onnx":
             name, *images = images
@@ -41,16 +46,18 @@ def find_request(arguments: Namespace) -> Request:
     return Request({name or default_detector(): path}, images, is_default=name is None)
 
 
-def find_paths(images: list[str]) -> list[str]:
+def find_paths(arguments: Namespace, images: list[str]) -> list[str]:
     """List the image files that are named and those in the folders that are named."""
-    from detectorkit.images.image_files import find_images
+    from detectorkit.images.image_files import PassedOver, search_images
 
     paths: list[str] = []
+    passed_over = PassedOver()
     for image in images:
-        if Path(image).is_dir():
-            paths += [str(path) for path in find_images(image)]
+        if os.path.isdir(image):  # noqa: PTH112 - nor here: the other images are judged
+            paths += [str(path) for path in search_images(image, passed_over)]
         else:
             paths.append(image)
+    tell_passed_over(arguments, passed_over)
     if not paths:
         raise ValueError(f"there are no images in {', '.join(images)}.")
     return paths

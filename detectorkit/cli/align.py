@@ -8,10 +8,10 @@ could not be read, 2 unusable input, in which case nothing is written.
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser, Namespace
 
-from detectorkit.cli._common import add_data, add_jobs
+from detectorkit.cli._common import add_data, add_jobs, load_data
+from detectorkit.utils.progress import tell
 
 __all__ = ["add_arguments", "run"]
 
@@ -48,9 +48,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit align``."""
-    from detectorkit.datasets import align, load_images
+    from detectorkit.datasets import align
 
-    found = load_images(arguments.data)
+    found = load_data(arguments)
     failures = align(
         found.data,
         found.target,
@@ -64,6 +64,6 @@ def run(arguments: Namespace) -> int:
         verbose=True,
     )
     for failure in failures:
-        print(failure, file=sys.stderr)
+        tell(str(failure))
     print(f"{len(found.data) - len(failures)} images in {arguments.output}")
     return 1 if failures else 0

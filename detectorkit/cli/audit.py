@@ -17,6 +17,7 @@ from detectorkit.cli._common import (
     add_json,
     add_random_state,
     get_column,
+    load_data,
     process_paths,
 )
 from detectorkit.utils.json import dumps
@@ -54,10 +55,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit audit``."""
-    from detectorkit.datasets import load_images
     from detectorkit.datasets.audit import judge_files, read_audit_files
 
-    found = load_images(arguments.data)
+    found = load_data(arguments)
     get_column(found, "--split", arguments.split)  # checked before all files are read
     read_chunk = partial(read_audit_files, n_jobs=arguments.jobs)
     files, read, failures = process_paths(read_chunk, found.data, "Reading images")

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from detectorkit.cli._common import check_output
+from detectorkit.cli._request import find_paths
 from detectorkit.graph.reference import POOLS
 from detectorkit.utils.json import dumps
 from detectorkit.utils.tables import text_table
+from detectorkit.utils.text import printable
 
 __all__ = ["add_arguments", "run"]
 
@@ -114,7 +116,7 @@ def _list(arguments: Namespace) -> None:
     print("\n".join(text_table(cells, columns)), end="\n\n")
     for row in rows:
         if row["remark"]:
-            print(f"{row['name']}: {row['remark']}")
+            print(printable(f"{row['name']}: {row['remark']}"))
 
 
 def _describe(name: str, path: Path | None) -> dict[str, Any]:
@@ -195,13 +197,13 @@ def _agrees_to_fetch(name: str) -> bool:
 def _compact(arguments: Namespace) -> None:
     from detectorkit.backbones.compacting import write_compact
     from detectorkit.backbones.find import find_backbone
-    from detectorkit.images.image_files import find_images
     from detectorkit.images.treatment import Treatment
 
-    folder, treatment = arguments.calibrate, None
+    folder, images, treatment = arguments.calibrate, None, None
     if folder is not None:
         side = max(find_backbone(arguments.backbone).network_input.image_size)
         treatment = Treatment(side=side)
+        images = find_paths(arguments, [folder])
     path = write_compact(
         arguments.backbone,
         check_output(arguments.output),
@@ -209,7 +211,7 @@ def _compact(arguments: Namespace) -> None:
         pool=arguments.pool,
         bits=arguments.bits,
         block_size=arguments.block_size,
-        calibration=None if folder is None else find_images(folder),
+        calibration=images,
         treatment=treatment,
     )
     print(f"Wrote {path}: {path.stat().st_size / 1e6:.1f} MB")

@@ -19,7 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from detectorkit.cli._common import add_data, add_jobs, add_model, check_output, process_paths
+from detectorkit.cli._common import (
+    add_data,
+    add_jobs,
+    add_model,
+    check_output,
+    load_data,
+    process_paths,
+)
 
 __all__ = ["add_arguments", "run"]
 
@@ -57,14 +64,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit calibrate``."""
-    from detectorkit.datasets import load_images
     from detectorkit.detectors import load_detector
 
     output = check_output(arguments.output)
     if arguments.guarantee and arguments.fpr is None:
         raise ValueError("--guarantee needs --fpr. Pass --fpr RATE, or leave out --guarantee.")
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
-    found = load_images(arguments.data)
+    found = load_data(arguments)
     scores, read, failures = process_paths(detector.decision_function, found.data, "Scoring")
     y = found.target[read]
     if arguments.band is not None:

@@ -18,9 +18,11 @@ from detectorkit.cli._common import (
     add_json,
     add_model,
     get_column,
+    load_data,
     process_paths,
 )
 from detectorkit.utils.json import dumps
+from detectorkit.utils.text import printable
 
 __all__ = ["add_arguments", "run"]
 
@@ -47,12 +49,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit evaluate``."""
-    from detectorkit.datasets import load_images
     from detectorkit.detectors import load_detector
     from detectorkit.evaluation import Evaluation
 
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
-    found = load_images(arguments.data)
+    found = load_data(arguments)
     column = get_column(found, "--groups", arguments.groups)
     scores, read, failures = process_paths(detector.decision_function, found.data, "Evaluating")
     origin = found.origin if column is None else np.where(column == "", "(none)", column)
@@ -77,7 +78,7 @@ def run(arguments: Namespace) -> int:
         print(dumps(summary, indent=1))
     else:
         trained_on = ", ".join(training.get("generators", [])) or "not recorded"
-        print(f"{len(read)} images; the model was trained on: {trained_on}")
+        print(f"{len(read)} images; the model was trained on: {printable(trained_on)}")
         print(f"Treatment of every image: {detector.record_.treatment_text()}")
         print(evaluation.to_text())
     return 1 if failures else 0

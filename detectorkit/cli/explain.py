@@ -15,7 +15,7 @@ The model is named as for `detectorkit predict`; without one, the default detect
 
 from __future__ import annotations
 
-import sys
+import io
 from argparse import ArgumentParser, Namespace
 from typing import Any
 
@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 
 from detectorkit.cli._common import METHODS, add_jobs, check_output, make_explainer
 from detectorkit.cli._request import find_paths, find_request
+from detectorkit.utils.progress import tell
+from detectorkit.utils.text import printable
 
 __all__ = ["add_arguments", "run"]
 
@@ -74,11 +76,11 @@ def run(arguments: Namespace) -> int:
     from detectorkit.exceptions import ImageReadError
     from detectorkit.images.encoding import encode_image
     from detectorkit.saliency.sheet import draw_legend
-    from detectorkit.utils.files import open_whole, write_whole
+    from detectorkit.utils.files import write_whole
 
     outputs = [check_output(one) for one in (arguments.output, arguments.numbers) if one]
     asked = find_request(arguments)
-    paths = find_paths(asked.images)
+    paths = find_paths(arguments, asked.images)
     if len(asked.models) > 1:
         raise ValueError("-m all: explain one detector at a time.")
     (file,) = asked.models.values()
@@ -86,7 +88,7 @@ def run(arguments: Namespace) -> int:
         raise ValueError(f"--numbers takes the map of one image, not of {len(paths)}.")
     detector = load_detector(file, n_jobs=arguments.jobs)
     explainer = make_explainer(detector, arguments.method).set_params(verbose=True)
-    print(f"Treatment of every image: {detector.record_.treatment_text()}", file=sys.stderr)
+    tell(f"Treatment of every image: {detector.record_.treatment_text()}")
     rows, failures = [], []
     for path in paths:
         try:
@@ -96,10 +98,11 @@ def run(arguments: Namespace) -> int:
             continue
         rows.append(row)
         if arguments.numbers:
-            with open_whole(outputs[1]) as numbers:
-                np.save(numbers, found)
+            numbers = io.BytesIO()  # numpy hides the error of a full disk
+            np.save(numbers, found)
+            write_whole(outputs[1], numbers.getvalue())
     for failure in failures:
-        print(failure, file=sys.stderr)
+        tell(str(failure))
     if not rows:
         raise ValueError(f"none of the {len(paths)} images could be read.")
     legend = _MEANINGS.get(arguments.method, _SLOPE)
@@ -123,7 +126,7 @@ def _explain(
     found: NDArray[np.float32] = explainer.transform([path])[0]
     verdict = record.decision.verdicts(scores)[0]
     probability = record.decision.probabilities(scores)[0]
-    print(f"{verdict}  {probability:.3f}  {path}  {output}")
+    print(f"{verdict}  {probability:.3f}  {printable(path)}  {output}", flush=True)
     if isinstance(explainer, OcclusionSaliency):
         _tell_of_shrinking(record, path, (found.shape[0], found.shape[1]))
     window = window_of(record.preprocessing, (found.shape[0], found.shape[1]))
@@ -141,8 +144,7 @@ def _tell_of_shrinking(record: Any, path: str, shape: tuple[int, int]) -> None:
     taken = explained_shape(record, given)
     is_native = preprocessing.image_size is None or preprocessing.n_crops is not None
     if is_native and taken != given:
-        print(
+        tell(
             f"{path}: the detector looks at all {given[0]} x {given[1]} pixels. To answer in time, "
-            f"the map explains its score of a copy of {taken[0]} x {taken[1]} pixels.",
-            file=sys.stderr,
+            f"the map explains its score of a copy of {taken[0]} x {taken[1]} pixels."
         )

@@ -1,6 +1,7 @@
 """Predict for each image whether it is real or generated.
 
-Prints a line for each image: verdict, probability of being generated, path. The verdict is "can't
+Prints a line for each image, as soon as it is known: verdict, probability of being generated, path,
+with control characters escaped. The verdict is "can't
 tell" where the score lies in the band that the record of the model has for this. The probability
 holds only for images like those on which the model was trained.
 
@@ -17,26 +18,31 @@ from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from detectorkit.cli._common import add_jobs, process_paths
-from detectorkit.cli._request import find_paths, find_request
+from detectorkit.cli._common import add_jobs
+from detectorkit.cli._request import Request, find_paths, find_request
 from detectorkit.exceptions import BackboneNotFoundError, ImageReadError
 from detectorkit.utils.json import dumps
-from detectorkit.utils.tables import text_table
+from detectorkit.utils.progress import progress_bar, tell
+from detectorkit.utils.text import printable
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from detectorkit.graph.record import ModelRecord
+    from detectorkit.provenance import Provenance
 
 __all__ = ["add_arguments", "run"]
 
 _Row = dict[str, Any]
+_BATCH: Final = 8  # images that a thread judges at a time
+_WIDTH: Final = 17  # of a verdict with its probability
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -65,96 +71,134 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit predict``."""
     asked = find_request(arguments)
-    paths = find_paths(asked.images)
-    columns: list[list[_Row]] = []  # a row of each image, by each detector
+    paths = find_paths(arguments, asked.images)
+    judges = _open_judges(asked, len(paths), arguments)
     failures: list[ImageReadError] = []
-    for name, file in asked.models.items():
-        try:
-            rows, read, failed = _judge(name, file, paths, arguments, explain=asked.is_default)
-        except BackboneNotFoundError as error:
-            if len(asked.models) == 1:
-                raise
-            print(f"{name} is left out: {error}", file=sys.stderr)
-            continue
-        # The next detectors judge the images that could be read, so that the others are named once.
-        paths = [paths[i] for i in read]
-        columns = [*([column[i] for i in read] for column in columns), rows]
-        failures += failed
-    if not columns:
-        raise ValueError("none of the shipped detectors can be run. Install their backbones.")
-    from detectorkit.provenance import read_provenance
-
-    by_image = list(zip(*columns, strict=True))
-    provenance = [read_provenance(path) for path in paths]
+    put = _put_json if arguments.json else _put_text
+    if len(judges) > 1 and not arguments.json:
+        print("  ".join([*(f"{judge.name:{_WIDTH}}" for judge in judges), "image"]))
+    # Verdicts that are printed on a terminal are a progress of their own.
+    show = not sys.stdout.isatty()
+    with progress_bar("Predicting", len(paths), show=show) as advance:
+        for found in zip(*(judge.judge_all(paths) for judge in judges), strict=True):
+            failed = [one for one in found if isinstance(one, ImageReadError)]
+            if failed:
+                failures.append(failed[0])
+            else:
+                put(found)
+            advance(1)
+    for failure in failures:
+        tell(str(failure))
+    if len(failures) == len(paths):
+        raise ValueError(f"none of the {len(paths)} images could be read.")
     if arguments.json:
-        found = [
-            row | {"provenance": one.to_dict()}
-            for rows, one in zip(by_image, provenance, strict=True)
-            for row in rows
-        ]
-        errors = [{"path": str(one.path), "error": one.reason} for one in failures]
-        lines = [dumps(row) for row in found + errors]
-    else:
-        lines = _format(by_image, [one.lines() for one in provenance])
-    for line in lines:
-        print(line)
+        for failure in failures:
+            print(dumps({"path": str(failure.path), "error": failure.reason}))
     return 1 if failures else 0
 
 
-def _judge(
-    name: str, file: Path, paths: Sequence[str], arguments: Namespace, *, explain: bool
-) -> tuple[list[_Row], NDArray[np.intp], list[ImageReadError]]:
-    """Judge images by one detector: the rows of those that can be read, their indices, failures."""
-    from detectorkit.graph.runner import GraphRunner, threads_of_run
-    from detectorkit.images.sequence import check_images
-
-    n_threads = threads_of_run(len(paths), arguments.jobs)
-    runner = GraphRunner.from_file(file, n_threads=n_threads)
-    decision = runner.record.decision
-    if arguments.fpr is not None:
-        threshold = _threshold(runner.record, arguments.fpr, name)
-        decision = replace(decision, threshold=threshold, band=None)
-    if explain and not arguments.json:
-        _explain_default(name, runner.record)
-
-    def score_paths(chunk: Any) -> Any:
-        return runner.score(check_images(chunk), n_jobs=arguments.jobs)
-
-    scores, read, failures = process_paths(score_paths, paths, "Predicting")
-    found = (decision.verdicts(scores), decision.labels(scores), decision.probabilities(scores))
-    band = None if decision.band is None else {"low": decision.low, "high": decision.high}
-    rows = [
-        {
-            "path": paths[index],
-            "verdict": str(verdict),
-            "label": label,
-            "probability": float(probability),
-            "score": float(score),
-            "threshold": decision.threshold,
-            "band": band,
-            "model": name,
-            "treatment": runner.record.treatment_text(),
-        }
-        for index, score, verdict, label, probability in zip(read, scores, *found, strict=True)
-    ]
-    return rows, read, failures
+def _open_judges(asked: Request, n_images: int, arguments: Namespace) -> list[_Judge]:
+    """Read the models, and leave out those of several that lack their backbone."""
+    judges = []
+    for name, file in asked.models.items():
+        try:
+            judges.append(_Judge(name, file, n_images, arguments))
+        except BackboneNotFoundError as error:
+            if len(asked.models) == 1:
+                raise
+            tell(f"{name} is left out: {error}")
+    if not judges:
+        raise ValueError("none of the shipped detectors can be run. Install their backbones.")
+    if asked.is_default and not arguments.json:
+        _explain_default(judges[0].name, judges[0].runner.record)
+    return judges
 
 
-def _format(by_image: Sequence[Sequence[_Row]], notes: Sequence[Sequence[str]]) -> list[str]:
-    """Format the verdicts: a line for each image, with a column for each of several detectors.
+class _Judge:
+    """A detector that gives one verdict after the other."""
 
-    Below it, indented, is what the file says of itself.
-    """
-    cells = [[*(_cell(row) for row in rows), rows[0]["path"]] for rows in by_image]
-    names = [row["model"] for row in by_image[0]]
-    lines = text_table(cells, [*names, "image"] if len(names) > 1 else None)
-    head = lines[: len(lines) - len(cells)]
-    body = zip(lines[len(head) :], notes, strict=True)
-    return head + [text for line, below in body for text in (line, *(f"    {n}" for n in below))]
+    def __init__(self, name: str, file: Path, n_images: int, arguments: Namespace) -> None:
+        from detectorkit.graph.runner import GraphRunner, threads_of_run
+
+        self.name = name
+        self.n_jobs: int = arguments.jobs
+        self.runner = GraphRunner.from_file(
+            file, n_threads=threads_of_run(n_images, arguments.jobs)
+        )
+        self.decision = self.runner.record.decision
+        if arguments.fpr is not None:
+            threshold = _threshold(self.runner.record, arguments.fpr, name)
+            self.decision = replace(self.decision, threshold=threshold, band=None)
+
+    def judge_all(self, paths: Sequence[str]) -> Iterator[_Row | ImageReadError]:
+        """Judge images in their order, a few at a time."""
+        from detectorkit.images.batches import iter_slices
+        from detectorkit.utils.parallel import map_in_order
+
+        if len(paths) <= _BATCH:  # the threads work on one run of a network together
+            yield from self._judge_batch(self.n_jobs, paths)
+            return
+        batches = (paths[part] for part in iter_slices(len(paths), _BATCH))
+        for rows in map_in_order(partial(self._judge_batch, 1), batches, n_jobs=self.n_jobs):
+            yield from rows
+
+    def _judge_batch(self, n_jobs: int, paths: Sequence[str]) -> list[_Row | ImageReadError]:
+        from detectorkit.images.sequence import check_images
+
+        try:
+            return self._rows(paths, self.runner.score(check_images(paths), n_jobs=n_jobs))
+        except ImageReadError as error:
+            if len(paths) == 1:
+                return [ImageReadError(paths[0], error.reason)]
+        # One by one, to find those that are broken.
+        return [row for path in paths for row in self._judge_batch(n_jobs, [path])]
+
+    def _rows(
+        self, paths: Sequence[str], scores: NDArray[np.float64]
+    ) -> list[_Row | ImageReadError]:
+        decision = self.decision
+        band = None if decision.band is None else {"low": decision.low, "high": decision.high}
+        found = (decision.verdicts(scores), decision.labels(scores), decision.probabilities(scores))
+        return [
+            {
+                "path": path,
+                "verdict": str(verdict),
+                "label": label,
+                "probability": float(probability),
+                "score": float(score),
+                "threshold": decision.threshold,
+                "band": band,
+                "model": self.name,
+                "treatment": self.runner.record.treatment_text(),
+            }
+            for path, score, verdict, label, probability in zip(paths, scores, *found, strict=True)
+        ]
 
 
-def _cell(row: _Row) -> str:
-    return f"{row['verdict']:10}  {row['probability']:.3f}"
+def _put_text(rows: Sequence[_Row]) -> None:
+    """Print the verdicts on an image in one line, and below it what the file says of itself."""
+    path = rows[0]["path"]
+    cells = [f"{row['verdict']:10}  {row['probability']:.3f}" for row in rows]
+    widths = [max(len(row["model"]), _WIDTH) if len(rows) > 1 else _WIDTH for row in rows]
+    cells = [f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)]
+    lines = ["  ".join([*cells, printable(path)]), *(f"    {n}" for n in _said_by(path).lines())]
+    print("\n".join(lines), flush=True)
+
+
+def _put_json(rows: Sequence[_Row]) -> None:
+    """Print the verdicts on an image as one JSON object each."""
+    said = _said_by(rows[0]["path"]).to_dict()
+    print("\n".join(dumps(row | {"provenance": said}) for row in rows), flush=True)
+
+
+def _said_by(path: str) -> Provenance:
+    """Return what a file says of itself: nothing, if it can no longer be read."""
+    from detectorkit.provenance import Provenance, read_provenance
+
+    try:
+        return read_provenance(path)
+    except ImageReadError:
+        return Provenance()
 
 
 def _explain_default(name: str, record: ModelRecord) -> None:
@@ -165,7 +209,8 @@ def _explain_default(name: str, record: ModelRecord) -> None:
     if record.band is not None:
         lines.append(f"It {record.band.describe()}.")
     limits = f"What it was trained on and where it fails is written in {card_path(name)}"
-    print("\n".join([*lines, limits]), file=sys.stderr)
+    for line in [*lines, limits]:
+        tell(line)
 
 
 def _threshold(record: ModelRecord, fpr: float, name: str) -> float:

@@ -22,6 +22,7 @@ from detectorkit.cli._common import (
     add_jobs,
     add_model,
     add_random_state,
+    load_data,
     make_explainer,
     process_paths,
 )
@@ -71,12 +72,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit report``."""
-    from detectorkit.datasets import load_images
     from detectorkit.detectors import load_detector
 
     _check_before_work(arguments)
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
-    found = load_images(arguments.data)
+    found = load_data(arguments)
     if arguments.audit and len(set(found.target)) < 2:
         raise ValueError(
             "--audit needs photographs and generated images, but the data have only one class. "

@@ -31,6 +31,7 @@ from detectorkit.cli._common import (
     add_random_state,
     check_output,
     get_column,
+    load_data,
     print_metrics,
     process_paths,
 )
@@ -107,13 +108,13 @@ def run(arguments: Namespace) -> int:
     """Run ``detectorkit train``."""
     from sklearn.utils.validation import has_fit_parameter
 
-    from detectorkit.datasets import load_images, perceptual_hash
+    from detectorkit.datasets import perceptual_hash
     from detectorkit.evaluation import binary_metrics
 
     output = check_output(arguments.output)
     detector = _make_detector(arguments)
     _check_ready(detector, arguments.model)
-    found = load_images(arguments.data)
+    found = load_data(arguments)
     column = get_column(found, "--groups", arguments.groups)
     hash_paths = partial(perceptual_hash, n_jobs=arguments.jobs)
     hashes, read, failures = process_paths(hash_paths, found.data, "Reading images")

@@ -162,7 +162,8 @@ def align(
     the columns path, label, all of `metadata`, original_path and processing. Columns of
     `metadata` named width, height, format, bytes and sha256 are replaced by the values of the copy.
     The text of a column "processing" is kept, and the treatment is added to it: earlier processing
-    of a file leaves traces too.
+    of a file leaves traces too. Before a text that begins with "=", "+", "-" or "@" it has an
+    apostrophe, since spreadsheets run such texts as formulas.
 
     Each copy is compressed once: the file holds the data that were encoded from the treated pixels.
 
@@ -306,7 +307,14 @@ def _write(path: Path, data: bytes) -> None:
 
 def _write_manifest(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     names = dict.fromkeys(["path", "label", *columns, "original_path", "processing"])
-    with path.open("w", newline="", encoding="utf-8") as file:
+    # Names of files that are not UTF-8 are escaped, so that the manifest can be read again.
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.DictWriter(file, list(names))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows({name: _no_formula(cell) for name, cell in row.items()} for row in rows)
+
+
+def _no_formula(cell: Any) -> Any:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula and run."""
+    is_formula = isinstance(cell, str) and re.match(r"[=+@\t\r]|-(?![\d.])", cell)
+    return f"'{cell}" if is_formula else cell

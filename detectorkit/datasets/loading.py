@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.utils import Bunch
 
-from detectorkit.images.image_files import find_images
+from detectorkit.images.image_files import PassedOver, search_images
 
 __all__ = ["load_images"]
 
@@ -46,6 +46,9 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
         origin : ndarray of shape (n_samples,)
             Origin of each image: its "generator" or, if that is empty, its "source" or, if that
             is empty too, "photographs" or "generated".
+        passed_over : PassedOver
+            What the search of a folder passed over: ``unread`` folders and ``others``, which are
+            not images.
 
     Raises
     ------
@@ -53,6 +56,11 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
         If `data` does not exist.
     ValueError
         If there are no images, or a row of the manifest lacks a path or a valid label.
+
+    Warns
+    -----
+    UserWarning
+        If a folder, or a file without a suffix, cannot be read.
 
     Examples
     --------
@@ -79,8 +87,9 @@ def _from_folder(folder: Path) -> Bunch:
     paths: list[str] = []
     target: list[int] = []
     metadata: dict[str, list[str]] = {"generator": [], "source": []}
+    passed_over = PassedOver()
     for label, (name, column) in enumerate((("real", "source"), ("generated", "generator"))):
-        for path in find_images(folder / name):
+        for path in search_images(folder / name, passed_over):
             below = path.relative_to(folder / name).parts
             paths.append(str(path))
             target.append(label)
@@ -89,9 +98,11 @@ def _from_folder(folder: Path) -> Bunch:
     if not paths:
         raise ValueError(
             f"load_images: {folder} has no images in real/ and generated/<generator>/. Sort the "
-            "images into these folders, or pass a CSV manifest with the columns path and label."
+            "images into these folders, or pass a CSV manifest with the columns path and label. "
+            f"{passed_over}".rstrip()
         )
-    return _bunch(paths, target, metadata)
+    passed_over.warn("load_images")
+    return _bunch(paths, target, metadata, passed_over)
 
 
 def _from_manifest(manifest: Path) -> Bunch:
@@ -117,10 +128,16 @@ def _from_manifest(manifest: Path) -> Bunch:
         target.append(label)
     paths = [str(manifest.parent / row["path"]) for row in rows]
     others = [column for column in columns if column not in {"path", "label"}]
-    return _bunch(paths, target, {name: [row[name] or "" for row in rows] for name in others})
+    metadata = {name: [row[name] or "" for row in rows] for name in others}
+    return _bunch(paths, target, metadata, PassedOver())
 
 
-def _bunch(paths: list[str], target: list[int], metadata: dict[str, list[str]]) -> Bunch:
+def _bunch(
+    paths: list[str],
+    target: list[int],
+    metadata: dict[str, list[str]],
+    passed_over: PassedOver,
+) -> Bunch:
     labels = np.array(target, dtype=np.int64)
     columns = {name: np.array(values, dtype=str) for name, values in metadata.items()}
     origin = np.array(["photographs", "generated"])[labels]
@@ -133,4 +150,5 @@ def _bunch(paths: list[str], target: list[int], metadata: dict[str, list[str]]) 
         target_names=["real", "generated"],
         metadata=columns,
         origin=origin,
+        passed_over=passed_over,
     )

@@ -20,6 +20,7 @@ from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.utils.extras import require_extra
+from detectorkit.utils.parallel import count_threads
 from detectorkit.utils.validation import check_choice, check_integer, check_real, parameter_error
 
 if TYPE_CHECKING:
@@ -258,7 +259,6 @@ class TorchDetector(GraphDetector):
 
     def _schedule(self, random_state: np.random.RandomState, settings: dict[str, Any]) -> Schedule:
         import torch
-        from joblib import effective_n_jobs
 
         from detectorkit.training.loop import Schedule
 
@@ -271,7 +271,7 @@ class TorchDetector(GraphDetector):
             max_epochs=self.max_epochs,
             patience=self.patience,
             device=device,
-            n_threads=effective_n_jobs(self.n_jobs),
+            n_threads=count_threads(self.n_jobs),
             seed=int(random_state.randint(2**31)),
         )
 

@@ -25,6 +25,7 @@ from detectorkit.graph.sessions import first_line, make_session
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
 from detectorkit.images.levels import to_levels
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.utils.parallel import count_threads
 
 __all__ = ["GraphRunner", "make_session", "read_record", "threads_of_run"]
 
@@ -196,10 +197,7 @@ def threads_of_run(n_images: int, n_jobs: int | None) -> int:
     nobody_says_more = n_jobs is None and "joblib" not in sys.modules  # no `parallel_config`
     if n_images > _NETWORK_BATCH or nobody_says_more:
         return 1
-    from joblib import effective_n_jobs
-
-    n_threads: int = effective_n_jobs(n_jobs)
-    return n_threads
+    return count_threads(n_jobs)
 
 
 def _with_float_pixels(content: bytes) -> bytes:

@@ -3,14 +3,62 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
-__all__ = ["IMAGE_SUFFIXES", "find_images"]
+from detectorkit.images.headers import read_format
+from detectorkit.utils.files import read_start
 
-IMAGE_SUFFIXES = frozenset(
-    {".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+__all__ = ["IMAGE_SUFFIXES", "PassedOver", "find_images", "search_images"]
+
+IMAGE_SUFFIXES: Final = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe"}
+    | {".jpeg", ".jpg", ".jpx", ".png", ".tif", ".tiff", ".webp"}
 )
 """Suffixes of the files that count as images, in lower case."""
+
+_N_START: Final = 64  # bytes that tell the format of a file
+_N_NAMED: Final = 3
+
+
+@dataclass
+class PassedOver:
+    """What searches for images passed over.
+
+    Attributes
+    ----------
+    unread : list of str
+        Folders and files that could not be read, each with the reason.
+    others : Counter of str
+        Number of the files that are not images, by their suffix.
+    """
+
+    unread: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        parts = []
+        if self.unread:
+            more = "; ..." if len(self.unread) > _N_NAMED else ""
+            named = "; ".join(self.unread[:_N_NAMED])
+            parts.append(f"{len(self.unread)} that could not be read ({named}{more})")
+        if self.others:
+            suffixes = [suffix or "no suffix" for suffix, _ in self.others.most_common(_N_NAMED)]
+            more = ", ..." if len(self.others) > _N_NAMED else ""
+            files = "file that is not an image"
+            if self.others.total() > 1:
+                files = "files that are not images"
+            parts.append(f"{self.others.total()} {files} ({', '.join(suffixes)}{more})")
+        return f"Passed over: {' and '.join(parts)}." if parts else ""
+
+    def warn(self, caller: str) -> None:
+        """Warn of what could not be read; files that are not images are no reason to."""
+        if self.unread:
+            text = f"{caller}: {PassedOver(self.unread)} The images in it are missing."
+            warnings.warn(text, UserWarning, stacklevel=3)
 
 
 def find_images(folder: str | os.PathLike[str]) -> list[Path]:
@@ -26,17 +74,47 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     Returns
     -------
     paths : list of Path
-        Sorted paths of the files with the suffix of an image format that the library reads.
-        Other files are ignored.
+        Sorted paths of the files with the suffix of an image format that the library reads, and of
+        the files without a suffix whose first bytes are those of such a format. Other files are
+        ignored.
+
+    Warns
+    -----
+    UserWarning
+        If a folder, or a file without a suffix, cannot be read.
     """
+    passed_over = PassedOver()
+    paths = search_images(folder, passed_over)
+    passed_over.warn("find_images")
+    return paths
+
+
+def search_images(folder: str | os.PathLike[str], passed_over: PassedOver) -> list[Path]:
+    """List image files as `find_images` does, and note what was passed over."""
+
+    def note(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):  # such a folder has no images
+            passed_over.unread.append(f"{error.filename}: {error.strerror}")
+
     paths: list[Path] = []
     seen: set[str] = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=note):
         folders.sort()  # the path of a folder reached twice must not depend on the file system
         if os.path.realpath(place) in seen:
             folders.clear()
             continue
         seen.add(os.path.realpath(place))
-        found = (Path(place, name) for name in files)
-        paths += [path for path in found if path.suffix.lower() in IMAGE_SUFFIXES]
+        for path in (Path(place, name) for name in files):
+            suffix = path.suffix.lower()
+            try:
+                is_image = suffix in IMAGE_SUFFIXES or (
+                    not suffix and read_format(read_start(path, _N_START)) is not None
+                )
+            except OSError as error:
+                passed_over.unread.append(f"{path}: {error.strerror}")
+                continue
+            if is_image:
+                paths.append(path)
+            else:
+                passed_over.others[suffix] += 1
     return sorted(paths)

@@ -235,6 +235,12 @@ def check_report_path(path: str | os.PathLike[str]) -> Path:
             f"The folder {page.parent} does not exist, so the report {page.name} cannot be written "
             "there. Make the folder first."
         )
+    others = [page.with_suffix(suffix) for suffix in (".json", ".md")]
+    if not page.exists() and any(other.exists() for other in others):
+        raise FileExistsError(
+            f"The report {page.name} would replace {' and '.join(map(str, others))}, of which at "
+            "least one exists and no report stands beside it. Choose another name for the report."
+        )
     return page
 
 

@@ -17,6 +17,7 @@ from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import read_pixels, record_of
 from detectorkit.saliency._kept import Kept
 from detectorkit.saliency._score import content_of
+from detectorkit.utils.parallel import count_threads
 
 __all__ = ["LayerRun", "channel_maps", "check_whole_images", "layer_run"]
 
@@ -70,10 +71,8 @@ def layer_run(
     detector: Any, kept: Kept, layer: str | None, *, caller: str, n_jobs: int | None = None
 ) -> LayerRun:
     """Prepare a session that computes the activations of a layer."""
-    from joblib import effective_n_jobs
-
     name = type(detector).__name__
-    n_threads = effective_n_jobs(n_jobs)
+    n_threads = count_threads(n_jobs)
     return kept.make(_make, content_of(detector), layer, n_threads, name, caller)
 
 

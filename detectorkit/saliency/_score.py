@@ -16,6 +16,7 @@ from detectorkit.images.batches import iter_slices
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import read_pixels, record_of
 from detectorkit.saliency._kept import Kept
+from detectorkit.utils.parallel import count_threads
 
 __all__ = ["ScoreGradient", "content_of", "score_gradient"]
 
@@ -75,10 +76,8 @@ def score_gradient(
     detector: Any, kept: Kept, *, wrt: str | None = None, n_jobs: int | None = None
 ) -> ScoreGradient:
     """Prepare a session that computes the gradient of a detector's score."""
-    from joblib import effective_n_jobs
-
     name = type(detector).__name__
-    return kept.make(_make, content_of(detector), wrt, effective_n_jobs(n_jobs), name)
+    return kept.make(_make, content_of(detector), wrt, count_threads(n_jobs), name)
 
 
 def _make(content: bytes, wrt: str | None, n_threads: int, name: str) -> ScoreGradient:

@@ -16,6 +16,7 @@ from detectorkit.graph.runner import make_session
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.saliency._base import Map, Saliency, read_pixels, record_of, resize_to_image
 from detectorkit.saliency._score import content_of
+from detectorkit.utils.parallel import count_threads
 
 __all__ = ["AttentionRollout", "attention_layers"]
 
@@ -65,8 +66,6 @@ class AttentionRollout(Saliency):
         self.verbose = verbose
 
     def _explain(self, images: ImageSequence) -> Callable[[int], Map]:
-        from joblib import effective_n_jobs
-
         name = type(self.detector).__name__
         content = content_of(self.detector)
         layers = self._kept.make(attention_layers, content, name)
@@ -74,7 +73,7 @@ class AttentionRollout(Saliency):
             raise ValueError(
                 f"{type(self).__name__}: the graph of {name} has no attention. Use GradCAM."
             )
-        n_threads = effective_n_jobs(self.n_jobs)
+        n_threads = count_threads(self.n_jobs)
         session = self._kept.make(_attention, content, layers, n_threads)
         preprocessing = record_of(session).preprocessing
 

@@ -7,8 +7,8 @@ an epoch are drawn from the seed and the number of the epoch.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -32,9 +32,9 @@ from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.architectures import HeadedNetwork
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.training.file_changes import read_changed
-from detectorkit.utils.files import open_whole
+from detectorkit.utils.files import write_whole
 from detectorkit.utils.parallel import map_ahead
-from detectorkit.utils.progress import progress_bar, report_epoch
+from detectorkit.utils.progress import on_terminal, progress_bar, report_epoch, tell
 
 __all__ = ["Schedule", "TrainingSet", "fit_network", "score_images"]
 
@@ -178,7 +178,7 @@ def fit_network(
     if checkpoint is not None and checkpoint.exists():
         state = _resume(checkpoint, identity, network, optimizer, device)
         if verbose:
-            sys.stderr.write(f"Going on after epoch {state.epoch} from {checkpoint}.\n")
+            tell(f"Going on after epoch {state.epoch} from {checkpoint}.")
     elif isinstance(network, HeadedNetwork) and schedule.head_epochs:
         loss = _fit_head(network, data, schedule, verbose=verbose)
         if len(data.val):  # the whole network has to improve on the head alone
@@ -212,7 +212,7 @@ def _fit_head(
     row = np.zeros(len(data.images), np.intp)
     row[used] = np.arange(len(used))
     features = torch.cat(
-        list(_outputs(backbone, data, used, schedule, show=verbose and sys.stderr.isatty()))
+        list(_outputs(backbone, data, used, schedule, show=verbose and on_terminal()))
     )
     optimizer = torch.optim.Adam(head.parameters(), lr=_HEAD_RATE)
     best_loss, best = float("inf"), head.state_dict()
@@ -233,7 +233,7 @@ def _fit_head(
             best = _copy(head)
     head.load_state_dict(best)
     if verbose:
-        sys.stderr.write(f"Head alone: val loss {best_loss:.4g}\n")
+        tell(f"Head alone: val loss {best_loss:.4g}")
     return best_loss
 
 
@@ -254,7 +254,7 @@ def _run_epoch(
     batches = data.draw(schedule, epoch)
     losses = []
     title = f"Epoch {epoch + 1}/{schedule.max_epochs}"
-    with progress_bar(title, len(data.train), show=verbose and sys.stderr.isatty()) as advance:
+    with progress_bar(title, len(data.train), show=verbose and on_terminal()) as advance:
         for index, pixels in _read_ahead(data, batches, schedule, epoch):
             scaled = torch.from_numpy(data.network_input.scale(pixels)).to(schedule.device)
             loss = _loss(network(scaled.contiguous(memory_format=torch.channels_last)), data, index)
@@ -362,8 +362,9 @@ def _store(
             [state.epoch, state.best_loss, state.best_epoch, state.history],
         ),
     }
-    with open_whole(path) as file:
-        torch.save(content, file)
+    buffer = io.BytesIO()  # torch hides the error of a full disk
+    torch.save(content, buffer)
+    write_whole(path, buffer.getvalue())
 
 
 def _resume(

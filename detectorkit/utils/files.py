@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -13,9 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from detectorkit.utils.progress import progress_bar
+from detectorkit.utils.progress import progress_bar, tell
 
-__all__ = ["fill_whole_folder", "hash_files", "open_whole", "read_regular", "write_whole"]
+__all__ = [
+    "fill_whole_folder",
+    "hash_files",
+    "open_whole",
+    "read_regular",
+    "read_start",
+    "write_whole",
+]
 
 
 def hash_files(paths: Sequence[str | os.PathLike[str]], *, verbose: bool = False) -> str:
@@ -57,13 +65,25 @@ def read_regular(path: str | os.PathLike[str], max_bytes: int) -> bytes:
     OSError
         If the file cannot be read, is not a regular file, or is longer; `strerror` says which.
     """
-    with open(path, "rb", opener=_open_at_once) as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
-        if facts.st_size > max_bytes:
+    with _open_regular(path) as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        if n_bytes > max_bytes:
             raise OSError(errno.EFBIG, f"longer than {max_bytes} bytes", os.fspath(path))
-        return file.read(facts.st_size)  # and not what is added meanwhile
+        return file.read(n_bytes)  # and not what is added meanwhile
+
+
+def read_start(path: str | os.PathLike[str], n_bytes: int) -> bytes:
+    """Read the first bytes of a regular file."""
+    with _open_regular(path) as file:
+        return file.read(n_bytes)
+
+
+@contextmanager
+def _open_regular(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
+        yield file
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -101,8 +121,7 @@ def open_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             unfinished.chmod(stat.S_IMODE(target.stat().st_mode))
         unfinished.replace(target)
     except OSError as error:
-        if error.errno is not None and error.filename in {None, str(unfinished)}:
-            error.filename = os.fspath(path)  # not the name that the user has never seen
+        _name(error, path, unfinished)
         raise
     finally:
         unfinished.unlink(missing_ok=True)
@@ -112,6 +131,8 @@ def open_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 def fill_whole_folder(path: Path) -> Iterator[Path]:
     """Make a temporary folder to fill, which becomes `path`, or is deleted after an error."""
     path = path.absolute()
+    for left in path.parent.glob(f".{glob.escape(path.name[:40])}-{'[0-9a-f]' * 32}"):
+        tell(f"{left} may be left from a run that was killed. Delete it if none is at work.")
     unfinished = _unique_beside(path)
     unfinished.mkdir()
     try:
@@ -119,8 +140,18 @@ def fill_whole_folder(path: Path) -> Iterator[Path]:
         if path.exists():
             path.rmdir()
         unfinished.rename(path)
+    except OSError as error:
+        _name(error, path, unfinished)
+        raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _name(error: OSError, path: str | os.PathLike[str], unfinished: Path) -> None:
+    """Have an error name the file of the user, and not one that the user has never seen."""
+    found = error.filename
+    if error.errno is not None and (found is None or str(found).startswith(str(unfinished))):
+        error.filename = os.fspath(path)
 
 
 def _unique_beside(path: Path) -> Path:

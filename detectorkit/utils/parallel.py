@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -10,12 +11,32 @@ from itertools import islice
 from threading import get_ident
 from typing import Final, TypeVar
 
-__all__ = ["map_ahead", "map_in_order"]
+__all__ = ["count_threads", "map_ahead", "map_in_order"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _WINDOW: Final = 4  # items per worker that are dispatched at a time, with other backends of joblib
+
+_MAX_THREADS: Final = 64  # on machines with fewer processors, where more threads only cost memory
+
+
+def count_threads(n_jobs: int | None) -> int:
+    """Return the number of threads that `n_jobs` means, at most 64 or one for each processor.
+
+    Examples
+    --------
+    >>> from detectorkit.utils.parallel import count_threads
+    >>> count_threads(2), count_threads(100_000) <= 10_000
+    (2, True)
+    """
+    from joblib import effective_n_jobs
+
+    return _bounded(effective_n_jobs(n_jobs))
+
+
+def _bounded(n_threads: int) -> int:
+    return min(n_threads, max(_MAX_THREADS, os.cpu_count() or 1))
 
 
 def map_in_order(
@@ -47,7 +68,8 @@ def map_in_order(
     elif n_workers == 1:
         yield from map(function, items)
     else:
-        yield from map_ahead(function, items, n_threads=n_workers, n_ahead=2 * n_workers)
+        n_threads = _bounded(n_workers)
+        yield from map_ahead(function, items, n_threads=n_threads, n_ahead=2 * n_threads)
 
 
 def map_ahead(
@@ -64,6 +86,9 @@ def map_ahead(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except KeyboardInterrupt:
+        consumer = -1  # who stops the work does not want to wait for what is begun
+        raise
     finally:
         # A generator that is garbage-collected may be closed in one of the pool's own threads,
         # which cannot wait for itself.

@@ -1,14 +1,16 @@
-"""Progress of long work, shown on standard error."""
+"""Progress of long work and messages, shown on standard error, if there is one."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-__all__ = ["progress_bar", "report_epoch", "track"]
+from detectorkit.utils.text import printable
+
+__all__ = ["on_terminal", "progress_bar", "report_epoch", "tell", "track"]
 
 Part = TypeVar("Part", bound=Sized)
 
@@ -17,38 +19,52 @@ _INTERVAL = 0.1  # seconds between two drawings
 _PATIENCE = 1.0  # seconds of work before anything is shown
 
 
+def tell(text: str) -> None:
+    """Write a line to standard error, with control characters escaped."""
+    _write(f"{printable(text)}\n")
+
+
+def on_terminal() -> bool:
+    """Return whether standard error is a terminal; programs without a console have none at all."""
+    return sys.stderr is not None and not sys.stderr.closed and sys.stderr.isatty()
+
+
+def _write(text: str) -> None:
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):  # a full disk or a closed file: the work goes on
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+
 @contextmanager
 def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
     """Show a progress bar, if the work takes more than a second."""
     done = 0
     begin = shown = time.monotonic()
-    on_terminal = sys.stderr.isatty()
+    is_live = show and on_terminal()
 
     def advance(steps: int) -> None:
         nonlocal done, shown
         done += steps
         now = time.monotonic()
-        if show and on_terminal and now - begin > _PATIENCE and now - shown > _INTERVAL:
+        if is_live and now - begin > _PATIENCE and now - shown > _INTERVAL:
             shown = now
             full = _WIDTH * done // max(total, 1)
             left = (now - begin) * (total - done) / done
             bar = "#" * full + "." * (_WIDTH - full)
-            sys.stderr.write(f"\r{what} [{bar}] {done}/{total}, {left:.0f} s left ")
-            sys.stderr.flush()
+            _write(f"\r{what} [{bar}] {done}/{total}, {left:.0f} s left ")
 
     yield advance
     seconds = time.monotonic() - begin
     if show and seconds > _PATIENCE:
-        start = "\r" if on_terminal else ""
-        end = " " * _WIDTH if on_terminal else ""
-        sys.stderr.write(f"{start}{what}: {done} in {seconds:.1f} s{end}\n")
+        start, end = ("\r", " " * _WIDTH) if is_live else ("", "")
+        _write(f"{start}{what}: {done} in {seconds:.1f} s{end}\n")
 
 
 def report_epoch(title: str, figures: Mapping[str, float]) -> None:
     """Write the losses and other values of an epoch of training in one line."""
     text = ", ".join(f"{key.replace('_', ' ')} {value:.4g}" for key, value in figures.items())
-    sys.stderr.write(f"{title}: {text}\n")
-    sys.stderr.flush()
+    tell(f"{title}: {text}")
 
 
 def track(what: str, parts: Iterable[Part], total: int, *, show: bool) -> Iterator[Part]:

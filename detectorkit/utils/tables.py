@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from detectorkit.utils.text import printable
+
 __all__ = ["markdown_table", "text_table"]
 
 
@@ -15,7 +17,7 @@ def text_table(
     align: str = "",
     indent: int = 0,
 ) -> list[str]:
-    r"""Format a table as lines of text, with columns two spaces apart.
+    r"""Format a table as lines of text, with columns two spaces apart, and cells escaped.
 
     Examples
     --------
@@ -25,7 +27,7 @@ def text_table(
     a      5
     bcd   10
     """
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[printable(str(cell)) for cell in row] for row in rows]
     if headings is not None:
         cells.insert(0, list(headings))
     if not cells:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from detectorkit.metrics.auc import roc_auc_estimate
 from detectorkit.metrics.estimates import Estimate
+from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import progress_bar
 from detectorkit.utils.validation import check_seed
 
@@ -119,8 +121,7 @@ def _held_out_scores(
     show: bool,
 ) -> dict[str, NDArray[np.float64]]:
     """Score each file by classifiers that were fitted without it and its copies."""
-    # Imported here because they take long to import.
-    from joblib import Parallel, delayed
+    # Imported here because it takes long to import.
     from sklearn.model_selection import StratifiedGroupKFold
 
     minimum = min(len(np.unique(pictures[y == label])) for label in (0, 1))
@@ -131,10 +132,7 @@ def _held_out_scores(
         for name, values in columns.items()
         if values.shape[1]
     ]
-    parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")
-    parts = parallel(
-        delayed(_fit_and_score)(columns[name], y, train, test, seed) for name, train, test in jobs
-    )
+    parts = map_in_order(partial(_fit_and_score, columns, y, seed), jobs, n_jobs=n_jobs)
     scores = {name: np.empty(len(y)) for name, _, _ in jobs}
     with progress_bar("Fitting classifiers", len(jobs), show=show) as advance:
         for (name, _, test), part in zip(jobs, parts, strict=True):
@@ -144,14 +142,15 @@ def _held_out_scores(
 
 
 def _fit_and_score(
-    values: NDArray[np.float32],
+    columns: dict[str, NDArray[np.float32]],
     y: NDArray[Any],
-    train: NDArray[np.intp],
-    test: NDArray[np.intp],
     seed: int,
+    job: tuple[str, NDArray[np.intp], NDArray[np.intp]],
 ) -> NDArray[np.float64]:
     from sklearn.ensemble import RandomForestClassifier
 
+    name, train, test = job
+    values = columns[name]
     forest = RandomForestClassifier(
         _TREES,
         min_samples_leaf=_SMALLEST_LEAF,
