@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.backbones.store import Backbone
+from detectorkit.graph.reference import compute_features
 from detectorkit.graph.runner import make_session
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
 from detectorkit.images.levels import to_levels
@@ -199,12 +200,10 @@ def _embed(
     known = [None if cache is None else cache.get(key) for key in keys] or [None] * len(pixels)
     missing = [i for i, row in enumerate(known) if row is None]
     rows = {i: row for i, row in enumerate(known) if row is not None}
-    name = session.get_inputs()[0].name
     for part in iter_slices(len(missing), backbone.run_size or _RUN_SIZE):
         index = missing[part]
         scaled = backbone.network_input.scale(to_levels(pixels[index]))
-        found = session.run(None, {name: scaled})[0].reshape(len(index), -1).astype(np.float32)
-        for i, row in zip(index, found, strict=True):
+        for i, row in zip(index, compute_features(session, scaled), strict=True):
             rows[i] = row
             if cache is not None:
                 cache.put(keys[i], row)

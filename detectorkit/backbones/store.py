@@ -29,6 +29,7 @@ from detectorkit.graph.reference import (
     find_columns,
     layers_of_record,
 )
+from detectorkit.graph.sessions import read_model_file
 from detectorkit.models import SHIPPED_BACKBONES
 from detectorkit.utils.fields import Fields
 from detectorkit.utils.files import write_whole
@@ -137,7 +138,7 @@ def read_backbone(path: Path, network_input: NetworkInput | None = None) -> Back
 
     from detectorkit.graph.exact import make_exact
 
-    content = path.read_bytes()
+    content = read_model_file(path)
     try:
         model = load_model_from_string(content)
     except Exception as error:  # protobuf's exceptions have no public base class

@@ -137,7 +137,7 @@ def _describe(name: str, path: Path | None) -> dict[str, Any]:
         return row | {"remark": how_to_get(name)}
     try:
         found = read_backbone(path)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         return row | {"status": "damaged", "remark": str(error)}
     return row | {
         "status": "installed",

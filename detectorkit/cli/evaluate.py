@@ -77,7 +77,7 @@ def run(arguments: Namespace) -> int:
         }
         print(dumps(summary, indent=1))
     else:
-        trained_on = ", ".join(training.get("generators", [])) or "not recorded"
+        trained_on = ", ".join(training.get("generators") or []) or "not recorded"
         print(f"{len(read)} images; the model was trained on: {printable(trained_on)}")
         print(f"Treatment of every image: {detector.record_.treatment_text()}")
         print(evaluation.to_text())

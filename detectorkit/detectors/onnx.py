@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.detectors._graph_detector import GraphDetector
+from detectorkit.graph.sessions import read_model_file
 from detectorkit.models import find_detector
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.validation import check_choice
@@ -178,7 +179,7 @@ class OnnxDetector(GraphDetector):
         source = self.model if isinstance(self.model, bytes) else Path(self.model)
         name = "model" if isinstance(source, bytes) else str(source)
         if self.network_input is None:
-            self._adopt(source if isinstance(source, bytes) else source.read_bytes(), name)
+            self._adopt(source if isinstance(source, bytes) else read_model_file(source), name)
             return
         from detectorkit.graph.networks import adopt_classifier
 

@@ -327,8 +327,5 @@ def _probe(model: onnx.ModelProto, name: str, n_images: int) -> dict[str, NDArra
     pixels = np.zeros((n_images, *sizes[1:]), np.float32)
     names = [one for node in model.graph.node for one in node.output if one]
     session = make_session(expose_tensors(model, names).SerializeToString(), name)
-    try:
-        found = session.run(None, {"pixels": pixels})
-    except Exception as error:  # onnxruntime's exceptions have no public base class
-        raise ModelFileError(f"{name} fails on {n_images} black images: {error}") from error
+    found = session.run(None, {"pixels": pixels})
     return {"pixels": pixels, **dict(zip(names, found, strict=True))}

@@ -12,6 +12,7 @@ from onnx import compose, helper, inliner, numpy_helper
 
 from detectorkit._version import __version__
 from detectorkit.calibration.maps import Calibration, SigmoidCalibration
+from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 
 __all__ = ["GraphBuilder", "expose_tensors", "revise_model"]
@@ -113,7 +114,9 @@ class GraphBuilder:
         rise = self.add("MatMul", run, self.constant(np.diff(p)))
         self.add("Add", rise, self.constant(p[0]), name="probability")
 
-    def to_model(self, record: ModelRecord, n_features: int | None = None) -> onnx.ModelProto:
+    def to_model(
+        self, record: ModelRecord, n_features: int | None = None, *, name: str | None = None
+    ) -> onnx.ModelProto:
         """Make a model of the graph from "pixels" or "features" to "score" and "probability"."""
         pixels: list[int | str | None] = ["n", *record.preprocessing.array_shape]
         if n_features is None:
@@ -144,8 +147,20 @@ class GraphBuilder:
             producer_version=__version__,
         )
         helper.set_model_props(model, {RECORD_KEY: record.to_json()})
-        onnx.checker.check_model(model, full_check=True)
+        _check_graph(model, name or record.detector)
         return model
+
+
+def _check_graph(model: onnx.ModelProto, name: str) -> None:
+    """Check a graph by the rules of ONNX."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        ValueError,  # text that is not UTF-8, types that do not exist
+    ) as error:
+        raise ModelFileError(f"{name} is not a valid ONNX model: {error}") from error
 
 
 def revise_model(model: onnx.ModelProto, record: ModelRecord) -> onnx.ModelProto:
@@ -168,7 +183,7 @@ def revise_model(model: onnx.ModelProto, record: ModelRecord) -> onnx.ModelProto
         del field[:]
         field.extend(content)
     helper.set_model_props(model, {RECORD_KEY: record.to_json()})
-    onnx.checker.check_model(model, full_check=True)
+    _check_graph(model, record.detector)
     return model
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from detectorkit.images.decoding import MAX_PIXELS
 from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
 from detectorkit.images.treatment import Treatment
 from detectorkit.utils.fields import Fields
 
-__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NetworkInput"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "NetworkInput", "read_size"]
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -125,7 +127,7 @@ class NetworkInput:
         ModelFileError
             If a field is missing or wrong; the message names it.
         """
-        size = fields.size("image_size")
+        size, n_crops = read_size(fields)
         if size is None:
             raise fields.error("image_size", "a height and a width")
         space: Any = fields.text("color_space", COLOR_SPACES)
@@ -135,4 +137,15 @@ class NetworkInput:
             if len(values) != n_channels or (key == "std" and min(values) <= 0):
                 what = "numbers" if key == "mean" else "positive numbers"
                 raise fields.error(key, f"a list of {n_channels} {what}")
-        return cls(size, mean, std, space, fields.integer("n_crops"))
+        return cls(size, mean, std, space, n_crops)
+
+
+def read_size(fields: Fields) -> tuple[tuple[int, int] | None, int | None]:
+    """Read the size and the number of the crops of an image, which must not fill the memory."""
+    size, n_crops = fields.size("image_size"), fields.integer("n_crops")
+    n_pixels = math.prod(size or (1, 1))
+    if n_pixels > MAX_PIXELS:
+        raise fields.error("image_size", f"a height and a width of at most {MAX_PIXELS} pixels")
+    if n_crops is not None and n_crops * n_pixels > MAX_PIXELS:
+        raise fields.error("n_crops", f"a number of crops of at most {MAX_PIXELS} pixels in all")
+    return size, n_crops

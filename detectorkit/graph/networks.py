@@ -14,11 +14,12 @@ from onnx import TensorProto, version_converter
 from detectorkit.calibration.maps import SigmoidCalibration
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.builder import GraphBuilder
+from detectorkit.graph.checks import check_functions, find_parts
 from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.record import ModelRecord
 from detectorkit.graph.reference import BackboneRun
-from detectorkit.graph.sessions import make_session
+from detectorkit.graph.sessions import MAX_BYTES, make_session, read_model_file
 from detectorkit.heads.mlp import DenseLayer
 
 __all__ = [
@@ -42,30 +43,13 @@ _EPS: Final = 1e-7  # probabilities are kept this far from 0 and 1
 def read_network(source: Path | bytes) -> onnx.ModelProto:
     """Read an ONNX file, with the weights that are stored beside it."""
     name = str(source) if isinstance(source, Path) else "model"
-    content = source.read_bytes() if isinstance(source, Path) else source
+    content = read_model_file(source) if isinstance(source, Path) else source
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's exceptions have no public base class
         raise ModelFileError(f"{name} is not an ONNX model: {error}") from error
-    inside = [one.t for node in model.graph.node for one in node.attribute if one.HasField("t")]
-    places = [
-        entry.value
-        for tensor in (*model.graph.initializer, *inside)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    ]
-    if places:
-        folder = source.parent.resolve() if isinstance(source, Path) else None
-        for place in places:
-            if folder is None or not (folder / place).resolve().is_relative_to(folder):
-                raise ModelFileError(
-                    f"{name} keeps weights in {place!r}, outside its own folder. Save it with "
-                    "its weights inside."
-                )
-        try:
-            onnx.load_external_data_for_model(model, str(folder))
-        except (OSError, onnx.checker.ValidationError) as error:
-            raise ModelFileError(f"{name}: its weights cannot be read: {error}") from error
+    check_functions(model, name)
+    _load_weights_beside(model, source.parent if isinstance(source, Path) else None, name)
     opset = next((one.version for one in model.opset_import if not one.domain), _TARGET_OPSET)
     if opset < _OLDEST_OPSET:
         try:
@@ -76,6 +60,35 @@ def read_network(source: Path | bytes) -> onnx.ModelProto:
                 f"{error}. Export it anew with opset {_OLDEST_OPSET} or newer."
             ) from error
     return model
+
+
+def _load_weights_beside(model: onnx.ModelProto, folder: Path | None, name: str) -> None:
+    """Load the weights that a model keeps in other files of its folder."""
+    infos = [
+        onnx.external_data_helper.ExternalDataInfo(tensor)
+        for tensor in find_parts(model, "TensorProto")
+        if tensor.data_location == TensorProto.EXTERNAL
+    ]
+    n_bytes = 0
+    try:
+        for info in infos:
+            inside = None if folder is None else (folder / info.location).resolve()
+            if inside is None or not inside.is_relative_to(Path(folder or "").resolve()):
+                raise ModelFileError(
+                    f"{name} keeps weights in {info.location!r}, outside its own folder. Save it "
+                    "with its weights inside."
+                )
+            size = inside.stat().st_size
+            n_bytes += info.length or size
+            if not inside.is_file() or n_bytes > MAX_BYTES:
+                raise ModelFileError(
+                    f"{name} keeps weights in {info.location!r}, which must be a file; and all of "
+                    f"them must be at most {MAX_BYTES} bytes."
+                )
+        if infos:
+            onnx.load_external_data_for_model(model, str(folder))
+    except (OSError, onnx.checker.ValidationError) as error:
+        raise ModelFileError(f"{name}: its weights cannot be read: {error}") from error
 
 
 def adopt_classifier(
@@ -101,10 +114,7 @@ def adopt_classifier(
         run_size=1 if runs_alone else None,
     )
     settings: dict[str, Any] = {"output": output, "generated_index": generated_index, "name": name}
-    try:
-        model = network_graph(network, network_input, record, **settings)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise ModelFileError(f"{name} is not a valid ONNX model: {error}") from error
+    model = network_graph(network, network_input, record, **settings)
     content: bytes = model.SerializeToString()
     _probe(content, record, name)
     return content
@@ -118,7 +128,7 @@ def _probe(content: bytes, record: ModelRecord, name: str) -> None:
     session = make_session(content, name)
     try:
         scores = session.run(["score"], {"pixels": pixels})[0]
-    except Exception as error:  # onnxruntime's exceptions have no public base class
+    except ModelFileError as error:
         raise ModelFileError(
             f"{name} fails on {n} images: {error}. Is its first dimension dynamic?"
         ) from error
@@ -144,7 +154,10 @@ def add_network(
         images = graph.add("Transpose", images, perm=[0, 3, 1, 2])
     if value.type.tensor_type.elem_type == TensorProto.FLOAT16:
         images = graph.add("Cast", images, to=TensorProto.FLOAT16)
-    return graph.include(network, {value.name: images}, prefix="network/")
+    try:
+        return graph.include(network, {value.name: images}, prefix="network/")
+    except Exception as error:  # those of compiled code have no public base class
+        raise ModelFileError(f"{name} is not a valid ONNX model: {error}") from error
 
 
 def _find_input(network: onnx.ModelProto, name: str) -> onnx.ValueInfoProto:
@@ -192,7 +205,7 @@ def network_graph(
     outputs = add_network(graph, network, network_input, name)
     score = _add_score(graph, network, outputs[0], output, generated_index, name)
     _finish(graph, score, record)
-    return graph.to_model(record)
+    return graph.to_model(record, name=name)
 
 
 def _finish(graph: GraphBuilder, score: str, record: ModelRecord) -> None:

@@ -14,6 +14,7 @@ from detectorkit._version import __version__
 from detectorkit.calibration.decision import Band, Decision
 from detectorkit.calibration.maps import Calibration, calibration_from_record
 from detectorkit.exceptions import ModelFileError
+from detectorkit.graph.inputs import read_size
 from detectorkit.graph.reference import BackboneReference
 from detectorkit.images.decoding import MAX_PIXELS
 from detectorkit.images.preprocessing import COLOR_SPACES, Preprocessing
@@ -108,7 +109,7 @@ class ModelRecord:
     def fpr_thresholds(self) -> dict[float, float]:
         """Thresholds that were measured for false-positive rates, by the rate as a proportion."""
         found = {}
-        for key, threshold in self.training.get("thresholds", {}).items():
+        for key, threshold in (self.training.get("thresholds") or {}).items():
             percent = re.fullmatch(r"fpr_(\d+(?:\.\d+)?)", key)
             if percent:
                 found[float(f"{float(percent[1]) / 100:g}")] = float(threshold)
@@ -212,12 +213,7 @@ def _plain(value: Any) -> Any:
 
 
 def _preprocessing(fields: Fields) -> Preprocessing:
-    size, n_crops = fields.size("image_size"), fields.integer("n_crops")
-    n_pixels = math.prod(size or (1, 1))
-    if n_pixels > MAX_PIXELS:
-        raise fields.error("image_size", f"a height and a width of at most {MAX_PIXELS} pixels")
-    if n_crops is not None and n_crops * n_pixels > MAX_PIXELS:
-        raise fields.error("n_crops", f"a number of crops of at most {MAX_PIXELS} pixels in all")
+    size, n_crops = read_size(fields)
     space: Any = fields.text("color_space", COLOR_SPACES)
     treatment = None
     if fields.get("treatment") is not None:

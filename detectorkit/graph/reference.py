@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from detectorkit.exceptions import BackboneNotFoundError, ModelFileError
 from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.graph.sessions import first_line, make_session
+from detectorkit.graph.sessions import Session, make_session, read_model_file
 from detectorkit.models import SHIPPED_BACKBONES
 from detectorkit.utils.fields import Fields
 
@@ -30,6 +30,7 @@ __all__ = [
     "BackboneRun",
     "Pool",
     "backbone_folder",
+    "compute_features",
     "find_columns",
     "layers_of_record",
     "open_backbone",
@@ -138,7 +139,7 @@ class BackboneReference:
         for folder in (SHIPPED_BACKBONES, backbone_folder(), beside):
             path = folder / f"{self.name}.onnx"
             if path.is_file():
-                content = path.read_bytes()
+                content = read_model_file(path)
                 if sha256(content).hexdigest() == self.sha256:
                     return content
                 others.append(f" {path} is another version.")
@@ -173,7 +174,7 @@ class BackboneRun:
         Scaling of the pixels.
     columns : ndarray of int or None
         Places of the wanted features among those of the graph. None means all.
-    session : InferenceSession
+    session : Session
         Session that runs the graph; None where it is only joined with a head.
     """
 
@@ -187,17 +188,37 @@ class BackboneRun:
         """Number of features of an image, or what the graph says in its place."""
         if self.columns is not None:
             return len(self.columns)
-        return self.session.get_outputs()[0].shape[-1]
+        return _last_size(self.session)
 
     def run(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
         """Compute the features of images."""
-        scaled = self.network_input.scale(pixels)
-        try:
-            found = self.session.run(None, {self.session.get_inputs()[0].name: scaled})[0]
-        except Exception as error:  # onnxruntime's exceptions have no public base class
-            raise ModelFileError(f"The backbone cannot be run: {first_line(error)}") from error
-        rows: NDArray[np.float32] = found.reshape(len(pixels), -1).astype(np.float32, copy=False)
+        rows = compute_features(self.session, self.network_input.scale(pixels))
         return rows if self.columns is None else np.ascontiguousarray(rows[:, self.columns])
+
+
+def compute_features(session: Session, scaled: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Run a backbone on scaled images, and check that it gives one row of features for each."""
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or not outputs:
+        raise ModelFileError(
+            f"{session.name} takes {len(inputs)} inputs and gives {len(outputs)} outputs; one "
+            "input was expected, the images, and one output, their features."
+        )
+    found = session.run([outputs[0].name], {inputs[0].name: scaled})[0]
+    shape = getattr(found, "shape", ())
+    if shape[:1] != scaled.shape[:1] or 0 in shape or found.dtype.kind not in "fiu":
+        raise ModelFileError(
+            f"{session.name} gives {outputs[0].type} of shape {shape} for {len(scaled)} images; "
+            "one row of numbers for each was expected."
+        )
+    rows: NDArray[np.float32] = found.reshape(len(scaled), -1).astype(np.float32, copy=False)
+    return rows
+
+
+def _last_size(session: Session) -> Any:
+    """Return the last dimension of the first output, if there is any."""
+    outputs = session.get_outputs()
+    return outputs[0].shape[-1] if outputs and outputs[0].shape else 0
 
 
 def open_backbone(reference: BackboneReference, beside: Path, *, n_threads: int = 1) -> BackboneRun:
@@ -208,7 +229,7 @@ def open_backbone(reference: BackboneReference, beside: Path, *, n_threads: int 
     known, pool = layers_of_record(Fields.from_json(text, reference.name))
     columns = None
     if reference.layers is not None and known is not None and pool is not None:
-        columns = find_columns(reference, known, pool, session.get_outputs()[0].shape[1])
+        columns = find_columns(reference, known, pool, _last_size(session))
     if is_dynamic(content) or (reference.layers is not None and columns is None):
         from detectorkit.graph.layers import feature_content
 
@@ -221,7 +242,7 @@ def open_backbone(reference: BackboneReference, beside: Path, *, n_threads: int 
 
 
 def find_columns(
-    reference: BackboneReference, known: tuple[int, ...], pool: Pool, n_features: int
+    reference: BackboneReference, known: tuple[int, ...], pool: Pool, n_features: Any
 ) -> NDArray[np.intp] | None:
     """Return the places of a head's features among those of a file, or None if it lacks some."""
     order = [(one, part) for one in known for part in pool.split("+")]
@@ -230,5 +251,10 @@ def find_columns(
     ]
     if not set(wanted) <= set(order):
         return None
+    if not isinstance(n_features, int) or n_features % len(order):
+        raise ModelFileError(
+            f"The backbone {reference.name!r} computes {n_features} features, which cannot be "
+            f"those of the layers {list(known)} and pool={pool!r} of its record."
+        )
     places = np.arange(n_features).reshape(len(order), -1)
     return np.concatenate([places[order.index(one)] for one in wanted])

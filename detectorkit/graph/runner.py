@@ -21,7 +21,7 @@ from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 from detectorkit.graph.reference import BackboneRun, open_backbone
-from detectorkit.graph.sessions import first_line, make_session
+from detectorkit.graph.sessions import Session, make_session, read_model_file
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
 from detectorkit.images.levels import to_levels
 from detectorkit.images.sequence import ImageSequence
@@ -79,7 +79,7 @@ class GraphRunner:
     @classmethod
     def from_file(cls, path: str | PathLike[str], *, n_threads: int = 1) -> Self:
         """Read a saved detector."""
-        return cls(Path(path).read_bytes(), fspath(path), n_threads=n_threads)
+        return cls(read_model_file(path), fspath(path), n_threads=n_threads)
 
     def score(self, images: ImageSequence, *, n_jobs: int | None = None) -> NDArray[np.float64]:
         """Compute the scores of images."""
@@ -105,7 +105,10 @@ class GraphRunner:
         """Compute the scores of a batch of images."""
         if self._stack is not None:
             session = self._get_session(n_threads, np.dtype(np.uint8))
-            rows = self._stack.describe(batch, session.get_inputs()[0].shape[1])
+            try:
+                rows = self._stack.describe(batch, session.get_inputs()[0].shape[1])
+            except ValueError as error:  # another number of features than the graph takes
+                raise ModelFileError(f"{self.name} cannot be run: {error}") from error
             return self._run_once(session, "features", rows)
         n_images, pixels = len(batch), batch
         if self.record.preprocessing.n_crops is not None:
@@ -122,12 +125,9 @@ class GraphRunner:
         mean: NDArray[np.float32] = np.concatenate(parts).reshape(n_images, -1).mean(axis=1)
         return mean
 
-    def _run_once(self, session: Any, name: str, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def _run_once(self, session: Session, name: str, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Run the graph once and check the scores, since the graph may come from anywhere."""
-        try:
-            scores: NDArray[np.float32] = session.run(["score"], {name: rows})[0]
-        except Exception as error:  # onnxruntime's exceptions have no public base class
-            raise ModelFileError(f"{self.name} cannot be run: {first_line(error)}") from error
+        scores: NDArray[np.float32] = session.run(["score"], {name: rows})[0]
         if scores.shape != (len(rows),):
             raise ModelFileError(
                 f"{self.name} gives scores of shape {scores.shape} for {len(rows)} images; "
@@ -135,7 +135,7 @@ class GraphRunner:
             )
         return scores
 
-    def _get_session(self, n_threads: int, dtype: np.dtype[Any]) -> Any:
+    def _get_session(self, n_threads: int, dtype: np.dtype[Any]) -> Session:
         key = (n_threads, dtype)
         with self._lock:  # threads that need the same session make it once
             if key not in self._sessions:
@@ -187,7 +187,7 @@ class GraphRunner:
 
 def read_record(path: str | PathLike[str]) -> ModelRecord:
     """Read the record of a saved detector, and nothing else of it."""
-    session = make_session(Path(path).read_bytes(), fspath(path))
+    session = make_session(read_model_file(path), fspath(path))
     text = session.get_modelmeta().custom_metadata_map.get(RECORD_KEY, "")
     return ModelRecord.from_json(text, fspath(path))
 
@@ -210,7 +210,7 @@ def _with_float_pixels(content: bytes) -> bytes:
     return changed
 
 
-def _check_form(session: Any, record: ModelRecord, name: str) -> None:
+def _check_form(session: Session, record: ModelRecord, name: str) -> None:
     """Check that a graph has the form of a detector and fits its record."""
     inputs = [(one.name, one.type) for one in session.get_inputs()]
     if len(inputs) != 1 or inputs[0] not in _INPUTS.items():

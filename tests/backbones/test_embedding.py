@@ -101,11 +101,6 @@ def test_the_cache_changes_nothing(backbone, pictures, tmp_path, n_crops, n_jobs
     class Session:
         run = refuse
 
-        def get_inputs(self):
-            return [self]
-
-        name = "images"
-
     monkeypatch.setattr(module, "make_session", lambda *_: Session())
     again = embed_images(backbone, images, cache_dir=tmp_path, n_jobs=n_jobs)
     assert_array_equal(again, expected)

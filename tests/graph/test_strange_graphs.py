@@ -200,3 +200,13 @@ def test_features_that_cannot_be_computed_are_refused(features, upsampled):
     helper.set_model_props(model, {RECORD_KEY: json.dumps(content)})
     with pytest.raises(ModelFileError, match=r"^strange\.onnx: the record is damaged: features"):
         load(model)
+
+
+def test_features_of_another_number_than_the_graph_takes_are_an_error(upsampled):
+    detector = ForensicDetector(feature_set=["block_dct"], random_state=0)
+    model = detector.fit(upsampled.data[:40], upsampled.target[:40]).to_onnx()
+    content = json.loads(model.metadata_props[0].value)
+    content["features"] = [{"name": "lbp"}]
+    helper.set_model_props(model, {RECORD_KEY: json.dumps(content)})
+    with pytest.raises(ModelFileError, match=r"^strange\.onnx cannot be run: .* features"):
+        load(model).score(check_images(upsampled.data[:2]))
