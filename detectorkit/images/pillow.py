@@ -30,6 +30,7 @@ _OPENERS: Final = {
 _HOW_TO_OPEN_HEIF: Final = "HEIC and HEIF need pillow-heif: pip install 'detectorkit[heif]'"
 _ORIENTATION: Final = 0x112
 _STRIP: Final = 4_000_000  # pixels that are converted at a time
+_MAX_STRIP: Final = 400_000_000  # bytes; a whole image of the greatest size with 8 bits and alpha
 
 
 class UnreadableError(Exception):
@@ -56,9 +57,21 @@ def open_image(data: bytes, file_format: str) -> Any:
     except ImportError as error:
         raise UnreadableError(f"{_HOW_TO_OPEN_HEIF}.") from error
     try:
-        return opener(io.BytesIO(data))
+        image = opener(io.BytesIO(data))
+        n_bytes = _strip_bytes(image) if file_format == "TIFF" else 0
     except Exception as error:  # whatever Pillow raises for a damaged file
         raise UnreadableError(f"the {file_format} data are broken: {error}.") from error
+    if n_bytes > _MAX_STRIP:
+        raise UnreadableError(f"a TIFF of strips or tiles of {n_bytes} bytes; save it with less.")
+    return image
+
+
+def _strip_bytes(image: Any) -> int:
+    """Return the size of the parts of a TIFF, of which one is decoded at a time."""
+    tags = image.tag_v2
+    width, rows = tags.get(322, image.width), tags.get(323, tags.get(278, image.height))
+    bits = sum(tags.get(258, (1,)))
+    return int(width * min(rows, max(image.size)) * bits // 8)
 
 
 def orientation_of(image: Any) -> int:

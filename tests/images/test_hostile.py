@@ -167,6 +167,14 @@ def test_a_large_tiff_of_16_bits_with_alpha_takes_little_memory():
     assert_array_equal(decode_image(file.getvalue()), deep[..., :3] >> 8)
 
 
+def test_a_tiff_of_giant_strips_is_refused():
+    data = tiff_with_sizes((10000, 10000)).replace(
+        struct.pack("<HHII", 258, 4, 1, 8), struct.pack("<HHII", 258, 4, 1, 64)
+    )
+    with pytest.raises(ImageReadError, match=r"strips or tiles of 800000000 bytes|data are broken"):
+        decode_image(data)
+
+
 FORMS = {
     "bytes": lambda path: path.read_bytes(),
     "bytearray": lambda path: bytearray(path.read_bytes()),
