@@ -48,7 +48,13 @@ from detectorkit.images.sequence import ImageSequence, check_images, kind_of
 from detectorkit.images.treatment import Treatment
 from detectorkit.utils.files import write_whole
 from detectorkit.utils.labels import find_classes
-from detectorkit.utils.validation import check_choice, check_pair, check_scores, parameter_error
+from detectorkit.utils.validation import (
+    check_choice,
+    check_pair,
+    check_scores,
+    parameter_error,
+    refuse_masked,
+)
 
 __all__ = ["BaseImageDetector", "FitInputs", "ImageInputMixin", "ImageTransformer"]
 
@@ -449,6 +455,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         class_weight = self.class_weight
         if sample_weight is None and class_weight is None:
             return None
+        refuse_masked(type(self).__name__, "sample_weight", sample_weight)
         weight: NDArray[np.float64] = _check_sample_weight(sample_weight, images, dtype=np.float64)
         if weight.min() < 0:
             raise ValueError(f"{type(self).__name__}: sample_weight has negative entries.")

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.calibration.decision import Band
 from detectorkit.utils.labels import check_labels
+from detectorkit.utils.names import as_names
 from detectorkit.utils.validation import check_number, check_scores
 
 __all__ = ["fit_band"]
@@ -99,7 +100,7 @@ def fit_band(
     check_consistent_length(scores, y, *(one for one in (origin, units) if one is not None))
     values = check_scores(caller, scores)
     labels = check_labels(caller, y, need_both=True)
-    names = np.arange(len(labels)) if origin is None else np.asarray(origin)
+    names = np.arange(len(labels)) if origin is None else as_names(origin)
     check_number(caller, "max_wrong", max_wrong, minimum=0, below=1)
     limit = _limit_on_these(len(np.unique(names[labels == 0])), max_wrong_photographs)
     inside = [] if threshold is None else [check_number(caller, "threshold", threshold)]
@@ -172,7 +173,7 @@ def _above(
 def _count_units(labels: NDArray[np.int64], origin: Any, units: Any) -> int | None:
     """Count the units or, if they are not given, the origins; None if these are unknown too."""
     if units is not None:
-        return len(np.unique(np.asarray(units)))
+        return len(np.unique(as_names(units)))
     if origin is None:
         return None
-    return sum(len(np.unique(np.asarray(origin)[labels == code])) for code in (0, 1))
+    return sum(len(np.unique(as_names(origin)[labels == code])) for code in (0, 1))

@@ -21,6 +21,7 @@ from detectorkit.images.decoding import load_image
 from detectorkit.images.treatment import Treatment
 from detectorkit.utils.files import fill_whole_folder
 from detectorkit.utils.labels import check_labels
+from detectorkit.utils.names import as_names
 from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import track
 
@@ -189,7 +190,7 @@ def align(
     """
     _check_treatment("align", treatment, TREATMENTS[1:])
     chosen = Treatment(treatment, side, quality)
-    columns = {name: np.asarray(values).astype(str) for name, values in (metadata or {}).items()}
+    columns = {name: as_names(values) for name, values in (metadata or {}).items()}
     check_consistent_length(paths, y, *columns.values())
     labels = check_labels("align", y)
     rows = [

@@ -20,6 +20,7 @@ from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.utils.extras import require_extra
+from detectorkit.utils.names import as_names
 from detectorkit.utils.parallel import count_threads
 from detectorkit.utils.validation import check_choice, check_integer, check_real, parameter_error
 
@@ -69,10 +70,10 @@ def split_validation(
     y = training.y
     groups = np.arange(len(y))
     if training.groups is not None:
-        groups = number_pictures(training.groups.astype(str))
+        groups = number_pictures(training.groups)
     if by_origin and origin is not None:
         splitter = LeaveOneGeneratorOut(shuffle=True, random_state=random_state)
-        cuts = list(splitter.split(y, y, np.column_stack([origin, groups.astype(str)])))
+        cuts = list(splitter.split(y, y, np.column_stack([origin, groups])))
         train, val = cuts[random_state.randint(len(cuts))]
         return np.asarray(train), np.asarray(val)
     fewest = min(len(np.unique(groups[y == code])) for code in (0, 1))
@@ -211,7 +212,7 @@ class TorchDetector(GraphDetector):
     def _check_origin(self, origin: Any, training: FitInputs) -> NDArray[Any] | None:
         """Check `origin`, which some values of `validation` and `balance` need."""
         if origin is not None:
-            origin = np.asarray(origin).astype(str)
+            origin = as_names(origin)
             check_consistent_length(training.y, origin)
             return origin
         for name, value in (("validation", "origins"), ("balance", "origin")):

@@ -18,6 +18,7 @@ from detectorkit.model_selection._groups import number_pictures
 from detectorkit.model_selection.sources import LeaveSourcesOut
 from detectorkit.model_selection.split import take_items
 from detectorkit.utils.labels import check_labels
+from detectorkit.utils.names import as_names
 from detectorkit.utils.validation import check_confidence, check_count, check_seed
 
 __all__ = ["SourceData", "cross_source_evaluation"]
@@ -119,20 +120,18 @@ def cross_source_evaluation(
     >>> print(result.metrics["macro_balanced_accuracy"])
     0.821 [0.771, 0.875]
     """
-    data = SourceData.check(
-        "cross_source_evaluation", X, y, source, generator, unit, subset, picture, fit_params
-    )
-    seed = check_seed("cross_source_evaluation", random_state)
+    caller = "cross_source_evaluation"
+    seed = check_seed(caller, random_state)
+    options = {
+        "min_images": check_count(caller, "min_images", min_images, minimum=1),
+        "confidence": check_confidence(caller, confidence),
+        "n_resamples": check_count(caller, "n_resamples", n_resamples, minimum=1),
+        "random_state": seed,
+    }
+    data = SourceData.check(caller, X, y, source, generator, unit, subset, picture, fit_params)
     folds = data.folds(n_splits, seed)
     scored = Parallel(n_jobs=n_jobs)(delayed(data.fit_and_score)(detector, *fold) for fold in folds)
-    return data.evaluation(
-        folds,
-        scored,
-        min_images=check_count("cross_source_evaluation", "min_images", min_images, minimum=1),
-        confidence=check_confidence("cross_source_evaluation", confidence),
-        n_resamples=check_count("cross_source_evaluation", "n_resamples", n_resamples, minimum=1),
-        random_state=seed,
-    )
+    return data.evaluation(folds, scored, **options)
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,11 @@ class SourceData:
 
     X: Any
     y: NDArray[np.int64]
-    source: NDArray[np.str_]
-    generator: NDArray[np.str_]
-    unit: NDArray[np.str_]
-    subset: NDArray[np.str_] | None
-    picture: NDArray[np.str_]
+    source: NDArray[np.object_]
+    generator: NDArray[np.object_]
+    unit: NDArray[np.object_]
+    subset: NDArray[np.object_] | None
+    picture: NDArray[np.object_]
     fit_params: dict[str, Any]
 
     @classmethod
@@ -164,11 +163,9 @@ class SourceData:
         """Check the columns of `caller`, and fill in those that are None."""
         check_consistent_length(X, y, source, generator, unit, subset, picture)
         labels = check_labels(caller, y, need_both=True)
-        empty = np.full(len(labels), "")
-        given = [
-            None if c is None else np.asarray(c).astype(str) for c in (generator, unit, subset)
-        ]
-        sources = np.asarray(source).astype(str)
+        empty = np.full(len(labels), "", object)
+        given = [None if c is None else as_names(c) for c in (generator, unit, subset)]
+        sources = as_names(source)
         return cls(
             X=X,
             y=labels,
@@ -176,7 +173,7 @@ class SourceData:
             generator=empty if given[0] is None else given[0],
             unit=sources if given[1] is None else given[1],
             subset=given[2],
-            picture=empty if picture is None else np.asarray(picture).astype(str),
+            picture=empty if picture is None else as_names(picture),
             fit_params=dict(fit_params or {}),
         )
 

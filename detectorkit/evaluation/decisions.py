@@ -23,6 +23,7 @@ from detectorkit.utils.validation import (
     check_number,
     check_real,
     check_scores,
+    refuse_masked,
 )
 
 __all__ = [
@@ -346,6 +347,7 @@ def abstention_metrics(
     """
     caller = "abstention_metrics"
     check_consistent_length(y_true, verdicts)
+    refuse_masked(caller, "verdicts", verdicts)
     y, said = check_labels(caller, y_true, name="y_true"), np.asarray(verdicts)
     if said.ndim != 1 or not np.isin(said, (0, 1, CANT_TELL)).all():
         raise ValueError(

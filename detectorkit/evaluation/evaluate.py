@@ -27,8 +27,9 @@ from detectorkit.metrics.probabilities import (
 from detectorkit.metrics.scoring import own_threshold, score_images
 from detectorkit.utils.json import to_plain
 from detectorkit.utils.labels import encode_labels
+from detectorkit.utils.names import as_names
 from detectorkit.utils.tables import text_table
-from detectorkit.utils.validation import check_confidence, check_count, check_seed
+from detectorkit.utils.validation import check_confidence, check_count, check_seed, check_threshold
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -118,10 +119,11 @@ class Evaluation:
     @cached_property
     def origins(self) -> list[OriginMetrics]:
         """Metrics of every source of photographs, then of every generator, sorted by name."""
+        names, number = np.unique(self.origin, return_inverse=True)
         return [
-            self._measure_origin(name, label)
+            self._measure_origin(names[one], label, (number == one) & (self.y_true == label))
             for label in (0, 1)
-            for name in np.unique(self.origin[self.y_true == label])
+            for one in np.unique(number[self.y_true == label])
         ]
 
     @cached_property
@@ -243,8 +245,7 @@ class Evaluation:
         lines = text_table(rows, indent=2)
         return "\n".join([*lines, "", *origin_lines(self.origins)])
 
-    def _measure_origin(self, name: str, label: int) -> OriginMetrics:
-        mine = (self.origin == name) & (self.y_true == label)
+    def _measure_origin(self, name: str, label: int, mine: NDArray[np.bool_]) -> OriginMetrics:
         n, called = int(mine.sum()), int(np.sum(self.scores[mine] > self.threshold))
         area = proportion(0, 0)
         if label == 1:
@@ -334,16 +335,17 @@ def evaluate(
     check_consistent_length(X, y, *([] if origin is None else [origin]))
     check_confidence("evaluate", confidence)
     check_count("evaluate", "n_resamples", n_resamples, minimum=1)
+    limit = own_threshold(detector) if threshold is None else check_threshold("evaluate", threshold)
     y_true = encode_labels("evaluate", y, detector)
     scores, probabilities = score_images(detector, X)
     return Evaluation(
         y_true=y_true,
         scores=scores,
-        threshold=own_threshold(detector) if threshold is None else float(threshold),
+        threshold=limit,
         probabilities=probabilities,
-        origin=np.asarray(["photographs", "generated"])[y_true]
+        origin=as_names(["photographs", "generated"])[y_true]
         if origin is None
-        else np.asarray(origin),
+        else as_names(origin),
         confidence=confidence,
         n_resamples=n_resamples,
         random_state=check_seed("evaluate", random_state),

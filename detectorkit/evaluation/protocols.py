@@ -30,6 +30,8 @@ from sklearn.utils.validation import check_consistent_length
 from detectorkit.model_selection._groups import number_pictures
 from detectorkit.model_selection.split import train_val_test_split
 from detectorkit.model_selection.splitters import LeaveOneGeneratorOut, LeaveOneSourceOut
+from detectorkit.utils.labels import check_labels
+from detectorkit.utils.names import as_names
 
 __all__ = [
     "Trial",
@@ -90,7 +92,7 @@ def same_generator_trials(
     trials : list of Trial
         A single trial, with the test set "self".
     """
-    y, origin, picture = check_columns(y, origin, picture)
+    y, origin, picture = check_columns("same_generator_trials", y, origin, picture)
     train, val, own = _cut(np.arange(len(y)), origin, picture, random_state)
     return [Trial("all", train, val, {"self": own})]
 
@@ -130,7 +132,7 @@ def self_and_foreign_trials(
     ValueError
         If a known origin does not occur, or all origins are known.
     """
-    y, origin, picture = check_columns(y, origin, picture)
+    y, origin, picture = check_columns("self_and_foreign_trials", y, origin, picture)
     missing = sorted(set(known) - set(origin.tolist()))
     is_known = np.isin(origin, list(known))
     if missing or is_known.all():
@@ -220,7 +222,7 @@ def _left_out_trials(
     picture: Any,
     random_state: int | np.random.RandomState | None,
 ) -> list[Trial]:
-    y, origin, picture = check_columns(y, origin, picture)
+    y, origin, picture = check_columns(type(splitter).__name__, y, origin, picture)
     trials = []
     for rest, foreign in splitter.split(y, y, np.column_stack([origin, picture])):
         train, val, own = _cut(rest, origin, picture, random_state)
@@ -232,19 +234,19 @@ def _left_out_trials(
 
 
 def check_columns(
-    y: Any, origin: Any, picture: Any
-) -> tuple[NDArray[np.int64], NDArray[np.str_], NDArray[np.int64]]:
+    caller: str, y: Any, origin: Any, picture: Any
+) -> tuple[NDArray[np.int64], NDArray[np.object_], NDArray[np.int64]]:
     """Check the columns; return labels, origins, and a picture number for every image."""
-    labels, origins = np.asarray(y), np.asarray(origin).astype(str)
+    labels, origins = check_labels(caller, y), as_names(origin)
     check_consistent_length(labels, origins, *([] if picture is None else [picture]))
     if picture is None:
         return labels, origins, np.arange(len(labels))
-    return labels, origins, number_pictures(np.asarray(picture).astype(str))
+    return labels, origins, number_pictures(picture)
 
 
 def _cut(
     index: Indices,
-    origin: NDArray[np.str_],
+    origin: NDArray[np.object_],
     picture: NDArray[np.int64],
     random_state: int | np.random.RandomState | None,
 ) -> tuple[Indices, Indices, Indices]:

@@ -17,7 +17,7 @@ from detectorkit.model_selection.sources import units_by_kind
 from detectorkit.utils.extras import require_extra
 from detectorkit.utils.json import to_plain
 from detectorkit.utils.tables import text_table
-from detectorkit.utils.validation import check_seed
+from detectorkit.utils.validation import check_count, check_seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,6 +158,7 @@ def source_learning_curve(
         raise ValueError(
             f"{caller}: train_sizes={train_sizes!r} must be proportions above 0 and up to 1."
         )
+    check_count(caller, "n_resamples", n_resamples, minimum=1)
     data = SourceData.check(caller, X, y, source, generator, unit, subset, picture, fit_params)
     seed = check_seed(caller, random_state)
     folds = data.folds(n_splits, seed)

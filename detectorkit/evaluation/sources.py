@@ -18,6 +18,7 @@ from detectorkit.images.batches import iter_slices
 from detectorkit.metrics.estimates import Estimate
 from detectorkit.metrics.ranking import Ranking
 from detectorkit.utils.json import to_plain
+from detectorkit.utils.names import as_names
 from detectorkit.utils.tables import text_table
 
 __all__ = ["SourceEvaluation", "name_origins"]
@@ -34,7 +35,7 @@ Floats = NDArray[np.float64]
 class _Origins(NamedTuple):
     """The images of each origin in each unit: arrays of shape (n_units, n_origins)."""
 
-    name: NDArray[np.str_]
+    name: NDArray[np.object_]
     is_generated: NDArray[np.bool_]
     n: Floats
     called: Floats  # called generated
@@ -193,15 +194,16 @@ class SourceEvaluation:
     def _origins(self) -> _Origins:
         is_generated = self.y_true == 1
         names = name_origins(self.y_true, self.generator, self.source)
+        found, number = np.unique(names, return_inverse=True)
         kinds, origin = np.unique(
-            np.column_stack([is_generated.astype(int), names]), axis=0, return_inverse=True
+            np.column_stack([is_generated, number]), axis=0, return_inverse=True
         )
         n = np.zeros((len(self._units), len(kinds)))
         called = np.zeros_like(n)
         place = self._unit_of, origin.ravel()
         np.add.at(n, place, 1)
         np.add.at(called, place, self.scores > self.threshold)
-        return _Origins(kinds[:, 1], kinds[:, 0] == "1", n, called)
+        return _Origins(found[kinds[:, 1]], kinds[:, 0] == 1, n, called)
 
     @property
     def _counted(self) -> NDArray[np.bool_]:
@@ -285,8 +287,7 @@ class SourceEvaluation:
         return np.divide(total, n, out=np.full(len(n), np.nan), where=n > 0)
 
 
-def name_origins(y: NDArray[np.int64], generator: Any, source: Any) -> NDArray[np.str_]:
+def name_origins(y: NDArray[np.int64], generator: Any, source: Any) -> NDArray[np.object_]:
     """Name the origin of each image: its generator and source, or of a photograph its source."""
-    sources = np.asarray(source).astype(str)
-    inside = np.char.add(np.char.add(np.asarray(generator).astype(str), " in "), sources)
-    return np.where(y == 1, inside, sources)
+    sources = as_names(source)
+    return np.where(y == 1, as_names(generator) + " in " + sources, sources)

@@ -133,7 +133,7 @@ def run_trial(
     result : TrialResult
         The fitted detector and its evaluations.
     """
-    y, origin, picture = check_columns(y, origin, picture)
+    y, origin, picture = check_columns("run_trial", y, origin, picture)
     fitted = clone(detector)
     columns = {"groups": picture, "origin": origin}
     taken = {

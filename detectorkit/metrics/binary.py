@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from detectorkit.metrics._samples import check_labelled, resampled_weights
 from detectorkit.metrics.auc import area_of
 from detectorkit.metrics.estimates import Estimate, proportion, weighted_sum
-from detectorkit.utils.validation import check_confidence, check_count
+from detectorkit.utils.validation import check_confidence, check_count, check_threshold
 
 __all__ = ["binary_metrics"]
 
@@ -85,6 +85,7 @@ def binary_metrics(
     """
     check_confidence("binary_metrics", confidence)
     check_count("binary_metrics", "n_resamples", n_resamples, minimum=1)
+    threshold = check_threshold("binary_metrics", threshold)
     y, (scores,) = check_labelled("binary_metrics", y_true, y_score=y_score)
     figures = verdict_metrics(y, scores > threshold, confidence)
     figures["roc_auc"] = area_of(y, scores, confidence)

@@ -68,6 +68,11 @@ def wilson_interval(successes: float, n: float, *, confidence: float = 0.95) -> 
     low, high : float
         Lower and upper end of the interval, within 0 and 1; nan if n is 0.
 
+    Raises
+    ------
+    ValueError
+        If `successes` is not between 0 and `n`, or `confidence` not between 0 and 1.
+
     Notes
     -----
     This is the score interval of Wilson [1]_, without continuity correction.
@@ -85,6 +90,10 @@ def wilson_interval(successes: float, n: float, *, confidence: float = 0.95) -> 
     (0.596, 0.982)
     """
     check_confidence("wilson_interval", confidence)
+    if not 0 <= successes <= n:
+        raise ValueError(
+            f"wilson_interval: successes={successes!r} must be a number from 0 to n={n!r}."
+        )
     if n == 0:
         return float("nan"), float("nan")
     z = float(norm.ppf((1 + confidence) / 2))

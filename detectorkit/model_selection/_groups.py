@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.utils.labels import find_classes
+from detectorkit.utils.names import as_names
 
 __all__ = ["EMPTY", "Fold", "Origins", "number_pictures", "text_columns"]
 
@@ -49,7 +50,7 @@ class Origins:
         Whether each image is generated.
     """
 
-    names: NDArray[np.str_]
+    names: NDArray[np.object_]
     origin: NDArray[np.int64]
     picture: NDArray[np.int64]
     is_generated: NDArray[np.bool_]
@@ -73,7 +74,7 @@ class Origins:
                 f"{caller}: in groups, {names[both].tolist()} are origins of real and of "
                 "generated images. Give generators and real sources different names."
             )
-        pictures = columns[:, 1] if columns.shape[1] == 2 else np.full(len(columns), "")
+        pictures = columns[:, 1] if columns.shape[1] == 2 else np.full(len(columns), "", object)
         return cls(names, origin, number_pictures(pictures), is_generated)
 
     def of_class(self, *, generated: bool, caller: str, minimum: int = 1) -> NDArray[np.int64]:
@@ -105,14 +106,14 @@ class Origins:
         return np.flatnonzero(train), np.flatnonzero(test)
 
 
-def text_columns(groups: Any, caller: str, *, maximum: int) -> NDArray[np.str_]:
+def text_columns(groups: Any, caller: str, *, maximum: int) -> NDArray[np.object_]:
     """Convert groups to columns of text."""
     if groups is None:
         raise ValueError(
             f"{caller}: The 'groups' parameter should not be None. Pass one value for each image: "
             "the group that it belongs to."
         )
-    columns = np.asarray(groups).astype(str)
+    columns = as_names(groups)
     if columns.ndim == 1:
         columns = columns[:, np.newaxis]
     if columns.ndim != 2 or not 1 <= columns.shape[1] <= maximum:
@@ -124,8 +125,9 @@ def text_columns(groups: Any, caller: str, *, maximum: int) -> NDArray[np.str_]:
     return columns
 
 
-def number_pictures(ids: NDArray[np.str_]) -> NDArray[np.int64]:
+def number_pictures(pictures: Any) -> NDArray[np.int64]:
     """Assign a number to each picture id; every empty id gets a number of its own."""
+    ids = as_names(pictures)
     numbers = np.unique(ids, return_inverse=True)[1]
     is_empty = np.isin(ids, EMPTY)
     numbers[is_empty] = len(ids) + np.arange(is_empty.sum())

@@ -17,12 +17,15 @@ from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.model_selection._groups import EMPTY, number_pictures, text_columns
 from detectorkit.utils.labels import find_classes
+from detectorkit.utils.names import as_names
 from detectorkit.utils.validation import check_count, check_integer, check_seed
 
 __all__ = ["LeaveSourcesOut", "cap_images", "merge_sources", "units_by_kind"]
 
 
-def merge_sources(source: Any, origin: Any, collections: Collection[str] = ()) -> NDArray[np.str_]:
+def merge_sources(
+    source: Any, origin: Any, collections: Collection[str] = ()
+) -> NDArray[np.object_]:
     """Assign images to units: their source or, for named collections, the collection.
 
     Parameters
@@ -51,7 +54,7 @@ def merge_sources(source: Any, origin: Any, collections: Collection[str] = ()) -
     >>> merge_sources(["ann", "ann", "bob"], ["ffhq", "sdxl", "ffhq"], ["ffhq"]).tolist()
     ['ffhq', 'ann', 'ffhq']
     """
-    sources, origins = np.asarray(source).astype(str), np.asarray(origin).astype(str)
+    sources, origins = as_names(source), as_names(origin)
     check_consistent_length(sources, origins)
     missing = sorted(set(map(str, collections)) - set(origins.tolist()))
     if missing:
@@ -86,8 +89,8 @@ def cap_images(
     """
     check_count("cap_images", "max_images", max_images, minimum=1)
     random = np.random.default_rng(check_seed("cap_images", random_state))
-    names = np.column_stack([np.asarray(column).astype(str) for column in columns])
-    group = np.unique(names, axis=0, return_inverse=True)[1].ravel()
+    numbers = [np.unique(as_names(column), return_inverse=True)[1] for column in columns]
+    group = np.unique(np.column_stack(numbers), axis=0, return_inverse=True)[1].ravel()
     chosen = [np.empty(0, np.intp)]
     for number in range(group.max(initial=-1) + 1):
         members = np.flatnonzero(group == number)

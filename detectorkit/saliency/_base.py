@@ -25,6 +25,7 @@ from detectorkit.utils.progress import track
 __all__ = [
     "Map",
     "Saliency",
+    "check_map",
     "place_back",
     "read_pixels",
     "record_of",
@@ -109,6 +110,18 @@ class Saliency(KeptMixin, TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
         tags.input_tags.three_d_array = True
         tags.requires_fit = False
         return tags
+
+
+def check_map(subject: str, found: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Check that a map of a user has the shape of its image, and that its values are numbers."""
+    values = np.asarray(found)
+    if values.shape != shape:
+        problem = f"has shape {values.shape}, its image {shape}"
+    elif values.dtype.kind not in "fiub" or not np.isfinite(values).all() or np.ma.is_masked(found):
+        problem = "has values that are not finite numbers, or masked"
+    else:
+        return values
+    raise ValueError(f"{subject} {problem}. Pass the map that `transform` returned for this image.")
 
 
 def record_of(session: Any) -> ModelRecord:

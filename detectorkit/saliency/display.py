@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import check_images
-from detectorkit.saliency._base import Map
+from detectorkit.saliency._base import Map, check_map
 from detectorkit.utils.extras import require_extra
 
 if TYPE_CHECKING:
@@ -27,11 +27,7 @@ _HIGHEST = 0.995  # quantile of a map at which its colours end: one pixel must n
 
 def overlay_map(image: NDArray[np.uint8], saliency_map: Map, *, alpha: float = 0.6) -> Any:
     """Draw a saliency map over the grey version of its image."""
-    if saliency_map.shape != image.shape[:2]:
-        raise ValueError(
-            f"overlay_map: the map has shape {saliency_map.shape} and the image "
-            f"{image.shape[:2]}. Pass the map that `transform` returned for this image."
-        )
+    saliency_map = check_map("overlay_map: the map", saliency_map, image.shape[:2])
     grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     strength = np.clip(saliency_map / _limit(saliency_map), -1, 1)[..., np.newaxis]
     colour = np.where(strength > 0, RED, BLUE)

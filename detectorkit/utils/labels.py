@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from detectorkit.utils.validation import refuse_masked
+
 __all__ = ["check_classes", "check_labels", "encode_labels", "find_classes"]
 
 _CURE = "Pass 0 for real and 1 for generated, for example np.asarray(y) == 'ai'"
@@ -65,6 +67,7 @@ def encode_labels(
     if y is None:
         raise ValueError(f"{caller} requires y to be passed, but the target y is None.")
     classes = check_classes(caller, detector)
+    refuse_masked(caller, "y", y)
     labels = column_or_1d(y) if _are_words(classes) else _as_numbers(caller, y, "y")
     unknown = labels[~np.isin(labels, classes)]
     if len(unknown):
@@ -111,6 +114,7 @@ def _as_numbers(caller: str, y: Any, name: str) -> NDArray[Any]:
     """Return labels as an array of numbers or bool; raise an error if they are not."""
     if y is None:
         raise ValueError(f"{caller} requires {name} to be passed, but the target {name} is None.")
+    refuse_masked(caller, name, y)
     labels = column_or_1d(y, warn=True)
     if labels.dtype.kind in "OUSTV":
         entries = labels.astype(object).tolist()

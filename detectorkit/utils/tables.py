@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from detectorkit.utils.text import printable
 
 __all__ = ["markdown_table", "text_table"]
+
+_WIDEST: Final = 200  # characters of a cell to which a column is as wide
 
 
 def text_table(
@@ -32,7 +34,9 @@ def text_table(
         cells.insert(0, list(headings))
     if not cells:
         return []
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    # One endless name must not widen the lines of all others.
+    lengths = (filter(_WIDEST.__ge__, map(len, column)) for column in zip(*cells, strict=True))
+    widths = [max(column, default=0) for column in lengths]
     sides = align.ljust(len(widths), (align or "<")[-1])
     return [
         " " * indent

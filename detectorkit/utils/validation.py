@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +21,13 @@ __all__ = [
     "check_real",
     "check_scores",
     "check_seed",
+    "check_threshold",
     "parameter_error",
+    "refuse_masked",
 ]
+
+
+_MAX_AREA: Final = 100_000_000  # as many pixels as an image file may have
 
 
 def parameter_error(estimator: Any, name: str, expected: str) -> ValueError:
@@ -101,22 +106,51 @@ def check_confidence(caller: str, confidence: Any) -> float:
     return check_number(caller, "confidence", confidence, above=0, below=1)
 
 
+def check_threshold(caller: str, threshold: Any) -> float:
+    """Check a threshold of scores; it may be infinite, as the first of `roc_curve` is."""
+    return (
+        float(threshold)
+        if threshold in (-np.inf, np.inf)
+        else check_number(caller, "threshold", threshold)
+    )
+
+
 def check_scores(caller: str, scores: Any, *, name: str = "scores") -> NDArray[np.float64]:
     """Check that scores are one finite number per image."""
-    values = np.asarray(scores, np.float64)
+    refuse_masked(caller, name, scores)
+    try:
+        values = np.asarray(scores)
+        # numpy would drop the imaginary parts of complex numbers, and only warn.
+        values = values.astype(object if values.dtype.kind == "c" else values.dtype, copy=False)
+        values = values.astype(np.float64, copy=False)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{caller}: {name} must be real numbers, one per image: {error}."
+        ) from error
     if values.ndim != 1:
         raise ValueError(
             f"{caller}: {name} of shape {values.shape} must be one number per image. Pass one "
             "column."
         )
-    wrong = np.flatnonzero(~np.isfinite(values))
+    # An exported detector computes in single precision, and squares of scores must be finite.
+    wrong = np.flatnonzero(~(np.abs(values) <= np.finfo(np.float32).max))
     if len(wrong):
         raise ValueError(
-            f"{caller}: {name} must be finite, but {len(wrong)} of {len(values)} are not; the "
-            f"first is {values[wrong[0]]} at index {wrong[0]}. Leave such images out, or repair "
-            "the detector."
+            f"{caller}: {name} must be finite, but {len(wrong)} of {len(values)} are not, in "
+            f"single precision; the first is {values[wrong[0]]} at index {wrong[0]}. Leave such "
+            "images out, or repair the detector."
         )
     return values
+
+
+def refuse_masked(caller: str, name: str, values: Any) -> None:
+    """Refuse masked entries, which numpy's functions take for values like any other."""
+    if np.ma.is_masked(values):
+        count = f"{np.ma.getmaskarray(values).sum()} of {np.size(values)}"
+        raise ValueError(
+            f"{caller}: {count} entries of {name} are masked. Leave these images out, or pass "
+            f"{name}.filled(value)."
+        )
 
 
 def check_seed(caller: str, random_state: Any) -> int:
@@ -153,4 +187,8 @@ def check_pair(estimator: Any, name: str) -> tuple[int, int]:
         good = False
     if not good:
         raise parameter_error(estimator, name, "a pair (height, width) of positive whole numbers")
+    if int(height) * int(width) > _MAX_AREA:
+        raise parameter_error(
+            estimator, name, f"a height and a width of at most {_MAX_AREA} pixels"
+        )
     return int(height), int(width)

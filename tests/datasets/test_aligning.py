@@ -1,5 +1,8 @@
 import csv
 import hashlib
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import cv2
@@ -149,6 +152,21 @@ def test_names_and_folders_give_nothing_away_but_the_origin(data, tmp_path):
     kept = load_images(tmp_path / "copy" / "manifest.csv").metadata
     assert kept["generator"].tolist() == metadata["generator"]
     assert kept["original_path"].tolist() == paths
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_names_that_are_not_utf8_are_read_and_copied(data, tmp_path):
+    paths, _ = data
+    odd = tmp_path / "data" / "real" / os.fsdecode(b"\xff")
+    odd.mkdir(parents=True)
+    shutil.copy(paths[0], odd / os.fsdecode(b"\xfe.png"))
+    found = load_images(tmp_path / "data")
+    assert found.metadata["source"].tolist() == found.origin.tolist() == ["\udcff"]
+    assert align(found.data, found.target, tmp_path / "copy", metadata=found.metadata) == []
+    copy = load_images(tmp_path / "copy" / "manifest.csv")
+    assert copy.metadata["source"].tolist() == ["\\udcff"]
+    assert copy.metadata["original_path"][0].endswith("\\udcff/\\udcfe.png")
+    assert Path(copy.data[0]).exists()
 
 
 def test_columns_that_would_be_wrong_are_those_of_the_copy(data, tmp_path):

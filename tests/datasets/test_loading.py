@@ -1,11 +1,17 @@
+import csv
+import io
+import os
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detectorkit.datasets import find_images, load_images
 
 
-def write(path, text):
+def write(path, content):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
 
 
@@ -53,11 +59,75 @@ def test_manifest_gives_every_column_as_text(tmp_path):
         ("path,label\na.png,1\nb.png,fake\n", "line 3.*'fake'"),
         ("path,label\n,1\n", "line 2"),
         ("path,label\n", "has no rows"),
+        ("", r"has the columns \[\]"),
+        ("path,label,path\na,1,b\n", r"has the columns \['path'\] more than once"),
+        ("path,label\na,1\na\0b.png,0\n", r"line 3, has the path 'a\\x00b.png'"),
+        ('path,label,n\n\n"a\nb",1,c\nd,x,e\n', "line 5, has the path 'd'"),
+        (f"path,label\n{'a' * 10**5},x\n", r"line 2, has the path 'a{200}'\.\.\. and"),
+        (f"path,label,n\na,0,b\nc,1,{'x' * 131073}\n", "line 3: the cell in column 3 cannot be"),
+        ('path,label,n\na,"1,b\n' + "c,1,x\n" * 30_000, "line 2: the cell in column 2 cannot be"),
+        ("path,label\ncafé.png,0\n".encode("cp1252"), "it has the byte 0xe9. Save .* in UTF-8"),
+        ("path,label\na.png,0\n".encode("utf-16"), "it has the byte 0xff. Save .* in UTF-8"),
+        ("path,label\na.png,0\n".encode("utf-16-le"), "needs the columns .* in UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "it has the byte 0x89. Save .* in UTF-8"),
+        ("path;label\na.png;0\n", "CSV file with commas"),
     ],
 )
 def test_senseless_manifests_are_errors(tmp_path, text, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as error:
         load_images(write(tmp_path / "m.csv", text))
+    assert str(tmp_path / "m.csv") in str(error.value)
+    assert len(str(error.value)) < 1000
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_manifest_is_a_regular_file(tmp_path):
+    os.mkfifo(tmp_path / "m.csv")
+    with pytest.raises(OSError, match="not a regular file"):
+        load_images(tmp_path / "m.csv")
+
+
+def is_read_or_refused(manifest):
+    try:
+        found = load_images(manifest)
+    except (ValueError, OSError) as error:
+        assert str(manifest) in str(error)  # noqa: PT017 - it may as well be read
+        return False
+    assert len(found.data) == len(found.target) == len(found.origin) > 0
+    assert all(len(column) == len(found.data) for column in found.metadata.values())
+    assert not any("\0" in path for path in found.data)
+    return True
+
+
+def as_csv(rows):
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    return text.getvalue().encode("utf-8", "surrogatepass")
+
+
+CELLS = st.sampled_from(["path", "label", "generator", "0", "a.png", ""]) | st.text()
+LABELS = st.sampled_from(["0", "1", "real", " Generated"])
+ROWS = st.lists(st.tuples(st.just("a.png") | CELLS, LABELS | CELLS, CELLS, CELLS), max_size=4)
+TABLES = st.builds(
+    lambda order, rows: as_csv([[row[column] for column in order] for row in rows]),
+    st.permutations(range(4)),
+    ROWS.map(lambda rows: [("path", "label", "generator", "source"), *rows]),
+)
+MANIFESTS = (
+    st.binary()
+    | st.text().map(str.encode)
+    | st.lists(st.lists(CELLS)).map(as_csv)
+    | TABLES
+    | st.tuples(TABLES, st.binary(max_size=4), st.integers(0, 99)).map(
+        lambda parts: parts[0][: parts[2]] + parts[1] + parts[0][parts[2] :]
+    )
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(content=MANIFESTS)
+def test_any_manifest_is_read_or_refused_by_name(content, tmp_path_factory):
+    is_read_or_refused(write(tmp_path_factory.getbasetemp() / "any.csv", content))
 
 
 def test_photographs_alone_are_fine(tmp_path):

@@ -25,8 +25,9 @@ def test_red_raises_the_score_and_blue_lowers_it():
     assert overlay[9, 9, 0] < 128 < overlay[9, 9, 2]
     assert_array_equal(overlay[5], np.full((10, 3), 128))
     assert_array_equal(overlay_map(image, 0 * found), np.full((10, 10, 3), 128))
-    with pytest.raises(ValueError, match="Pass the map that `transform` returned"):
-        overlay_map(image, found[:5])
+    for wrong in (found[:5], found * np.nan, found * 1j, np.ma.masked_equal(found, 1), "map"):
+        with pytest.raises(ValueError, match=r"the map has .* Pass the map that `transform`"):
+            overlay_map(image, wrong)
 
 
 def test_images_stand_beside_their_maps(explainer):

@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from detectorkit import HoGSVMDetector
+from detectorkit.exceptions import ImageReadError
 from detectorkit.features import HoGTransformer
 from detectorkit.images import Preprocessing, Treatment, resize_image
 from detectorkit.images.sequence import check_images
@@ -203,6 +204,12 @@ def test_what_gives_no_score_is_refused():
         explain(X, Mute().fit(X))
     with pytest.raises(ValueError, match=r"ThreeClasses: .* Pass a binary classifier"):
         explain(X, ThreeClasses().fit(X))
+
+
+@pytest.mark.parametrize("X", [["a", "b"], np.array(["a", "b"])])
+def test_words_are_names_of_files(X):
+    with pytest.raises(ImageReadError, match="Cannot read image 0, a"):
+        explain(X, Patch().fit([bright_patch()]))
 
 
 @pytest.mark.parametrize("replacement", sorted(REPLACEMENTS))

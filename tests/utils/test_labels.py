@@ -96,6 +96,13 @@ def test_missing_labels_are_refused_everywhere(take, missing):
         take([*Y[:-1].tolist(), missing])
 
 
+def test_masked_labels_are_refused_everywhere(take):
+    """Else numpy takes what is behind the mask, without a word."""
+    with pytest.raises(ValueError, match=r"of \d+ entries of y\w* are masked"):
+        take(np.ma.masked_array(Y, mask=np.arange(8) == 3))
+    take(np.ma.masked_array(Y))
+
+
 def test_files_need_labels_too(tmp_path):
     for call in (lambda y: audit(["a.png", "b.png"], y), lambda y: align(["a.png"] * 2, y, "x")):
         with pytest.raises(ValueError, match="not numbers"):
@@ -151,14 +158,26 @@ def test_a_confidence_lies_between_0_and_1(wrong, detector):
         lambda c: evaluation.abstention_metrics(Y, Y, confidence=c),
         lambda c: evaluation.evaluate(detector, X, Y, confidence=c),
         lambda c: robustness_report(detector, X, Y, confidence=c),
+        lambda c: evaluation.cross_source_evaluation(detector, X, Y, ORIGIN, confidence=c),
+        lambda c: gradient_statistics(detector, X, Y, confidence=c),
     ):
         with pytest.raises(ValueError, match=r"confidence=.* must be a number above 0 and below 1"):
             call(wrong)
 
 
-@pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_scores_that_are_not_finite_are_refused(wrong):
-    scores = np.append(SCORES[:-1], wrong)
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (np.append(SCORES[:-1], np.nan), "must be finite, but 1 of 8 are not"),
+        (np.append(SCORES[:-1], np.inf), "must be finite, but 1 of 8 are not"),
+        (np.append(SCORES[:-1], 1e39), "must be finite, but 1 of 8 are not"),
+        (np.ma.masked_array(SCORES, mask=Y), "4 of 8 entries of .* are masked. Leave these"),
+        (SCORES + 1j, "must be real numbers, one per image"),
+        (["a"] * 8, "must be real numbers, one per image"),
+        ([[0], [1, 2], *SCORES[2:]], "must be real numbers, one per image"),
+    ],
+)
+def test_scores_are_finite_numbers(scores, message):
     abstention = evaluation.ConformalAbstention(fpr=0.3, fnr=0.3).fit(SCORES, Y)
     for call in (
         lambda: fit_calibration(scores, Y),
@@ -170,13 +189,32 @@ def test_scores_that_are_not_finite_are_refused(wrong):
         lambda: evaluation.ConformalAbstention().fit(scores, Y),
         lambda: abstention.predict(scores),
     ):
-        with pytest.raises(ValueError, match="must be finite, but 1 of 8 are not"):
+        with pytest.raises(ValueError, match=message):
             call()
 
 
-@pytest.mark.parametrize("verdicts", [[0, np.nan], ["real", "ai"], [[0, 1], [1, 0]], [0, 2]])
+@pytest.mark.parametrize("wrong", [np.nan, "0.5", None])
+def test_a_threshold_is_a_number(wrong, detector):
+    with pytest.raises(ValueError, match=r"binary_metrics: threshold=.* must be a number"):
+        evaluation.binary_metrics(Y, SCORES, threshold=wrong)
+    if wrong is not None:
+        with pytest.raises(ValueError, match=r"evaluate: threshold=.* must be a number"):
+            evaluation.evaluate(detector, X, Y, threshold=wrong)
+    assert evaluation.binary_metrics(Y, SCORES, threshold=np.inf)["recall"].value == 0
+
+
+@pytest.mark.parametrize("successes", [-1, 3, np.nan])
+def test_there_are_no_more_successes_than_trials(successes):
+    with pytest.raises(ValueError, match="must be a number from 0 to n=2"):
+        evaluation.wilson_interval(successes, 2)
+
+
+@pytest.mark.parametrize(
+    "verdicts",
+    [[0, np.nan], ["real", "ai"], [[0, 1], [1, 0]], [0, 2], np.ma.masked_array([0, 1], [0, 1])],
+)
 def test_verdicts_are_one_of_three(verdicts):
-    with pytest.raises(ValueError, match="abstention_metrics: verdicts of shape"):
+    with pytest.raises(ValueError, match=r"abstention_metrics: (verdicts of shape|1 of 2 entries)"):
         evaluation.abstention_metrics([0, 1], verdicts)
 
 
@@ -185,6 +223,7 @@ def test_a_bootstrap_needs_a_sample(detector):
         lambda: evaluation.binary_metrics(Y, SCORES, n_resamples=0),
         lambda: evaluation.probability_metrics(Y, SCORES / 2 + 0.5, n_resamples=0),
         lambda: evaluation.evaluate(detector, X, Y, n_resamples=0),
+        lambda: evaluation.source_learning_curve(detector, X, Y, ORIGIN, n_resamples=0),
     ):
         with pytest.raises(ValueError, match="n_resamples=0 must be a whole number of at least 1"):
             call()

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import detectorkit
-from detectorkit import HoGSVMDetector, OnnxDetector
+from detectorkit import ForensicDetector, HoGSVMDetector, OnnxDetector
 from detectorkit.datasets import make_upsampling_images
+from detectorkit.features import HoGTransformer, LBPTransformer
+from detectorkit.images.decoding import MAX_PIXELS
 from detectorkit.model_selection import LeaveOneGeneratorOut
 from detectorkit.saliency import GradientSaliency, SmoothGrad
 from detectorkit.saliency.metrics import max_sensitivity, pointing_game, randomization_check
@@ -101,6 +103,13 @@ def test_parameters_are_checked_by_the_same_rule(detector):
         check_real(detector, "C", above=0)
     with pytest.raises(ValueError, match=r"f: n=1.0 must be a whole number of at least 1"):
         check_count("f", "n", 1.0, minimum=1)
+
+
+@pytest.mark.parametrize("size", [(10**5, 10**5), (1, MAX_PIXELS + 1), (2**40, 2**40)])
+def test_no_image_size_is_larger_than_any_image_may_be(size):
+    for estimator in (HoGSVMDetector, ForensicDetector, HoGTransformer, LBPTransformer):
+        with pytest.raises(ValueError, match=f"{estimator.__name__}: image_size=.* at most 10000"):
+            estimator(image_size=size).fit(X, [0, 1, 0, 1])
 
 
 def test_the_input_of_a_foreign_network_has_one_name():

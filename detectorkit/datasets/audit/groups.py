@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from detectorkit.utils.names import as_names
+
 __all__ = ["CLASS_NAMES", "Copies", "FileGroup", "Spread", "describe_groups", "find_copies"]
 
 CLASS_NAMES: Final = ("photographs", "generated")
@@ -77,7 +79,7 @@ def describe_groups(
     files: NDArray[np.void], y: NDArray[Any], column: Any = None
 ) -> tuple[FileGroup, ...]:
     """Describe the files of each class, or of each generator or source in it."""
-    names = np.array(CLASS_NAMES)[y] if column is None else np.asarray(column).astype(str)
+    names = as_names(CLASS_NAMES)[y] if column is None else as_names(column)
     return tuple(
         _describe(str(name) or "(none)", label, files[(y == label) & (names == name)])
         for label in (0, 1)
@@ -160,14 +162,15 @@ def find_copies(
     across: bool,
 ) -> Copies:
     """Find pictures that are several times in one part of the data, or in several parts."""
-    known = np.flatnonzero(np.asarray(parts).astype(str) != "")
-    part = np.unique(np.asarray(parts)[known], return_inverse=True)[1]
+    names = as_names(parts)
+    known = np.flatnonzero(names != "")
+    part = np.unique(names[known], return_inverse=True)[1]
     exact, near = (
         [known[members] for members in _recurring(groups[known], part, across=across)]
         for groups in (np.unique(files["sha256"], return_inverse=True)[1], pictures)
     )
     examples = dict.fromkeys(
-        tuple(str(paths[i]) for i in _example(members, parts, across=across))
+        tuple(str(paths[i]) for i in _example(members, names, across=across))
         for members in (*exact, *near)
     )
     return Copies(
@@ -178,11 +181,11 @@ def find_copies(
     )
 
 
-def _example(members: NDArray[np.intp], parts: Any, *, across: bool) -> NDArray[np.intp]:
+def _example(members: NDArray[np.intp], parts: NDArray[Any], *, across: bool) -> NDArray[np.intp]:
     """Choose two members of a group, or one of each part."""
     if not across:
         return members[:2]
-    return members[np.unique(np.asarray(parts)[members], return_index=True)[1]]
+    return members[np.unique(parts[members], return_index=True)[1]]
 
 
 def _recurring(

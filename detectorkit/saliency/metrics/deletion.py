@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.metrics.scoring import generated_probabilities, own_threshold, score_images
-from detectorkit.saliency._base import Map
+from detectorkit.saliency._base import Map, check_map
 from detectorkit.saliency._seen import read_as_given
 from detectorkit.saliency.occlusion import predict_mixtures
 from detectorkit.saliency.replacements import REPLACEMENTS, make_replacement
@@ -122,7 +122,7 @@ def deletion_insertion(
     check_count(caller, "n_steps", n_steps, minimum=1)
     check_count(caller, "batch_size", batch_size, minimum=1)
     images = check_images(X, caller=caller)
-    _check_maps(caller, images, maps)
+    maps = _check_maps(caller, images, maps)
     predict = partial(generated_probabilities, detector)
     threshold = own_threshold(detector)
     are_signed = any(np.min(one) < 0 for one in maps)
@@ -139,18 +139,16 @@ def deletion_insertion(
     return DeletionInsertion(*areas, *curves)
 
 
-def _check_maps(caller: str, images: ImageSequence, maps: Any) -> None:
-    cure = "Pass the maps that `transform` returned for the same images."
+def _check_maps(caller: str, images: ImageSequence, maps: Any) -> list[NDArray[Any]]:
     if len(maps) != len(images):
-        raise ValueError(f"{caller}: there are {len(maps)} maps for {len(images)} images. {cure}")
-    for index, one in enumerate(maps):
-        shape = images.shape_of(index)
-        if np.shape(one) != shape:
-            raise ValueError(
-                f"{caller}: map {index} has shape {np.shape(one)}, its image {shape}. {cure}"
-            )
-        if not np.isfinite(one).all():
-            raise ValueError(f"{caller}: map {index} has values that are not finite. {cure}")
+        raise ValueError(
+            f"{caller}: there are {len(maps)} maps for {len(images)} images. Pass the maps that "
+            "`transform` returned for the same images."
+        )
+    return [
+        check_map(f"{caller}: map {index}", one, images.shape_of(index))
+        for index, one in enumerate(maps)
+    ]
 
 
 def _masks(evidence: Map, n_steps: int) -> Iterator[NDArray[np.bool_]]:

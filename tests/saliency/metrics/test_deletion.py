@@ -107,6 +107,14 @@ def test_probabilities_are_those_of_the_detector():
     [
         ([], {}, "there are 0 maps for 1 images"),
         ([right_map((8, 16))], {}, r"map 0 has shape \(8, 16\), its image \(16, 16\)"),
+        ([right_map() * np.nan], {}, "map 0 has values that are not finite"),
+        ([right_map() * 1j], {}, "map 0 has values that are not finite"),
+        ([right_map().astype(str)], {}, "map 0 has values that are not finite"),
+        (
+            np.ma.masked_array([right_map()], mask=True),
+            {},
+            "map 0 has values that are not finite",
+        ),
         ([right_map()], {"n_steps": 0}, "n_steps=0 must be a whole number of at least 1"),
         ([right_map()], {"batch_size": 1.5}, "batch_size=1.5 must be a whole number"),
         ([right_map()], {"replacement": "grey"}, "replacement='grey' must be one of 'blur'"),
