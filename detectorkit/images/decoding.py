@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from detectorkit.exceptions import ImageReadError
 from detectorkit.images.headers import FORMATS, ImageHeader, read_header, read_orientation
-from detectorkit.images.pillow import UnreadableError, to_array
+from detectorkit.images.pillow import UnreadableError, to_array, turn
 from detectorkit.images.preprocessing import ColorSpace, convert_color
 from detectorkit.utils.files import read_regular
 
@@ -185,12 +185,14 @@ def decode_image(
         data = header.opened.for_decoder(data)
     image: Any = None
     with contextlib.suppress(cv2.error):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+        # OpenCV reads damaged EXIF data otherwise than `load_shape`.
+        flags = flag | cv2.IMREAD_IGNORE_ORIENTATION
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise ImageReadError(path, f"the {header.format} data are broken or truncated.", index)
     if flag in _BGR_FLAGS:
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return convert_color(image, color_space)
+    return turn(convert_color(image, color_space), read_orientation(data, header))
 
 
 def decode_pillow(

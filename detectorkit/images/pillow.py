@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UnreadableError", "is_pillow_image", "open_image", "orientation_of", "to_array"]
+__all__ = ["UnreadableError", "is_pillow_image", "open_image", "orientation_of", "to_array", "turn"]
 
 # The classes are called themselves: `Image.open` would try formats in which other programs are run,
 # and warns of large images by a limit for the whole process.
@@ -100,12 +100,12 @@ def to_array(image: Any, name: str = "image") -> NDArray[np.uint8]:
         rows = max(1, _STRIP // max(1, width))
         boxes = [(0, top, width, min(height, top + rows)) for top in range(0, height, rows)]
         if len(boxes) == 1:
-            return _turn(_convert(image), orientation)
+            return turn(_convert(image), orientation)
         first = _convert(image.crop(boxes[0]))
         array = np.empty((height, *first.shape[1:]), np.uint8)
         for box in boxes:
             array[box[1] : box[3]] = _convert(image.crop(box))
-        return _turn(array, orientation)
+        return turn(array, orientation)
     except UnreadableError:
         raise
     except Exception as error:
@@ -128,7 +128,8 @@ def _convert(image: Any) -> NDArray[np.uint8]:
     return np.asarray(image if image.mode == wanted else image.convert(wanted))
 
 
-def _turn(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+def turn(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn and mirror an image as its orientation says, from 1 to 8."""
     if orientation >= 5:
         image = image.swapaxes(0, 1)
     if orientation in {2, 3, 6, 7}:

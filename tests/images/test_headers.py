@@ -30,6 +30,13 @@ def exif(orientation, order="<", kind=3, n_entries=1):
     return start + entry + bytes(4)
 
 
+def exif_with_a_lost_entry(orientation):
+    """EXIF data whose first entry points beyond their end; a fuzzer found it."""
+    lost = struct.pack("<HHII", 0x10F, 2, 60, 5000)
+    data = exif(orientation, n_entries=2)
+    return data[:10] + lost + data[10:]
+
+
 def jpeg(*segments):
     data = encode("JPEG")
     parts = [b"\xff\xe1" + struct.pack(">H", len(one) + 2) + one for one in segments]
@@ -87,6 +94,7 @@ ODD = {
     "orientation 0": jpeg(JPEG_EXIF + exif(0)),
     "orientation 9": jpeg(JPEG_EXIF + exif(9)),
     "entries missing": jpeg(JPEG_EXIF + exif(6, n_entries=4)),
+    "an entry beyond the end": jpeg(JPEG_EXIF + exif_with_a_lost_entry(6)),
     "cut behind the value": jpeg(JPEG_EXIF + exif(6)[:20]),
     "cut before the value": jpeg(JPEG_EXIF + exif(6)[:12]),
     "PNG": png(exif(6)),
