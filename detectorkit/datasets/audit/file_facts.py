@@ -111,7 +111,8 @@ def read_file_facts(path: str | os.PathLike[str]) -> FileFacts:
     Examples
     --------
     >>> import tempfile
-    >>>     >>> import numpy as np
+    >>> from pathlib import Path
+    >>> import numpy as np
     >>> from detectorkit.datasets.audit.file_facts import read_file_facts
     >>> from detectorkit.images.encoding import encode_image
     >>> with tempfile.TemporaryDirectory() as folder:
