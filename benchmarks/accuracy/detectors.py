@@ -160,6 +160,7 @@ CLIP: dict[str, Any] = {
 
 DETECTORS: dict[str, Callable[[], Any]] = {
     "clip": lambda: RememberingBackbone(**CLIP, **COMMON, cache_dir=CACHE),
+    "transfer": lambda: BackboneDetector(n_views=1, **COMMON, cache_dir=CACHE),
     "clip-8-bit": lambda: BackboneDetector("clip-vit-b16", **FROZEN),
     "efficientnet-crops": lambda: BackboneDetector(**CROPS, **FROZEN),
     "clip-and-crops": lambda: vote_of({"backbone": "clip-vit-b16"}, CROPS),

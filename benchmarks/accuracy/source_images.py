@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.accuracy.data import N_ROWS
 from benchmarks.files import RESULTS
 from detectorkit.datasets import align, load_images
 from detectorkit.evaluation import SourceEvaluation
@@ -32,6 +33,7 @@ class SourceImages:
         source, generator = found.metadata["source"], found.metadata["generator"]
         chosen = cap_images(generator, source)
         self.paths, self.y = [found.data[i] for i in chosen], found.target[chosen]
+        self.in_first_layer = chosen < N_ROWS  # the images of the protocols A to D
         self.picture = found.metadata["photo"][chosen]
         self.columns = {
             "source": source[chosen],

@@ -24,6 +24,7 @@ LICENCES = {
     "transfer": "; the weights of EfficientNet-Lite0 are Apache-2.0 (trained on ImageNet, by "
     "Google; ported by ML Illustrated)",
 }
+CAPS = "listed in `sources.csv` beside this card, with at most 100 images of each in a source"
 FIGURES = {
     "macro_balanced_accuracy": "macro balanced accuracy over origins",
     "recall": "found, mean over generated origins",
@@ -59,6 +60,7 @@ def card(name: str) -> str:
         "generators": len(training["generators"]),
     }
     is_whole = n["images"] == training["n_samples"]
+    is_kept = "rows_sha256" not in training  # from a training on other images than the others
     makers = {
         "name": lambda: name,
         "title": lambda: TITLES[name],
@@ -66,6 +68,7 @@ def card(name: str) -> str:
         "n": lambda key: str(numbers[key]),
         "treatment": lambda: shipped["treatment"],
         "folds": lambda: " in eight trainings" if is_whole else " of its only training",
+        "caps": lambda: "named in its record" if is_kept else CAPS,
         "spread": lambda key: f"{spread[key]:.2f}",
         "figures": lambda: figures(left_out["metrics"]),
         "thresholds": lambda: thresholds(training["thresholds"], shipped["found"]),

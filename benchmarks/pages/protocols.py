@@ -18,6 +18,8 @@ __all__ = ["detectors", "glance", "macro_c"]
 
 CLASSICAL = ("forensic", "hog-svm", "hog-svm-fine")
 NETWORKS = (
+    "clip",
+    "transfer",
     "clip-8-bit",
     "clip-and-crops",
     "efficientnet-crops",
@@ -114,11 +116,18 @@ def budgets(about: dict[str, Any]) -> Iterator[str]:
 
 
 def macro_c() -> str:
-    """Return the macro balanced accuracy over all trials of C, aligned, of every detector."""
+    """Return the macro balanced accuracy over all trials of C, of every detector.
+
+    Images are aligned, or as found for a detector that treats them by itself.
+    """
     rows = []
     for name in (*CLASSICAL, *NETWORKS):
+        is_aligned = any(figures().where(detector=name, treatment="aligned"))
+        treatment = "aligned" if is_aligned else "as-found"
+        if not any(figures().where(detector=name, treatment=treatment, protocol="C", trial=MEAN)):
+            continue
         cells = [
-            figures()[name, "aligned", "C", MEAN, part, "", metric].estimate
+            figures()[name, treatment, "C", MEAN, part, "", metric].estimate
             for metric in ("macro_balanced_accuracy", "macro_balanced_accuracy@validation")
             for part in ("self", "foreign")
         ]
