@@ -36,6 +36,7 @@ BENCHMARKS = {
     "speed-gradients": "speed.gradients",
     "speed-allocation": "speed.allocation",
     "speed-stream": "speed.stream",
+    "speed-scan": "speed.scan",
     "speed-start": "speed.start",
     "pages": "pages.pages",
     "figures": "pages.figures",

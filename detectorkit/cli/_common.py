@@ -17,16 +17,19 @@ from detectorkit.utils.tables import text_table
 
 if TYPE_CHECKING:
     from detectorkit.evaluation import Estimate
+    from detectorkit.graph.record import ModelRecord
     from detectorkit.images.image_files import PassedOver
 
 __all__ = [
     "METHODS",
     "add_data",
+    "add_fpr",
     "add_jobs",
     "add_json",
     "add_model",
     "add_random_state",
     "check_output",
+    "find_threshold",
     "get_column",
     "load_data",
     "make_explainer",
@@ -54,6 +57,32 @@ def add_data(parser: ArgumentParser) -> None:
         "data",
         help="folder with real/ and generated/<generator>/, or CSV file with path and label",
     )
+
+
+def add_fpr(parser: ArgumentParser) -> None:
+    """Add the option ``--fpr``."""
+    parser.add_argument(
+        "--fpr",
+        type=float,
+        metavar="RATE",
+        help="use the model's threshold for this false-positive rate, such as 0.05, among the "
+        "photographs on which it was measured, and never say can't tell (default: its own "
+        "threshold and band)",
+    )
+
+
+def find_threshold(record: ModelRecord, fpr: float, name: str) -> float:
+    """Return the model's threshold for a false-positive rate."""
+    if not 0 < fpr < 1:
+        raise ValueError(f"--fpr {fpr:g}: pass a proportion between 0 and 1, such as 0.05.")
+    found = record.fpr_thresholds.get(fpr)
+    if found is None:
+        known = ", ".join(f"{rate:g}" for rate in record.fpr_thresholds) or "none"
+        raise ValueError(
+            f"--fpr {fpr:g}: the model {name} has thresholds for {known}. Set another one with "
+            f"`detectorkit calibrate --fpr {fpr:g}` on photographs like yours."
+        )
+    return found
 
 
 def add_jobs(parser: ArgumentParser) -> None:

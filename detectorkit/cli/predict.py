@@ -24,7 +24,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from detectorkit.cli._common import add_jobs
+from detectorkit.cli._common import add_fpr, add_jobs, find_threshold
 from detectorkit.cli._request import Request, find_paths, find_request
 from detectorkit.exceptions import BackboneNotFoundError, ImageReadError
 from detectorkit.utils.json import dumps
@@ -56,14 +56,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--model",
         help="ONNX file, name of a shipped detector, or all; then all other arguments are images",
     )
-    parser.add_argument(
-        "--fpr",
-        type=float,
-        metavar="RATE",
-        help="use the model's threshold for this false-positive rate, such as 0.05, among the "
-        "photographs on which it was measured, and never say can't tell (default: its own "
-        "threshold and band)",
-    )
+    add_fpr(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_jobs(parser)
 
@@ -127,7 +120,7 @@ class _Judge:
         )
         self.decision = self.runner.record.decision
         if arguments.fpr is not None:
-            threshold = _threshold(self.runner.record, arguments.fpr, name)
+            threshold = find_threshold(self.runner.record, arguments.fpr, name)
             self.decision = replace(self.decision, threshold=threshold, band=None)
 
     def judge_all(self, paths: Sequence[str]) -> Iterator[_Row | ImageReadError]:
@@ -211,17 +204,3 @@ def _explain_default(name: str, record: ModelRecord) -> None:
     limits = f"What it was trained on and where it fails is written in {card_path(name)}"
     for line in [*lines, limits]:
         tell(line)
-
-
-def _threshold(record: ModelRecord, fpr: float, name: str) -> float:
-    """Return the model's threshold for a false-positive rate."""
-    if not 0 < fpr < 1:
-        raise ValueError(f"--fpr {fpr:g}: pass a proportion between 0 and 1, such as 0.05.")
-    found = record.fpr_thresholds.get(fpr)
-    if found is None:
-        known = ", ".join(f"{rate:g}" for rate in record.fpr_thresholds) or "none"
-        raise ValueError(
-            f"--fpr {fpr:g}: the model {name} has thresholds for {known}. Set another one with "
-            f"`detectorkit calibrate --fpr {fpr:g}` on photographs like yours."
-        )
-    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike, fspath
@@ -24,7 +25,8 @@ from detectorkit.graph.reference import BackboneRun, open_backbone
 from detectorkit.graph.sessions import Session, make_session, read_model_file
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
 from detectorkit.images.levels import to_levels
-from detectorkit.images.sequence import ImageSequence
+from detectorkit.images.preprocessing import Image
+from detectorkit.images.sequence import ImageSequence, stack_images
 from detectorkit.utils.parallel import count_threads
 
 __all__ = ["GraphRunner", "make_session", "read_record", "threads_of_run"]
@@ -91,15 +93,28 @@ class GraphRunner:
         function = partial(self._run, n_threads=n_threads)
         batches = map_batches(function, images, self.record.preprocessing, n_jobs=n_jobs, **size)
         scores = concatenate_batches(batches, len(images)).astype(np.float64)
+        self._check_finite(scores, images.items)
+        return scores
+
+    def score_prepared(self, images: Sequence[Image], names: Sequence[str]) -> NDArray[np.float64]:
+        """Compute the scores of images that were read with the preprocessing of the record."""
+        batches = [self._run(batch, n_threads=1) for batch in stack_images(images)]
+        scores = np.concatenate([np.empty(0), *batches])
+        self._check_finite(scores, names)
+        return scores
+
+    def _check_finite(
+        self, scores: NDArray[np.float64], items: Sequence[Any] | NDArray[Any]
+    ) -> None:
+        """Refuse scores that are not finite, since every comparison with NaN would mean "real"."""
         wrong = np.flatnonzero(~np.isfinite(scores))
         if len(wrong):
-            item = images.items[int(wrong[0])]
+            item = items[int(wrong[0])]
             which = f", {fspath(item)}" if isinstance(item, str | PathLike) else ""
             raise ModelFileError(
                 f"{self.name} gives a score of {scores[wrong[0]]} for image {wrong[0]}{which}; "
                 "so it cannot be classified. The model, not the image, is at fault."
             )
-        return scores
 
     def _run(self, batch: NDArray[Any], *, n_threads: int) -> NDArray[np.float32]:
         """Compute the scores of a batch of images."""

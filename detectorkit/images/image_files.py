@@ -5,14 +5,23 @@ from __future__ import annotations
 import os
 import warnings
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from detectorkit.images.headers import read_format
 from detectorkit.utils.files import read_start
 
-__all__ = ["IMAGE_SUFFIXES", "PassedOver", "find_images", "search_images"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "N_START",
+    "PassedOver",
+    "find_images",
+    "is_image_name",
+    "search_images",
+    "walk_images",
+]
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".avif", ".bmp", ".gif", ".heic", ".heif", ".hif", ".j2k", ".jfif", ".jp2", ".jpe"}
@@ -20,7 +29,9 @@ IMAGE_SUFFIXES: Final = frozenset(
 )
 """Suffixes of the files that count as images, in lower case."""
 
-_N_START: Final = 64  # bytes that tell the format of a file
+N_START: Final = 64
+"""Number of bytes that tell the format of a file."""
+
 _N_NAMED: Final = 3
 
 
@@ -91,12 +102,22 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
 
 def search_images(folder: str | os.PathLike[str], passed_over: PassedOver) -> list[Path]:
     """List image files as `find_images` does, and note what was passed over."""
+    return sorted(walk_images(folder, passed_over))
+
+
+def walk_images(
+    folder: str | os.PathLike[str], passed_over: PassedOver, *, also: tuple[str, ...] = ()
+) -> Iterator[Path]:
+    """Find image files one after the other, and those whose names end with one of `also`.
+
+    The names of one folder are in memory at a time. They are sorted, and come before those of the
+    folders below, so that the order does not depend on the file system.
+    """
 
     def note(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):  # such a folder has no images
             passed_over.unread.append(f"{error.filename}: {error.strerror}")
 
-    paths: list[Path] = []
     seen: set[str] = set()
     for place, folders, files in os.walk(folder, followlinks=True, onerror=note):
         folders.sort()  # the path of a folder reached twice must not depend on the file system
@@ -104,17 +125,19 @@ def search_images(folder: str | os.PathLike[str], passed_over: PassedOver) -> li
             folders.clear()
             continue
         seen.add(os.path.realpath(place))
-        for path in (Path(place, name) for name in files):
-            suffix = path.suffix.lower()
+        for path in (Path(place, name) for name in sorted(files)):
             try:
-                is_image = suffix in IMAGE_SUFFIXES or (
-                    not suffix and read_format(read_start(path, _N_START)) is not None
-                )
+                is_image = is_image_name(path.name, lambda: read_start(path, N_START))  # noqa: B023
             except OSError as error:
                 passed_over.unread.append(f"{path}: {error.strerror}")
                 continue
-            if is_image:
-                paths.append(path)
+            if is_image or path.name.lower().endswith(also):
+                yield path
             else:
-                passed_over.others[suffix] += 1
-    return sorted(paths)
+                passed_over.others[path.suffix.lower()] += 1
+
+
+def is_image_name(name: str, read: Callable[[], bytes]) -> bool:
+    """Tell an image by the suffix of its name, or without one by the bytes it begins with."""
+    suffix = PurePath(name).suffix.lower()
+    return suffix in IMAGE_SUFFIXES or (not suffix and read_format(read()) is not None)

@@ -40,7 +40,9 @@ class UnreadableError(Exception):
 def is_pillow_image(item: Any) -> bool:
     """Return whether an object is an image of Pillow, without importing it."""
     module = sys.modules.get("PIL.Image")
-    return module is not None and isinstance(item, module.Image)
+    # Another thread may be importing it, and has no image yet.
+    kind = getattr(module, "Image", None)
+    return kind is not None and isinstance(item, kind)
 
 
 def open_image(data: bytes, file_format: str) -> Any:

@@ -9,8 +9,9 @@ Which forms and values are allowed is decided here and nowhere else. Files are d
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -32,7 +33,7 @@ from detectorkit.images.levels import round_to_levels
 from detectorkit.images.pillow import is_pillow_image, orientation_of
 from detectorkit.images.preprocessing import Image, Preprocessing, convert_color, resize_image
 
-__all__ = ["ImageSequence", "check_images", "kind_of"]
+__all__ = ["ImageSequence", "check_images", "kind_of", "stack_images"]
 
 _BYTES: Final = "(bytes)"  # in place of a path
 _PART: Final = 1_000_000  # bytes that are read of a file object at a time
@@ -233,15 +234,7 @@ class ImageSequence(Sequence[Any]):
         if self._is_ready(preprocessing):
             yield np.asarray(self.items)
             return
-        run: list[Image] = []
-        for index in range(len(self)):
-            image = self.read(index, preprocessing)
-            if run and (image.shape != run[0].shape or image.dtype != run[0].dtype):
-                yield np.stack(run)
-                run = []
-            run.append(image)
-        if run:
-            yield np.stack(run)
+        yield from stack_images(self.read(index, preprocessing) for index in range(len(self)))
 
     def _is_ready(self, preprocessing: Preprocessing) -> bool:
         """Return whether the items are one array that needs no preprocessing."""
@@ -255,6 +248,12 @@ class ImageSequence(Sequence[Any]):
         channels = () if preprocessing.color_space == "gray" else (3,)
         size_fits = preprocessing.image_size in {None, items.shape[1:3]}
         return size_fits and items.shape[3:] == channels
+
+
+def stack_images(images: Iterable[Image]) -> Iterator[NDArray[Any]]:
+    """Stack consecutive images of equal shape and dtype."""
+    for _, run in groupby(images, lambda image: (image.shape, image.dtype)):
+        yield np.stack(list(run))
 
 
 def check_images(

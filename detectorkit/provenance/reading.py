@@ -16,7 +16,7 @@ from detectorkit.provenance.findings import Finding, Provenance, clean, merge
 from detectorkit.provenance.pieces import Damage, Effort, Field, Manifest, Piece
 from detectorkit.provenance.rules import Cameras, judge_field
 
-__all__ = ["read_provenance"]
+__all__ = ["find_provenance", "read_provenance"]
 
 _MAX_PIECES: Final = 1000
 _MAX_EFFORT: Final = 24_000_000  # characters of all fields, and bytes inflated and parsed
@@ -77,7 +77,13 @@ def read_provenance(
     ('generated', 'model v1-5, sampler Euler a')
     """
     anchors = None if trust_anchors is None else _read_anchors(trust_anchors)
-    data = read_image_bytes(path)
+    return find_provenance(read_image_bytes(path), path, anchors)
+
+
+def find_provenance(
+    data: bytes, path: str | os.PathLike[str] = "(bytes)", anchors: str | None = None
+) -> Provenance:
+    """Read what the content of an image file says of itself, as `read_provenance` does."""
     if not data:
         raise ImageReadError(path, "the file is empty.")
     pieces = read_pieces(data)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from itertools import islice
 from threading import get_ident
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 __all__ = ["count_threads", "map_ahead", "map_in_order"]
 
@@ -49,6 +51,9 @@ def map_in_order(
     joblib starts the next item when one is finished, not when its result is taken, so that all
     results may accumulate in memory if the consumer is slow. Here at most two items per thread are
     started before their results are taken; with other backends, four per worker.
+
+    On a cluster of dask, the function with all it holds, such as a model, travels once to each
+    worker. What a lost worker was doing is done again by others.
     """
     if n_jobs in {None, 1} and "joblib" not in sys.modules:
         # Without joblib there cannot be a `parallel_config`, so it need not be imported.
@@ -60,6 +65,10 @@ def map_in_order(
     backend, configured = get_active_backend(prefer="threads")
     n_workers = backend.effective_n_jobs(configured if n_jobs is None else n_jobs)
     if not isinstance(backend, SequentialBackend | ThreadingBackend):
+        client = getattr(backend, "client", None)
+        if client is not None:
+            yield from _map_on_cluster(client, function, items, n_ahead=_WINDOW * n_workers)
+            return
         form = "generator" if backend.supports_return_generator else "list"
         parallel = Parallel(n_jobs=n_jobs, prefer="threads", return_as=form)
         remaining = iter(items)
@@ -70,6 +79,41 @@ def map_in_order(
     else:
         n_threads = _bounded(n_workers)
         yield from map_ahead(function, items, n_threads=n_threads, n_ahead=2 * n_threads)
+
+
+def _map_on_cluster(
+    client: Any, function: Callable[[Item], Result], items: Iterable[Item], *, n_ahead: int
+) -> Iterator[Result]:
+    """Apply a function to items on the workers of a client of dask."""
+    from distributed.worker import thread_state
+
+    if hasattr(thread_state, "execution_state"):
+        # Already on a worker, such as in a fold of a cross-validation: a task that waits for
+        # others takes the place of one of them.
+        yield from map(function, items)
+        return
+    waiting: deque[Any] = deque()
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # it is large: a model
+        # The result of a task and not scattered data, which would be lost with the last worker
+        # that has it.
+        shared = client.submit(_same, function, pure=False)
+    try:
+        for item in items:
+            waiting.append(client.submit(partial(_call, item), shared, pure=False))
+            if len(waiting) == n_ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        client.cancel([*waiting, shared])
+
+
+def _same(function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    return function
+
+
+def _call(item: Item, function: Callable[[Item], Result]) -> Result:
+    return function(item)
 
 
 def map_ahead(

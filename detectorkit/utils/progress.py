@@ -37,8 +37,13 @@ def _write(text: str) -> None:
 
 
 @contextmanager
-def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar, if the work takes more than a second."""
+def progress_bar(
+    what: str, total: int | Callable[[], int | None], *, show: bool
+) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar, if the work takes more than a second.
+
+    A `total` that is found out meanwhile is a function, which returns None until it is known.
+    """
     done = 0
     begin = shown = time.monotonic()
     is_live = show and on_terminal()
@@ -49,16 +54,23 @@ def progress_bar(what: str, total: int, *, show: bool) -> Iterator[Callable[[int
         now = time.monotonic()
         if is_live and now - begin > _PATIENCE and now - shown > _INTERVAL:
             shown = now
-            full = _WIDTH * done // max(total, 1)
-            left = (now - begin) * (total - done) / done
-            bar = "#" * full + "." * (_WIDTH - full)
-            _write(f"\r{what} [{bar}] {done}/{total}, {left:.0f} s left ")
+            _write(f"\r{what} {_describe(done, total, now - begin)} ")
 
     yield advance
     seconds = time.monotonic() - begin
     if show and seconds > _PATIENCE:
         start, end = ("\r", " " * _WIDTH) if is_live else ("", "")
         _write(f"{start}{what}: {done} in {seconds:.1f} s{end}\n")
+
+
+def _describe(done: int, total: int | Callable[[], int | None], seconds: float) -> str:
+    known = total() if callable(total) else total
+    rate = f"{done / seconds:.3g} a second"
+    if known is None:
+        return f"{done}, {rate}"
+    full = min(_WIDTH * done // max(known, 1), _WIDTH)
+    left = seconds * max(known - done, 0) / max(done, 1)
+    return f"[{'#' * full}{'.' * (_WIDTH - full)}] {done}/{known}, {rate}, {left:.0f} s left"
 
 
 def report_epoch(title: str, figures: Mapping[str, float]) -> None:

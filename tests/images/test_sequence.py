@@ -1,3 +1,6 @@
+import sys
+from types import ModuleType
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,6 +110,12 @@ def test_slices_remember_the_index_that_the_user_knows(tmp_path):
         images[5:][2]
     with pytest.raises(ValueError, match="step 1"):
         images[::2]
+
+
+def test_another_thread_may_be_importing_pillow(monkeypatch):
+    """Its module is there before it has any names."""
+    monkeypatch.setitem(sys.modules, "PIL.Image", ModuleType("PIL.Image"))
+    assert len(check_images([b"content"])) == 1
 
 
 def test_some_images_are_taken_in_order():
