@@ -4,6 +4,7 @@ Without an extra, the modules that cannot be imported have no doctests to run.
 """
 
 import os
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,10 +14,10 @@ for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 SOURCES = list((Path(__file__).parent / "detectorkit").rglob("*.py"))
-MISSING = [name for name in ("numba", "torch") if find_spec(name) is None]
+MISSING = [name for name in ("numba", "starlette", "torch") if find_spec(name) is None]
 
 collect_ignore = [
     str(path)
     for path in SOURCES
-    if any(f"\nimport {name}\n" in path.read_text() for name in MISSING)
+    if any(re.search(rf"(?m)^(import|from) {name}\b", path.read_text()) for name in MISSING)
 ]

@@ -38,6 +38,7 @@ BENCHMARKS = {
     "speed-stream": "speed.stream",
     "speed-scan": "speed.scan",
     "speed-start": "speed.start",
+    "speed-server": "speed.server",
     "pages": "pages.pages",
     "figures": "pages.figures",
 }

@@ -74,6 +74,11 @@ def _catch_signals() -> None:
             _received.append(number)
             raise KeyboardInterrupt
 
+    def note(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):  # lost: `_watch` ends us
+            sys.__unraisablehook__(unraisable)
+
+    sys.unraisablehook = note
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
     for number, handler in usual.items():
         if signal.getsignal(number) == handler:  # in the background SIGINT is ignored, and stays so

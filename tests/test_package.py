@@ -36,7 +36,7 @@ def modules():
         try:
             yield importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            if error.name not in {"numba", "torch"}:  # extras
+            if error.name not in {"numba", "python_multipart", "starlette", "torch"}:  # extras
                 raise
 
 

@@ -162,6 +162,22 @@ class Decision:
         """Convert scores to probabilities."""
         return self.calibration.predict(check_scores("The detector", scores))
 
+    def describe(self, scores: NDArray[Any]) -> list[dict[str, Any]]:
+        """Describe what is decided from each score, in the form that JSON has for it."""
+        band = None if self.band is None else {"low": self.low, "high": self.high}
+        found = (self.verdicts(scores), self.labels(scores), self.probabilities(scores))
+        return [
+            {
+                "verdict": str(verdict),
+                "label": label,
+                "probability": float(probability),
+                "score": float(score),
+                "threshold": self.threshold,
+                "band": band,
+            }
+            for score, verdict, label, probability in zip(scores, *found, strict=True)
+        ]
+
 
 def verdict_codes(scores: NDArray[Any], threshold: float, band: Band | None) -> NDArray[np.int64]:
     """Convert scores to 0 for real, 1 for generated and -1 for "can't tell".

@@ -31,6 +31,7 @@ COMMANDS = {
     "report": "measure a saved detector on labelled images and write a report as one HTML page",
     "predict": "predict for each image whether it is real or generated",
     "scan": "predict for the images of folders, archives and manifests of any size, into a table",
+    "serve": "serve verdicts over HTTP, with a page on which pictures are dropped",
     "explain": "show where in an image the score of a detector comes from",
     "models": "list the detectors that come along, or print the card of one",
     "backbones": "list, export and add the pretrained networks that detectors build on",

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from detectorkit.images.image_files import PassedOver
 
 __all__ = [
-    "METHODS",
     "add_data",
     "add_fpr",
     "add_jobs",
@@ -32,21 +31,10 @@ __all__ = [
     "find_threshold",
     "get_column",
     "load_data",
-    "make_explainer",
     "print_metrics",
     "process_paths",
     "tell_passed_over",
 ]
-
-METHODS = {
-    "gradient": "GradientSaliency",
-    "smooth-grad": "SmoothGrad",
-    "integrated-gradients": "IntegratedGradients",
-    "grad-cam": "GradCAM",
-    "attention": "AttentionRollout",
-    "occlusion": "OcclusionSaliency",
-}
-"""Names of the saliency methods on the command line, and their classes."""
 
 _CHUNK = 512
 
@@ -147,23 +135,6 @@ def get_column(found: Any, option: str, name: str | None) -> Any:
             f"{option} {name}: the data do not have this column. Use one of {list(found.metadata)}."
         )
     return found.metadata[name]
-
-
-def make_explainer(detector: Any, method: str) -> Any:
-    """Make the estimator that computes the saliency maps of a detector."""
-    from detectorkit import saliency
-
-    explainer = getattr(saliency, METHODS[method])(detector)
-    record = detector.record_
-    if method == "occlusion" and record.backbone is not None and record.preprocessing.image_size:
-        # Such a network takes some .3 s an image: 9 windows, as 225 would take a minute.
-        windows = tuple(max(side // 2, 1) for side in record.preprocessing.image_size)
-        spare = zip(record.preprocessing.image_size, windows, strict=True)
-        strides = tuple(max(-(-(side - window) // 2), 1) for side, window in spare)
-        explainer.set_params(window_shape=windows, strides=strides)
-    if "n_jobs" in explainer.get_params(deep=False):
-        explainer.set_params(n_jobs=detector.n_jobs)
-    return explainer
 
 
 def process_paths(

@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from detectorkit.cli._common import METHODS, add_jobs, check_output, make_explainer
+from detectorkit.cli._common import add_jobs, check_output
 from detectorkit.cli._request import find_paths, find_request
+from detectorkit.saliency.methods import METHODS, make_explainer
 from detectorkit.utils.progress import tell
 from detectorkit.utils.text import printable
 

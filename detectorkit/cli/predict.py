@@ -149,23 +149,9 @@ class _Judge:
     def _rows(
         self, paths: Sequence[str], scores: NDArray[np.float64]
     ) -> list[_Row | ImageReadError]:
-        decision = self.decision
-        band = None if decision.band is None else {"low": decision.low, "high": decision.high}
-        found = (decision.verdicts(scores), decision.labels(scores), decision.probabilities(scores))
-        return [
-            {
-                "path": path,
-                "verdict": str(verdict),
-                "label": label,
-                "probability": float(probability),
-                "score": float(score),
-                "threshold": decision.threshold,
-                "band": band,
-                "model": self.name,
-                "treatment": self.runner.record.treatment_text(),
-            }
-            for path, score, verdict, label, probability in zip(paths, scores, *found, strict=True)
-        ]
+        own = {"model": self.name, "treatment": self.runner.record.treatment_text()}
+        decided = self.decision.describe(scores)
+        return [{"path": path} | row | own for path, row in zip(paths, decided, strict=True)]
 
 
 def _put_text(rows: Sequence[_Row]) -> None:

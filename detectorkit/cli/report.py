@@ -17,15 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.cli._common import (
-    METHODS,
     add_data,
     add_jobs,
     add_model,
     add_random_state,
     load_data,
-    make_explainer,
     process_paths,
 )
+from detectorkit.saliency.methods import METHODS, make_explainer
 
 if TYPE_CHECKING:
     from detectorkit.report.report import Report

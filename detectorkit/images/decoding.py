@@ -24,6 +24,7 @@ from detectorkit.utils.files import read_regular
 __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
+    "TRUST_HINT",
     "check_size",
     "decode_image",
     "decode_pillow",
@@ -38,6 +39,9 @@ MAX_BYTES: Final = 500_000_000
 
 MAX_PIXELS: Final = 100_000_000
 """Greatest number of pixels of an image file; larger files are refused before decoding."""
+
+TRUST_HINT: Final = " If you trust the file, pass `check_images(X, max_pixels=...)` as X."
+"""How to have a larger image read from Python; the end of such an error."""
 
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 only where each side keeps at least this many decoded
@@ -219,8 +223,7 @@ def check_size(
     if height * width > max_pixels:
         raise ImageReadError(
             path,
-            f"{height} x {width} pixels are more than max_pixels={max_pixels}. If you trust the "
-            "file, pass `check_images(X, max_pixels=...)` as X.",
+            f"{height} x {width} pixels are more than max_pixels={max_pixels}.{TRUST_HINT}",
             index,
         )
 

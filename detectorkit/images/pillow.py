@@ -39,9 +39,8 @@ class UnreadableError(Exception):
 
 def is_pillow_image(item: Any) -> bool:
     """Return whether an object is an image of Pillow, without importing it."""
-    module = sys.modules.get("PIL.Image")
-    # Another thread may be importing it, and has no image yet.
-    kind = getattr(module, "Image", None)
+    # Another thread may just be importing the module.
+    kind = getattr(sys.modules.get("PIL.Image"), "Image", None)
     return kind is not None and isinstance(item, kind)
 
 

@@ -16,14 +16,14 @@ from detectorkit.provenance.findings import Finding, Provenance, clean, merge
 from detectorkit.provenance.pieces import Damage, Effort, Field, Manifest, Piece
 from detectorkit.provenance.rules import Cameras, judge_field
 
-__all__ = ["find_provenance", "read_provenance"]
+__all__ = ["read_provenance"]
 
 _MAX_PIECES: Final = 1000
 _MAX_EFFORT: Final = 24_000_000  # characters of all fields, and bytes inflated and parsed
 
 
 def read_provenance(
-    path: str | os.PathLike[str], *, trust_anchors: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str] | bytes, *, trust_anchors: str | os.PathLike[str] | None = None
 ) -> Provenance:
     r"""Read what an image file says of itself: content credentials and metadata.
 
@@ -33,8 +33,8 @@ def read_provenance(
 
     Parameters
     ----------
-    path : str or Path
-        Path of an AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF or WebP file.
+    path : str, Path or bytes
+        Path of an AVIF, BMP, GIF, HEIF, JPEG, PNG, TIFF or WebP file, or its content.
     trust_anchors : str or Path, default=None
         Path of a PEM file with the certificates of the authorities that you trust to name signers,
         such as the C2PA trust list. With None no signer is trusted, and an intact signature is
@@ -77,18 +77,13 @@ def read_provenance(
     ('generated', 'model v1-5, sampler Euler a')
     """
     anchors = None if trust_anchors is None else _read_anchors(trust_anchors)
-    return find_provenance(read_image_bytes(path), path, anchors)
-
-
-def find_provenance(
-    data: bytes, path: str | os.PathLike[str] = "(bytes)", anchors: str | None = None
-) -> Provenance:
-    """Read what the content of an image file says of itself, as `read_provenance` does."""
+    data = path if isinstance(path, bytes) else read_image_bytes(path)
+    name = "(bytes)" if isinstance(path, bytes) else path
     if not data:
-        raise ImageReadError(path, "the file is empty.")
+        raise ImageReadError(name, "the file is empty.")
     pieces = read_pieces(data)
     if pieces is None:
-        raise ImageReadError(path, f"not an {FORMATS} image, whatever its name.")
+        raise ImageReadError(name, f"not an {FORMATS} image, whatever its name.")
     return Provenance(merge(_findings(data, pieces, anchors)))
 
 

@@ -13,7 +13,7 @@ from detectorkit.images.preprocessing import resize_image
 from detectorkit.saliency._base import Map
 from detectorkit.saliency.display import BLUE, RED, overlay_map
 
-__all__ = ["draw_legend", "draw_row"]
+__all__ = ["draw_legend", "draw_overlay", "draw_row"]
 
 _SIDE: Final = 480  # longer side of a picture on the sheet, in pixels
 _LINE: Final = 26  # height of a line of text
@@ -43,6 +43,19 @@ def draw_row(
     row : ndarray of shape (n_rows, n_columns, 3), dtype uint8
         The row, as wide as all others.
     """
+    small, overlay = draw_overlay(image, found, window)
+    height, width = small.shape[:2]
+    row = np.full((_LINE + height + _GAP, _WIDTH, 3), 255, np.uint8)
+    for left, picture in ((_GAP, small), (2 * _GAP + _SIDE, overlay)):
+        row[_LINE : _LINE + height, left : left + width] = picture
+    _write(row, caption, _GAP)
+    return row
+
+
+def draw_overlay(
+    image: NDArray[np.uint8], found: Map, window: tuple[slice, slice]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw a small copy of an image, and its saliency map over another; see `draw_row`."""
     factor = _SIDE / max(image.shape[:2])
     size = max(round(factor * image.shape[0]), 1), max(round(factor * image.shape[1]), 1)
     small = resize_image(image, size)
@@ -50,12 +63,7 @@ def draw_row(
     places = (slice(*(round(factor * end) for end in (one.start, one.stop))) for one in window)
     is_seen = np.zeros(size, np.bool_)
     is_seen[tuple(places)] = True
-    overlay = np.where(is_seen[..., np.newaxis], overlay, _striped(overlay))
-    row = np.full((_LINE + size[0] + _GAP, _WIDTH, 3), 255, np.uint8)
-    for left, picture in ((_GAP, small), (2 * _GAP + _SIDE, overlay)):
-        row[_LINE : _LINE + size[0], left : left + size[1]] = picture
-    _write(row, caption, _GAP)
-    return row
+    return small, np.where(is_seen[..., np.newaxis], overlay, _striped(overlay))
 
 
 def draw_legend(entries: Sequence[tuple[str, str]]) -> NDArray[np.uint8]:

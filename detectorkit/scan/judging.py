@@ -16,7 +16,7 @@ from detectorkit.graph.runner import GraphRunner
 from detectorkit.images.decoding import read_image_bytes
 from detectorkit.images.sequence import check_images
 from detectorkit.models import default_detector, find_detector
-from detectorkit.provenance.reading import find_provenance
+from detectorkit.provenance.reading import read_provenance
 from detectorkit.scan.archives import Entry
 from detectorkit.utils.json import dumps
 
@@ -133,7 +133,7 @@ class Judge:
             data = self._read_bytes(entry)
             found |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             image = check_images([data]).read(0, self.runner.record.preprocessing)
-            said = find_provenance(data, entry.path)
+            said = read_provenance(data)
             found["provenance"] = dumps(said.to_dict()) if said.findings else None
         except ImageReadError as error:
             found["error"] = error.reason

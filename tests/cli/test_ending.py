@@ -36,6 +36,7 @@ COMMAND = {
     "report": "report m.onnx data -o report.html",
     "predict": "predict m.onnx data",
     "scan": "scan data -m m.onnx -o new.csv",
+    "serve": "serve -m m.onnx --port 0",
     "explain": "explain m.onnx one.png -o new.png --numbers new.npy",
     "models": "models",
     "backbones": "backbones list",
@@ -85,6 +86,23 @@ def test_a_second_signal_ends_a_command_at_once_even_in_foreign_code(tmp_path):
             assert process.stdout.readline() == expected
             process.send_signal(signal.SIGINT)
         assert process.wait(5) == 130
+
+
+def test_a_signal_that_is_lost_in_a_callback_ends_a_command_in_one_line():
+    code = (
+        "import os, signal, time, weakref\n"
+        "import detectorkit.cli, detectorkit.__main__ as command\n"
+        "command._PATIENCE = 0.1\n"
+        "def run():\n"
+        "    one = set()\n"
+        "    seen = weakref.ref(one, lambda _: os.kill(os.getpid(), signal.SIGINT))\n"
+        "    del one\n"
+        "    time.sleep(60)\n"
+        "detectorkit.cli.main = run\n"
+        "command.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "detectorkit: stopped.\n")
 
 
 def test_what_is_ignored_stays_ignored(place):

@@ -34,6 +34,12 @@ def test_checked_images_with_another_limit_are_taken_by_estimators(tmp_path):
     assert len(transformer.transform(check_images([path], max_pixels=4000))) == 1
 
 
+def test_files_are_read_while_another_thread_imports_pillow(tmp_path, monkeypatch):
+    path = save(tmp_path / "a.png", np.zeros((5, 8), np.uint8))
+    monkeypatch.setitem(sys.modules, "PIL.Image", ModuleType("PIL.Image"))  # as yet without names
+    assert check_images([path])[0].shape == (5, 8, 3)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     hnp.arrays(
