@@ -37,6 +37,7 @@ BENCHMARKS = {
     "speed-allocation": "speed.allocation",
     "speed-stream": "speed.stream",
     "speed-scan": "speed.scan",
+    "speed-training": "speed.training",
     "speed-start": "speed.start",
     "speed-server": "speed.server",
     "pages": "pages.pages",

@@ -155,8 +155,7 @@ def test_what_scikit_learn_asks_of_words_holds_of_numbers(estimator, labels):
 
 
 @parametrize_with_image_checks(ON_IMAGES)
-def test_image_checks(estimator, check, monkeypatch):
-    monkeypatch.setattr("detectorkit.heads.linear_svm._STREAM_UPDATES", 2000)
+def test_image_checks(estimator, check):
     check(estimator)
 
 

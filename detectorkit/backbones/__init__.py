@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from detectorkit.backbones.compacting import write_compact
-from detectorkit.backbones.embedding import EmbeddingCache, embed_images
+from detectorkit.backbones.embedding import embed_images
 from detectorkit.backbones.find import find_backbone
 from detectorkit.backbones.registry import REGISTRY, BackboneEntry
 from detectorkit.backbones.store import (
@@ -18,7 +18,6 @@ __all__ = [
     "REGISTRY",
     "Backbone",
     "BackboneEntry",
-    "EmbeddingCache",
     "backbone_folder",
     "embed_images",
     "find_backbone",

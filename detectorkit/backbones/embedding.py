@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-import zlib
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from threading import Lock
 from typing import Any, Final
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,119 +16,18 @@ from detectorkit.graph.runner import make_session
 from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
 from detectorkit.images.levels import to_levels
 from detectorkit.images.sequence import ImageSequence
-from detectorkit.utils.files import open_whole
+from detectorkit.utils.feature_cache import KEY_BYTES, FeatureCache
 from detectorkit.utils.progress import track
 
-__all__ = ["EmbeddingCache", "cache_name", "embed_images", "key_of"]
+__all__ = ["cache_name", "embed_images", "key_of"]
 
-_KEY_BYTES: Final = 16
 _BATCH: Final = 8
 _RUN_SIZE: Final = 4
-_PART: Final = 512  # images per file of the cache; at most so many are lost if a run is stopped
-
-
-class EmbeddingCache:
-    """Cache of features on disk, with a hash of an image's pixels as the key.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder of the files. It is made when the first file is written.
-
-    Notes
-    -----
-    The key is a hash of the prepared pixels, so that the same image is found again under any file
-    name, and in every fold of a cross-validation. The files hold numpy arrays without pickle. A
-    damaged file is ignored with a warning, and its features are computed again.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._known: dict[bytes, NDArray[np.float32]] = {}
-        self._new: list[bytes] = []
-        self._lock = Lock()
-        for path in sorted(folder.glob("part-*.npz")):
-            self._known.update(_read_part(path))
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def get(self, key: bytes) -> NDArray[np.float32] | None:
-        """Return the features of an image, if they are in the cache.
-
-        Parameters
-        ----------
-        key : bytes
-            Key of the image, from `key_of`.
-
-        Returns
-        -------
-        features : ndarray of shape (n_features,) or None
-            Features of the image; None if they are not in the cache.
-        """
-        return self._known.get(key)
-
-    def put(self, key: bytes, features: NDArray[np.float32]) -> None:
-        """Add the features of an image to the cache.
-
-        Parameters
-        ----------
-        key : bytes
-            Key of the image, from `key_of`.
-        features : ndarray of shape (n_features,)
-            Features of the image to keep.
-        """
-        with self._lock:
-            if key not in self._known:
-                self._known[key] = features
-                self._new.append(key)
-            if len(self._new) >= _PART:
-                self._write()
-
-    def flush(self) -> None:
-        """Write the new features to a new file."""
-        with self._lock:
-            if self._new:
-                self._write()
-
-    def _write(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        keys = np.stack([np.frombuffer(key, np.uint8) for key in self._new])
-        values = np.stack([self._known[key] for key in self._new])
-        name = f"part-{blake2b(keys.tobytes(), digest_size=8).hexdigest()}.npz"
-        with open_whole(self._folder / name) as file:
-            np.savez(file, keys=keys, values=values)
-        self._new = []
-
-
-def _read_part(path: Path) -> dict[bytes, NDArray[np.float32]]:
-    """Read a file of the cache; return nothing and warn if it is damaged."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
-            keys, values = part["keys"], part["values"]
-        fault = _find_fault(keys, values)
-    except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
-        fault = str(error)
-    if fault is not None:
-        warnings.warn(
-            f"The kept features in {path} are damaged ({fault}) and are computed again. Delete the "
-            "file to avoid this warning.",
-            stacklevel=2,
-        )
-        return {}
-    return dict(zip([key.tobytes() for key in keys], values, strict=True))
-
-
-def _find_fault(keys: NDArray[Any], values: NDArray[Any]) -> str | None:
-    """Return why arrays cannot be keys and their features, or None if they can."""
-    if keys.shape != (len(values), _KEY_BYTES) or values.ndim != 2:
-        return f"keys of shape {keys.shape}, features of shape {values.shape}"
-    return None if np.isfinite(values).all() else "features that are not finite"
 
 
 def key_of(pixels: NDArray[np.uint8]) -> bytes:
     """Compute the key of an image in the cache."""
-    return blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=_KEY_BYTES).digest()
+    return blake2b(np.ascontiguousarray(pixels).tobytes(), digest_size=KEY_BYTES).digest()
 
 
 def embed_images(
@@ -171,7 +66,7 @@ def embed_images(
     """
     session = make_session(backbone.content, backbone.name)
     folder = None if cache_dir is None else Path(cache_dir) / cache_name(backbone)
-    cache = None if folder is None else EmbeddingCache(folder)
+    cache = None if folder is None else FeatureCache(folder)
     function = partial(_embed, backbone=backbone, session=session, cache=cache)
     preprocessing = backbone.network_input.preprocessing
     batches = map_batches(function, images, preprocessing, n_jobs=n_jobs, batch_size=_BATCH)
@@ -191,7 +86,7 @@ def cache_name(backbone: Backbone) -> str:
 
 
 def _embed(
-    batch: NDArray[Any], *, backbone: Backbone, session: Any, cache: EmbeddingCache | None
+    batch: NDArray[Any], *, backbone: Backbone, session: Any, cache: FeatureCache | None
 ) -> NDArray[np.float32]:
     is_cropped = backbone.network_input.n_crops is not None
     n_images = len(batch)

@@ -13,13 +13,13 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from detectorkit._version import __version__
 from detectorkit.exceptions import BackboneNotFoundError
 from detectorkit.utils.progress import tell
 
-__all__ = ["main"]
+__all__ = ["main", "make_parser"]
 
 COMMANDS = {
     "demo": "train and measure a detector on images made on the spot, and write a report",
@@ -35,6 +35,7 @@ COMMANDS = {
     "explain": "show where in an image the score of a detector comes from",
     "models": "list the detectors that come along, or print the card of one",
     "backbones": "list, export and add the pretrained networks that detectors build on",
+    "completion": "print a script that completes commands and names in bash, zsh or fish",
 }
 
 _FULL = {errno.ENOSPC, errno.EFBIG}
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status or int(getattr(arguments, "is_incomplete", False))
 
 
-def _parse(words: list[str]) -> argparse.Namespace:
+def make_parser(words: Container[str]) -> argparse.ArgumentParser:
+    """Make the parser, with the arguments of those sub-commands that are among the words."""
     parser = argparse.ArgumentParser(
         prog="detectorkit", description="Tell real photographs from AI-generated images."
     )
@@ -79,6 +81,11 @@ def _parse(words: list[str]) -> argparse.Namespace:
             command.description = module.__doc__
             module.add_arguments(command)
             command.set_defaults(run=module.run)
+    return parser
+
+
+def _parse(words: list[str]) -> argparse.Namespace:
+    parser = make_parser(words)
     arguments, rest = parser.parse_known_args(words)
     if rest and ("images" not in arguments or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
@@ -29,6 +30,7 @@ from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.images.treatment import Treatment
 from detectorkit.training.file_changes import add_views
+from detectorkit.utils.feature_cache import FeatureCache, open_cache
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.progress import track
 from detectorkit.utils.validation import (
@@ -110,6 +112,9 @@ class ForensicDetector(RecordedDetector):
         Number of random variants of each training image, on which the detector is fitted too. They
         are smaller and encoded anew, as files on the web are; see
         `detectorkit.training.FileChanges`. The time and memory of `fit` grow with them.
+    cache_dir : str or Path, default=None
+        Folder in which `fit` keeps the features between calls, by the content of the image files,
+        so that files that are known are not decoded again. None keeps none.
     input_shape : tuple of int, default=None
         Shape of one image, (height, width) or (height, width, n_channels), where X is a 2-D array
         of flattened images; one entry may be -1. None refuses 2-D arrays.
@@ -187,6 +192,7 @@ class ForensicDetector(RecordedDetector):
         treatment: Literal["aligned"] | Treatment | None = None,
         class_weight: dict[Any, float] | Literal["balanced"] | None = None,
         n_views: int = 0,
+        cache_dir: str | Path | None = None,
         input_shape: tuple[int, ...] | None = None,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -201,6 +207,7 @@ class ForensicDetector(RecordedDetector):
         self.treatment = treatment
         self.class_weight = class_weight
         self.n_views = n_views
+        self.cache_dir = cache_dir
         self.input_shape = input_shape
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -249,7 +256,9 @@ class ForensicDetector(RecordedDetector):
         preprocessing = Preprocessing(size, stack.color_space, treatment=treatment)
         first = stack.describe_families(images.read(0, preprocessing)[np.newaxis])
         ends = np.cumsum([part.shape[1] for part in first])
-        batches = self._describe(images, preprocessing, stack, int(ends[-1]))
+        made_by = (preprocessing, stack.to_record(), int(ends[-1]))
+        cache = open_cache(self.cache_dir, "forensic", made_by)
+        batches = self._describe(images, preprocessing, stack, int(ends[-1]), cache=cache)
         shown = track("Computing features", batches, len(y), show=self.verbose)
         features = concatenate_batches(iter(shown), len(y))
         slices = [slice(int(a), int(b)) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
@@ -406,9 +415,10 @@ class ForensicDetector(RecordedDetector):
         stack: FeatureStack,
         n_features: int,
         score: Any = None,
+        cache: FeatureCache | None = None,
     ) -> Iterator[NDArray[np.float32]]:
         function = partial(_compute, stack=stack, n_features=n_features, score=score)
-        return map_batches(function, images, preprocessing, n_jobs=self.n_jobs)
+        return map_batches(function, images, preprocessing, n_jobs=self.n_jobs, cache=cache)
 
     def _check_head(self) -> dict[str, Any]:
         return {

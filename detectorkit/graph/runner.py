@@ -23,7 +23,12 @@ from detectorkit.graph.dynamic import is_dynamic
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 from detectorkit.graph.reference import BackboneRun, open_backbone
 from detectorkit.graph.sessions import Session, make_session, read_model_file
-from detectorkit.images.batches import concatenate_batches, iter_slices, map_batches
+from detectorkit.images.batches import (
+    BATCH_SIZE,
+    concatenate_batches,
+    iter_slices,
+    map_batches,
+)
 from detectorkit.images.levels import to_levels
 from detectorkit.images.preprocessing import Image
 from detectorkit.images.sequence import ImageSequence, stack_images
@@ -89,9 +94,10 @@ class GraphRunner:
         n_threads = threads_of_run(len(images), n_jobs) if is_network else 1
         if n_threads > 1:
             n_jobs = 1
-        size = {"batch_size": _NETWORK_BATCH} if is_network else {}
+        size = _NETWORK_BATCH if is_network else BATCH_SIZE
         function = partial(self._run, n_threads=n_threads)
-        batches = map_batches(function, images, self.record.preprocessing, n_jobs=n_jobs, **size)
+        taken = self.record.preprocessing
+        batches = map_batches(function, images, taken, n_jobs=n_jobs, batch_size=size)
         scores = concatenate_batches(batches, len(images)).astype(np.float64)
         self._check_finite(scores, images.items)
         return scores

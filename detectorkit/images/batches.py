@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain, groupby
 from typing import Any, Final
 
 import numpy as np
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
+from detectorkit.utils.feature_cache import FeatureCache
 from detectorkit.utils.parallel import map_in_order
 
-__all__ = ["concatenate_batches", "iter_slices", "map_batches"]
+__all__ = ["BATCH_SIZE", "concatenate_batches", "iter_slices", "map_batches"]
 
 BATCH_SIZE: Final = 64
 """Number of images that each worker decodes at a time."""
@@ -45,6 +47,7 @@ def map_batches(
     *,
     n_jobs: int | None = None,
     batch_size: int = BATCH_SIZE,
+    cache: FeatureCache | None = None,
 ) -> Iterator[NDArray[Any]]:
     """Apply a function to batches of decoded images, in order and in bounded memory.
 
@@ -64,24 +67,44 @@ def map_batches(
         many batches as threads are in memory, however slowly the results are taken.
     batch_size : int, default=BATCH_SIZE
         Number of images in a batch. The batches do not depend on `n_jobs`.
+    cache : FeatureCache, default=None
+        Cache of the results, which must then be rows of equal length. None computes all of them.
 
     Yields
     ------
     result : ndarray
         Result of the function for the next consecutive images.
     """
-    process = partial(_process_batch, function, preprocessing)
+    process = partial(_process_batch, function, preprocessing, cache)
     parts = (images[part] for part in iter_slices(len(images), batch_size))
-    for results in map_in_order(process, parts, n_jobs=n_jobs):
-        yield from results
+    try:
+        for results in map_in_order(process, parts, n_jobs=n_jobs):
+            yield from results
+    finally:
+        if cache is not None:
+            cache.flush()
 
 
 def _process_batch(
     function: Callable[[NDArray[Any]], NDArray[Any]],
     preprocessing: Preprocessing,
+    cache: FeatureCache | None,
     images: ImageSequence,
 ) -> list[NDArray[Any]]:
-    return [function(batch) for batch in images.read_stacked(preprocessing)]
+    if cache is None:
+        return [function(batch) for batch in images.read_stacked(preprocessing)]
+    keys = [images.key_of(index) for index in range(len(images))]
+    rows = [None if key is None else cache.get(key) for key in keys]
+    for is_known, run in groupby(range(len(rows)), lambda index: rows[index] is not None):
+        if is_known:
+            continue
+        part = list(run)
+        unknown = images[part[0] : part[-1] + 1].read_stacked(preprocessing)
+        for index, row in zip(part, chain.from_iterable(map(function, unknown)), strict=True):
+            rows[index], key = row, keys[index]
+            if key is not None:
+                cache.put(key, row)
+    return [np.stack([row for row in rows if row is not None])]
 
 
 def concatenate_batches(batches: Iterator[NDArray[np.float32]], n: int) -> NDArray[np.float32]:

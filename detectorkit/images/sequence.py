@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from hashlib import blake2b
 from itertools import groupby
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from detectorkit.images.decoding import (
 from detectorkit.images.levels import round_to_levels
 from detectorkit.images.pillow import is_pillow_image, orientation_of
 from detectorkit.images.preprocessing import Image, Preprocessing, convert_color, resize_image
+from detectorkit.utils.feature_cache import KEY_BYTES
 
 __all__ = ["ImageSequence", "check_images", "kind_of", "stack_images"]
 
@@ -189,6 +191,40 @@ class ImageSequence(Sequence[Any]):
         whole: Any = self.read(index, Preprocessing(None, "rgb"))
         treated: Image = treatment.apply(whole, preprocessing.color_space)
         return treated
+
+    def key_of(self, index: int) -> bytes | None:
+        """Compute a hash of all that an image is read from, without decoding it.
+
+        Parameters
+        ----------
+        index : int
+            Position of the image in this sequence.
+
+        Returns
+        -------
+        key : bytes or None
+            Hash of 16 bytes; None for an image of Pillow, which may have been changed since it was
+            opened.
+
+        Raises
+        ------
+        ImageReadError
+            If the file cannot be read.
+        """
+        item = self.items[index]
+        if is_pillow_image(item):
+            return None
+        form: tuple[Any, ...] = (self._are_rows, self._is_treated)
+        if isinstance(item, np.ndarray):
+            form += (item.dtype.str, item.shape)
+            content = np.ascontiguousarray(item).tobytes()
+        elif isinstance(item, bytes):
+            content = item
+        else:
+            content = read_image_bytes(item, self._start + index)
+        made_of = blake2b(content, digest_size=KEY_BYTES)
+        made_of.update(repr(form).encode())
+        return made_of.digest()
 
     def shape_of(self, index: int) -> tuple[int, int]:
         """Return height and width of an image before preprocessing.

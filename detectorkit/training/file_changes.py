@@ -10,6 +10,7 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
@@ -161,6 +162,14 @@ class _Views(ImageSequence):
         if view == 0:
             return self._images.read(image, preprocessing)
         return read_changed(self._images, image, preprocessing, partial(self._vary, view=view))
+
+    def key_of(self, index: int) -> bytes | None:
+        """Compute a hash of the image and of the variant that is made of it."""
+        image, view = divmod(int(self.items[index]), self._n_views + 1)
+        key = self._images.key_of(image)
+        if view == 0 or key is None:
+            return key
+        return blake2b(key + repr((self._seed, view)).encode(), digest_size=len(key)).digest()
 
     def _vary(self, image: NDArray[np.uint8], view: int) -> NDArray[np.uint8]:
         # By the pixels, so that an image has the same variants in every fold of a search, and

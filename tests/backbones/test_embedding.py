@@ -1,4 +1,3 @@
-import threading
 from dataclasses import replace
 
 import numpy as np
@@ -6,11 +5,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from detectorkit import ImageReadError
-from detectorkit.backbones import EmbeddingCache, embed_images, find_backbone, write_backbone
+from detectorkit.backbones import embed_images, find_backbone, write_backbone
 from detectorkit.backbones import embedding as module
 from detectorkit.backbones.embedding import cache_name, key_of
 from detectorkit.images.preprocessing import resize_image
 from detectorkit.images.sequence import check_images
+from detectorkit.utils.feature_cache import FeatureCache
 
 
 @pytest.fixture
@@ -22,56 +22,6 @@ def backbone(tiny, taken):
 @pytest.fixture
 def pictures():
     return np.random.default_rng(0).integers(0, 256, (23, 12, 10, 3), np.uint8)
-
-
-def row(value):
-    return np.full(4, value, np.float32)
-
-
-def test_features_come_back_from_disk_without_pickle(tmp_path):
-    cache = EmbeddingCache(tmp_path / "features")
-    assert len(cache) == 0
-    assert cache.get(b"a" * 16) is None
-    cache.put(b"a" * 16, row(1))
-    cache.flush()
-    cache.flush()  # nothing new
-    again = EmbeddingCache(tmp_path / "features")
-    assert len(again) == 1
-    assert_array_equal(again.get(b"a" * 16), row(1))
-    (part,) = (tmp_path / "features").iterdir()
-    with np.load(part, allow_pickle=False) as content:
-        assert {content[name].dtype.kind for name in content.files} == {"u", "f"}
-
-
-def test_a_stopped_run_loses_the_last_part_at_most(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_PART", 3)
-    cache = EmbeddingCache(tmp_path)
-    for number in range(8):
-        cache.put(bytes([number]) * 16, row(number))
-    (tmp_path / ".part-unfinished.npz-0123").write_bytes(b"torn")
-    again = EmbeddingCache(tmp_path)  # without `flush`
-    assert len(again) == 6
-    assert_array_equal(again.get(bytes([5]) * 16), row(5))
-
-
-def test_threads_may_share_a_cache(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_PART", 7)
-    cache = EmbeddingCache(tmp_path)
-
-    def fill(first):
-        for number in range(first, first + 60):
-            cache.put(number.to_bytes(16, "big"), row(number))
-
-    threads = [threading.Thread(target=fill, args=(first,)) for first in (0, 30, 60, 90)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    cache.flush()
-    again = EmbeddingCache(tmp_path)
-    assert len(again) == 150
-    for number in range(150):
-        assert_array_equal(again.get(number.to_bytes(16, "big")), row(number))
 
 
 def test_embedding_is_the_backbone_on_scaled_pixels(backbone, pictures, taken):
@@ -93,7 +43,7 @@ def test_the_cache_changes_nothing(backbone, pictures, tmp_path, n_crops, n_jobs
     expected = embed_images(backbone, images, n_jobs=n_jobs)
     first = embed_images(backbone, images, cache_dir=tmp_path, n_jobs=n_jobs)
     assert_array_equal(first, expected)
-    assert len(EmbeddingCache(tmp_path / cache_name(backbone))) == len(pictures) * (n_crops or 1)
+    assert len(FeatureCache(tmp_path / cache_name(backbone))) == len(pictures) * (n_crops or 1)
 
     def refuse(*_, **__):
         raise AssertionError("everything is known")
@@ -169,23 +119,4 @@ def test_a_damaged_file_is_computed_again_and_named(backbone, pictures, tmp_path
     with pytest.warns(UserWarning, match=rf"{part.name} are damaged .* computed again. Delete"):
         again = embed_images(backbone, images, cache_dir=tmp_path)
     assert_array_equal(again, expected)
-    assert len(EmbeddingCache(part.parent)) == len(pictures)  # and written anew, whole
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        {"keys": np.zeros((2, 16), np.uint8)},
-        {"keys": np.zeros((2, 16), np.uint8), "values": np.zeros((3, 6), np.float32)},
-        {"keys": np.zeros((2, 9), np.uint8), "values": np.zeros((2, 6), np.float32)},
-        {"keys": np.zeros((2, 16), np.uint8), "values": np.zeros(2, np.float32)},
-        {"keys": np.zeros((2, 16), np.uint8), "values": np.full((2, 6), np.nan, np.float32)},
-        {"keys": np.array([{}, {}]), "values": np.zeros((2, 6), np.float32)},
-        {"keys": np.zeros((2, 16), np.uint8), "values": np.array([["a"], ["b"]])},
-    ],
-    ids=["no values", "lengths", "short keys", "flat", "NaN", "objects", "text"],
-)
-def test_a_file_of_another_form_counts_as_damaged(tmp_path, content):
-    np.savez(tmp_path / "part-0.npz", **content)
-    with pytest.warns(UserWarning, match=r"part-0\.npz are damaged"):
-        assert len(EmbeddingCache(tmp_path)) == 0
+    assert len(FeatureCache(part.parent)) == len(pictures)  # and written anew, whole

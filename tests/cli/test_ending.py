@@ -40,6 +40,7 @@ COMMAND = {
     "explain": "explain m.onnx one.png -o new.png --numbers new.npy",
     "models": "models",
     "backbones": "backbones list",
+    "completion": "completion bash",
 }
 WRITES = ("demo", "align", "train", "calibrate", "report", "explain")
 
@@ -60,7 +61,7 @@ def test_a_signal_ends_every_command_in_one_line(name, number, place):
     process.send_signal(number)
     said = process.communicate()[1]
     if process.returncode:  # it had not ended yet
-        assert process.returncode == 128 + number
+        assert process.returncode == 128 + number, said
         assert said.splitlines()[-1] == "detectorkit: stopped."
         assert "Traceback" not in said
     left = [name for name in files(place) - before if name.startswith(".")]

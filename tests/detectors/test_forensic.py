@@ -12,6 +12,7 @@ from detectorkit.features import (
     LBPTransformer,
     ResidualTransformer,
 )
+from detectorkit.features.stack import FeatureStack
 
 SMALL = ["residual", "block_dct"]
 
@@ -152,3 +153,17 @@ def test_hog_without_a_size_wants_images_of_one_size(upsampled):
     images = [upsampled.data[0], upsampled.data[1][:48]]
     with pytest.raises(ValueError, match="HoG features depend on the size"):
         ForensicDetector([HoGTransformer()]).fit(images, [0, 1])
+
+
+def test_kept_features_are_not_computed_again(upsampled, tmp_path, monkeypatch):
+    X, y = upsampled.data[:20], upsampled.target[:20]
+    kept = ForensicDetector(SMALL, cache_dir=tmp_path, random_state=0)
+    first = kept.fit(X, y).decision_function(X)
+    assert_array_equal(
+        ForensicDetector(SMALL, random_state=0).fit(X, y).decision_function(X), first
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(FeatureStack, "describe", None)  # everything is known
+        kept.set_params(C=20.0).fit(X, y)
+        with pytest.raises(TypeError):
+            kept.set_params(feature_set=["residual"]).fit(X, y)
