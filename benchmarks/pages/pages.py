@@ -26,7 +26,7 @@ PAGES = {
         "robustness",
         "choices",
     ),
-    "docs/performance.md": ("speed", "speed_networks", "speed_start"),
+    "docs/performance.md": ("speed", "speed_networks", "speed_start", "speed_training"),
     "docs/explanations.md": ("explanations",),
     "docs/texture.md": ("texture",),
 }

@@ -66,8 +66,9 @@ class HoGSVMDetector(RecordedDetector):
     solver : {"auto", "gram", "stream"}, default="auto"
         Solver of the support vector machine. "gram" is exact and keeps all features and 12 bytes
         per pair of images in memory. "stream" finds the same weights to about 1e-3 in passes over
-        features in a temporary file, of two bytes each; in memory are some 50 bytes per image, and
-        the time is linear in the number of images. "auto" uses "gram" for up to 10 000 images.
+        features in a temporary file, of two bytes each. In memory are some 50 bytes per image, and
+        there are at most 200 passes, so the time is linear in the number of images. "auto" uses
+        "gram" for up to 10 000 images.
     treatment : None, "aligned" or Treatment, default=None
         Treatment of every image, in training and in predictions; it is saved with the model.
         "aligned" takes the centre square, resizes it to 160 x 160 pixels and encodes it as JPEG,
