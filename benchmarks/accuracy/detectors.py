@@ -58,7 +58,13 @@ class RememberingForensic(Remembering, ForensicDetector):
     """The same detector, which remembers features."""
 
     def _describe(
-        self, images: Any, preprocessing: Any, stack: Any, n_features: int, score: Any = None
+        self,
+        images: Any,
+        preprocessing: Any,
+        stack: Any,
+        n_features: int,
+        score: Any = None,
+        cache: None = None,  # noqa: ARG002 - memory is its cache
     ) -> Any:
         compute = partial(
             super()._describe, preprocessing=preprocessing, stack=stack, n_features=n_features
@@ -71,7 +77,13 @@ class RememberingHoG(Remembering, HoGSVMDetector):
     """The same detector, which remembers features."""
 
     def _features(
-        self, images: Any, preprocessing: Any, hog: Any, size: Any, coef: Any = None
+        self,
+        images: Any,
+        preprocessing: Any,
+        hog: Any,
+        size: Any,
+        coef: Any = None,
+        cache: None = None,  # noqa: ARG002 - memory is its cache
     ) -> Any:
         compute = partial(super()._features, preprocessing=preprocessing, hog=hog, size=size)
         for features in self._remembered(images, compute):

@@ -85,7 +85,7 @@ def test_several_images_are_rows_of_one_picture(image, tmp_path, capsys):
     out, err = capsys.readouterr()
     assert [line.split()[2].rpartition("/")[2] for line in out.splitlines()] == ["a.png", "c.png"]
     assert "b.png" in err
-    assert "Treatment of every image: unknown" in err
+    assert "Treatment of every image: centre square, area 160 px" in err
     height = cv2.imread(str(output)).shape[0]
     assert height > 900  # two rows
     assert main(["explain", *inputs, "-o", str(output), "--numbers", "x.npy"]) == 2
