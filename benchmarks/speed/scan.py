@@ -1,6 +1,6 @@
 """Scans of a folder: images a second, share of decoding alone, memory, and ten kills.
 
-    python -m benchmarks speed-scan [--n 100000] [--models hog-svm cnn]
+    python -m benchmarks speed-scan [--n 100000] [--sides 384 512 768 1024] [--models hog-svm cnn]
 
 Writes JPEG, PNG, WebP, BMP and TIFF files, of which one in a hundred is cut off, into folders of a
 thousand. Each model scans them on all cores in a process of its own, whose memory is read
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,12 @@ BROKEN = 100  # one file of so many is cut off
 PARTS = (0.1, 0.5, 1.0)
 
 
-def make_contents() -> list[tuple[str, bytes]]:
+def make_contents(sides: Sequence[int]) -> list[tuple[str, bytes]]:
     """Encode photographs of several sizes, with noise, in several formats."""
     noise = np.random.default_rng(0)
     contents = []
     for index, image in enumerate(make_upsampling_images(60, random_state=0).data):
-        side = SIDES[index % len(SIDES)]
+        side = sides[index % len(sides)]
         large = cv2.resize(image[..., ::-1], (side, side), interpolation=cv2.INTER_CUBIC)
         noisy = np.clip(large + noise.normal(0, 4, large.shape[:2])[..., None], 0, 255)
         suffix = SUFFIXES[index % len(SUFFIXES)]
@@ -60,9 +60,9 @@ def make_contents() -> list[tuple[str, bytes]]:
     return contents
 
 
-def write_files(folder: Path, n: int) -> list[Path]:
+def write_files(folder: Path, n: int, sides: Sequence[int]) -> list[Path]:
     """Write n files, a thousand to a folder."""
-    contents, paths = make_contents(), []
+    contents, paths = make_contents(sides), []
     for index in range(n):
         suffix, content = contents[index % len(contents)]
         place = folder / f"{index // 1000:04}"
@@ -201,6 +201,7 @@ def kill(model: str, folder: Path, n_kills: int) -> dict[str, Any]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--n", type=int, default=100_000, help="number of files")
+    parser.add_argument("--sides", nargs="+", type=int, default=SIDES, help="pixels of a side")
     parser.add_argument("--models", nargs="+", default=["hog-svm", "cnn"])
     parser.add_argument("--decoded", type=int, default=2000, help="files that are only decoded")
     parser.add_argument("--kills", type=int, default=10)
@@ -209,21 +210,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the files, scan them with each model, and kill scans."""
+    sides = " ".join(map(str, arguments.sides))
     result: dict[str, Any] = {
-        "command": f"python -m benchmarks speed-scan --n {arguments.n}",
+        "command": f"python -m benchmarks speed-scan --n {arguments.n} --sides {sides}",
         "versions": find_versions("detectorkit", "numpy", "onnxruntime", "opencv-python-headless"),
         "machine": describe_machine(),
         "n": arguments.n,
     }
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "images"
-        paths = write_files(folder, arguments.n)
+        paths = write_files(folder, arguments.n, arguments.sides)
         result["megabytes"] = sum(path.stat().st_size for path in paths) / 1e6
         for model in arguments.models:
             result[model] = measure(model, folder, paths, arguments.decoded)
             print(model, to_json(result[model]), flush=True)
         small = Path(place) / "small"
-        write_files(small, min(arguments.n, 400))
+        write_files(small, min(arguments.n, 400), arguments.sides)
         result["kills"] = kill(arguments.models[0], small, arguments.kills)
     print(to_json(result))
     write_json(arguments.output, result)
