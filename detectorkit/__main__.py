@@ -105,7 +105,7 @@ def _watch(reading: int) -> None:
 
 
 def _end(number: int) -> NoReturn:
-    """Say that the command was stopped, and end the process."""
+    """Write that the command was stopped, and end the process."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     with suppress(OSError, ValueError):

@@ -120,7 +120,7 @@ def load_data(arguments: Namespace) -> Any:
 
 
 def tell_passed_over(arguments: Namespace, passed_over: PassedOver) -> None:
-    """Tell what a search passed over; the exit status becomes 1 if something was not read."""
+    """Report what a search passed over; the exit status becomes 1 if something was not read."""
     arguments.is_incomplete = bool(passed_over.unread)
     if text := str(passed_over):
         tell(text)

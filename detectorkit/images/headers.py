@@ -112,7 +112,7 @@ def _png_size(data: bytes) -> tuple[int, int]:
 
 
 def _png_fault(data: bytes) -> str:
-    """Say what is wrong with the chunks; OpenCV makes room for each before it is read."""
+    """Find what is wrong with the chunks; OpenCV makes room for each before it is read."""
     for kind, _, end in _png_chunks(data):
         if end + 4 > len(data):
             break

@@ -138,6 +138,6 @@ def walk_images(
 
 
 def is_image_name(name: str, read: Callable[[], bytes]) -> bool:
-    """Tell an image by the suffix of its name, or without one by the bytes it begins with."""
+    """Recognise an image by the suffix of its name, or without one by the bytes it begins with."""
     suffix = PurePath(name).suffix.lower()
     return suffix in IMAGE_SUFFIXES or (not suffix and read_format(read()) is not None)

@@ -62,17 +62,17 @@ class Jpeg(NamedTuple):
         return data if self.end is None else data[: self.end] + _PADDING
 
 
-def jpeg_segments(data: bytes, position: int = 2) -> Iterator[tuple[int, bytes]]:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Iterate over the segments of a JPEG that precede its compressed image."""
-    for marker, _, begin, end in _markers(data, position):
+    for marker, _, begin, end in _markers(data):
         if marker in {_SCAN, _END}:
             return
         yield marker, data[begin:end]
 
 
-def _markers(data: bytes, position: int = 2) -> Iterator[tuple[int, int, int, int]]:
+def _markers(data: bytes) -> Iterator[tuple[int, int, int, int]]:
     """Iterate over markers, their places and those of their contents; IndexError at the end."""
-    has_restarts = False
+    position, has_restarts = 2, False
     while True:
         place = data.find(b"\xff", position)  # garbage between segments is allowed
         if place < 0:
