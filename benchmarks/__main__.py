@@ -17,6 +17,7 @@ BENCHMARKS = {
     "protocols": "accuracy.protocols",
     "protocol-e": "accuracy.protocol_e",
     "side-by-side": "accuracy.side_by_side",
+    "ensembles": "accuracy.ensembles",
     "features": "accuracy.features",
     "metrics": "accuracy.metrics",
     "false-positives": "accuracy.false_positives",

@@ -33,6 +33,7 @@ class SourceImages:
         source, generator = found.metadata["source"], found.metadata["generator"]
         chosen = cap_images(generator, source)
         self.paths, self.y = [found.data[i] for i in chosen], found.target[chosen]
+        self.rows = chosen  # of the manifest
         self.in_first_layer = chosen < N_ROWS  # the images of the protocols A to D
         self.picture = found.metadata["photo"][chosen]
         self.columns = {

@@ -107,14 +107,36 @@ class SourceEvaluation:
         """
         point = self._measure(np.ones((1, len(self._units))))
         drawn = [self._measure(weight) for weight in self._draw()]
-        ends = 50 * (1 - self.confidence), 50 * (1 + self.confidence)
-        found = {}
-        for name, (value,) in point.items():
-            samples = np.concatenate([one[name] for one in drawn])
-            known = samples[np.isfinite(samples)]
-            low, high = np.percentile(known, ends) if len(known) else (np.nan, np.nan)
-            found[name] = Estimate(float(value), float(low), float(high))
-        return found
+        return self._estimates(point, drawn)
+
+    def compare(self, other: SourceEvaluation) -> dict[str, Estimate]:
+        """Compute how much better the metrics are than those of other scores of the same images.
+
+        Parameters
+        ----------
+        other : SourceEvaluation
+            Evaluation of other scores of the same images.
+
+        Returns
+        -------
+        differences : dict of str to Estimate
+            Each metric minus that of `other`, with the interval of the paired bootstrap: both are
+            measured on the same drawn units, so what is hard for both does not widen it.
+
+        Raises
+        ------
+        ValueError
+            If `other` is of other images, or of other units.
+        """
+        columns = ("y_true", "source", "generator", "unit")
+        if not all(np.array_equal(getattr(self, c), getattr(other, c)) for c in columns):
+            raise ValueError(
+                "SourceEvaluation.compare: `other` must be of the same images in the same order, "
+                "with the same sources, generators and units."
+            )
+        point = self._minus(other, np.ones((1, len(self._units))))
+        drawn = [self._minus(other, weight) for weight in self._draw()]
+        return self._estimates(point, drawn)
 
     @cached_property
     def false_positive_rates(self) -> dict[str, float]:
@@ -124,6 +146,19 @@ class SourceEvaluation:
         order = np.argsort(rates, kind="stable")
         names = origins.name[counted][order].tolist()
         return dict(zip(names, rates[order].tolist(), strict=True))
+
+    def _estimates(
+        self, point: dict[str, Floats], drawn: list[dict[str, Floats]]
+    ) -> dict[str, Estimate]:
+        """Give each value the percentiles of its bootstrap samples as its interval."""
+        ends = 50 * (1 - self.confidence), 50 * (1 + self.confidence)
+        found = {}
+        for name, (value,) in point.items():
+            samples = np.concatenate([one[name] for one in drawn])
+            known = samples[np.isfinite(samples)]
+            low, high = np.percentile(known, ends) if len(known) else (np.nan, np.nan)
+            found[name] = Estimate(float(value), float(low), float(high))
+        return found
 
     @property
     def counts(self) -> dict[str, int]:
@@ -264,6 +299,11 @@ class SourceEvaluation:
         for name, rate in RATES.items():
             found[f"recall@{name}"] = ranking.recall_at(rate, real_weight, weight)
         return found
+
+    def _minus(self, other: SourceEvaluation, unit_weight: Floats) -> dict[str, Floats]:
+        """Compute every metric minus that of other scores, for each row of weights."""
+        theirs = other._measure(unit_weight)
+        return {name: own - theirs[name] for name, own in self._measure(unit_weight).items()}
 
     def _mean_rate(self, unit_weight: Floats, *, generated: bool) -> Floats:
         """Compute the mean over origins of the proportion called generated."""

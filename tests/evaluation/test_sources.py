@@ -235,3 +235,24 @@ def test_proportions_that_cannot_be_trained_on_are_refused(world, sizes):
     X, y, source, _ = world
     with pytest.raises(ValueError, match="must be proportions above 0"):
         source_learning_curve(LogisticRegression(), X, y, source, train_sizes=sizes)
+
+
+def test_scores_are_compared_on_the_same_drawn_units():
+    random = np.random.RandomState(0)
+    unit = np.repeat(np.arange(30), 12)
+    y = np.tile([0, 1], 180)
+    hard = np.repeat(random.normal(size=30), 12)  # a unit is hard for both
+    scores = random.normal(size=360) + 2 * y + 2 * hard
+    columns = {"source": unit, "generator": np.full(360, "g"), "unit": unit}
+    first = SourceEvaluation(y, scores, np.zeros(360), **columns)
+    second = SourceEvaluation(y, scores + 0.1 * random.normal(size=360), np.zeros(360), **columns)
+    found = first.compare(second)
+    assert found.keys() == first.metrics.keys()
+    for name, one in found.items():
+        assert one.value == pytest.approx(first.metrics[name].value - second.metrics[name].value)
+    own = first.metrics["roc_auc"]
+    assert found["roc_auc"].high - found["roc_auc"].low < (own.high - own.low) / 2
+    same = first.compare(first)["roc_auc"]
+    assert (same.value, same.low, same.high) == (0, 0, 0)
+    with pytest.raises(ValueError, match="same images in the same order"):
+        first.compare(SourceEvaluation(1 - y, scores, np.zeros(360), **columns))
