@@ -8,8 +8,8 @@ All of `COMBINATIONS` are fitted on these scores. The scores of a trial are kept
 --cache, so a run that was stopped goes on where it was; figures go to
 benchmarks/results/ensembles.json, scores of protocol E to benchmarks/results/sources.
 
-As found, B and C are of all images of the first layer; aligned and cropped, of those that protocol
-E takes from it, at most 100 of a generator in a source.
+B and C are of those images of the first layer that protocol E takes from it, at most 100 of a
+generator in a source.
 """
 
 from __future__ import annotations
@@ -119,20 +119,15 @@ def by_sources(arguments: argparse.Namespace, images: SourceImages, treatment: s
 
 def by_origins(arguments: argparse.Namespace, images: SourceImages, treatment: str) -> Images:
     """Return the images of the protocols B and C with their trials; validation images train."""
-    if treatment == "as-found":
-        found: Any = Data(arguments.data)
-        paths: list[Any] = found.paths
-    else:
-        chosen = np.flatnonzero(images.in_first_layer)
-        treated = images.treated(treatment, arguments.cache)
-        paths = [treated[i] for i in chosen]
-        columns = {name: images.columns[name][chosen] for name in ("generator", "source")}
-        found = SimpleNamespace(
-            y=images.y[chosen],
-            origin=columns["generator"],
-            source=columns["source"],
-            picture=Data(arguments.data).picture[images.rows[chosen]],
-        )
+    chosen = np.flatnonzero(images.in_first_layer)
+    treated = images.treated(treatment, arguments.cache)
+    paths = [treated[i] for i in chosen]
+    found: Any = SimpleNamespace(
+        y=images.y[chosen],
+        origin=images.columns["generator"][chosen],
+        source=images.columns["source"][chosen],
+        picture=Data(arguments.data).picture[images.rows[chosen]],
+    )
     data = SourceData.check(
         "ensembles", paths, found.y, found.source, found.origin, found.origin, None, found.picture
     )
