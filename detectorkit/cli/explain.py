@@ -1,9 +1,9 @@
 """Show where in images the score of a detector comes from.
 
 Writes one picture with a row for each image: the image, and in grey with its saliency map over it.
-Red is evidence for "generated" and, for methods with signs, blue is evidence against it; what the
-detector did not look at is striped. A map shows what this detector looks at, not what is wrong with
-the image.
+If the output is a folder, each image has a picture of its own there. Red is evidence for
+"generated" and, for methods with signs, blue is evidence against it; what the detector did not look
+at is striped. A map shows what this detector looks at, not what is wrong with the image.
 
 The methods: "occlusion" (change of the score when a window is blurred; for every detector, and
 first or second in faithfulness where it was measured), "integrated-gradients" (parts that add up to
@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import io
 from argparse import ArgumentParser, Namespace
+from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 from detectorkit.cli._common import add_jobs, check_output
 from detectorkit.cli._request import find_paths, find_request
 from detectorkit.saliency.methods import METHODS, make_explainer
+from detectorkit.utils.files import write_whole
 from detectorkit.utils.progress import tell
 from detectorkit.utils.text import printable
 
@@ -42,7 +45,7 @@ _SLOPE = [("red", "the score depends on it")]
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of ``detectorkit explain``."""
     parser.usage = (
-        "%(prog)s [-h] [-m MODEL] -o FILE [--method METHOD] [--numbers FILE] [--jobs N] "
+        "%(prog)s [-h] [-m MODEL] -o PLACE [--method METHOD] [--numbers FILE] [--jobs N] "
         "[MODEL] IMAGE ..."
     )
     parser.add_argument(
@@ -54,7 +57,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="ONNX file or name of a shipped detector; then all other arguments are images",
     )
     parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="PNG file to write the picture to"
+        "-o",
+        "--output",
+        required=True,
+        metavar="PLACE",
+        help="PNG file to write the picture to, or existing folder for a picture of each image",
     )
     parser.add_argument(
         "--method",
@@ -75,42 +82,72 @@ def run(arguments: Namespace) -> int:
     """Run ``detectorkit explain``."""
     from detectorkit.detectors import load_detector
     from detectorkit.exceptions import ImageReadError
-    from detectorkit.images.encoding import encode_image
-    from detectorkit.saliency.sheet import draw_legend
-    from detectorkit.utils.files import write_whole
 
     outputs = [check_output(one) for one in (arguments.output, arguments.numbers) if one]
     asked = find_request(arguments)
     paths = find_paths(arguments, asked.images)
     if len(asked.models) > 1:
         raise ValueError("-m all: explain one detector at a time.")
-    (file,) = asked.models.values()
+    ((name, file),) = asked.models.items()
     if arguments.numbers and len(paths) > 1:
         raise ValueError(f"--numbers takes the map of one image, not of {len(paths)}.")
     detector = load_detector(file, n_jobs=arguments.jobs)
     explainer = make_explainer(detector, arguments.method).set_params(verbose=True)
     tell(f"Treatment of every image: {detector.record_.treatment_text()}")
+    legend = _draw_legend(name, arguments.method, detector.record_)
+    # In a folder, a picture is written as soon as it is drawn.
+    places = _name_pictures(outputs[0], paths) if outputs[0].is_dir() else None
     rows, failures = [], []
-    for path in paths:
+    for index, path in enumerate(paths):
+        place = outputs[0] if places is None else places[index]
         try:
-            row, found = _explain(detector, explainer, path, arguments.output)
+            row, found = _explain(detector, explainer, path, str(place))
         except ImageReadError as error:
             failures.append(ImageReadError(path, error.reason))
             continue
         rows.append(row)
+        if places is not None:
+            _write([rows.pop(), legend], place)
         if arguments.numbers:
             numbers = io.BytesIO()  # numpy hides the error of a full disk
             np.save(numbers, found)
             write_whole(outputs[1], numbers.getvalue())
     for failure in failures:
         tell(str(failure))
-    if not rows:
+    if len(failures) == len(paths):
         raise ValueError(f"none of the {len(paths)} images could be read.")
-    legend = _MEANINGS.get(arguments.method, _SLOPE)
-    if detector.record_.preprocessing.treatment is not None:
-        legend = [*legend, ("striped", "not looked at")]
-    write_whole(outputs[0], encode_image(np.concatenate([*rows, draw_legend(legend)]), "PNG"))
+    if places is None:
+        _write([*rows, legend], outputs[0])
     return 1 if failures else 0
+
+
+def _name_pictures(folder: Path, paths: list[str]) -> list[Path]:
+    """Name a file for the picture of each image; no two are the same."""
+    seen: Counter[str] = Counter()
+    places = []
+    for path in paths:
+        stem = Path(path).stem
+        seen[stem.lower()] += 1  # as some file systems do not distinguish capitals
+        number = seen[stem.lower()]
+        places.append(folder / (f"{stem}-map.png" if number == 1 else f"{stem}-map-{number}.png"))
+    return places
+
+
+def _draw_legend(name: str, method: str, record: Any) -> NDArray[np.uint8]:
+    """Draw which detector and method the maps are of, and what their colours mean."""
+    from detectorkit.saliency.sheet import draw_legend
+
+    entries = _MEANINGS.get(method, _SLOPE)
+    if record.preprocessing.treatment is not None:
+        entries = [*entries, ("striped", "not looked at")]
+    title = f"Maps of the detector {name} by {method}, in grey. Above each: verdict, probability."
+    return draw_legend(title, entries)
+
+
+def _write(rows: list[NDArray[np.uint8]], place: Path) -> None:
+    from detectorkit.images.encoding import encode_image
+
+    write_whole(place, encode_image(np.concatenate(rows), "PNG"))
 
 
 def _explain(
@@ -127,7 +164,7 @@ def _explain(
     found: NDArray[np.float32] = explainer.transform([path])[0]
     verdict = record.decision.verdicts(scores)[0]
     probability = record.decision.probabilities(scores)[0]
-    print(f"{verdict}  {probability:.3f}  {printable(path)}  {output}", flush=True)
+    print(f"{verdict}  {probability:.3f}  {printable(path)}  {printable(output)}", flush=True)
     if isinstance(explainer, OcclusionSaliency):
         _tell_of_shrinking(record, path, (found.shape[0], found.shape[1]))
     window = window_of(record.preprocessing, (found.shape[0], found.shape[1]))

@@ -9,6 +9,7 @@ measured, and where the detector fails.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from detectorkit.utils.fields import is_finite
 from detectorkit.utils.json import dumps
 from detectorkit.utils.tables import text_table
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "describe_best", "run"]
 
 _METRICS = {"macro_balanced_accuracy": "macro", "roc_auc": "AUC", "found_at_5": "found at 5 %"}
 
@@ -54,7 +55,29 @@ def run(arguments: Namespace) -> int:
     ]
     headings = ("name", "MB", "ms/image", *_METRICS.values(), "what it is")
     print("\n".join(text_table(cells, headings, align="<>>>>><")))
+    if text := describe_best(rows):
+        print(f"\n{text}")
+    print("The card of a detector, with its data and its limits: detectorkit models NAME")
     return 0
+
+
+def describe_best(rows: Sequence[Mapping[str, Any]] | None = None) -> str:
+    """Write which shipped detector is best on unseen sources, by the cards; "" if none says it."""
+    if rows is None:
+        from detectorkit.models import default_detector, shipped_detectors
+
+        default = default_detector()
+        rows = [_describe(name, path, default) for name, path in shipped_detectors().items()]
+    key = "macro_balanced_accuracy"
+    measured = sorted((row for row in rows if row[key] is not None), key=lambda row: -row[key])
+    if not measured:
+        return ""
+    best, *others = (f"{row['name']} ({row[key]:.3f})" for row in measured)
+    text = (
+        f"By their cards, the best on sources that were left out of training is {best} by macro "
+        "balanced accuracy, of which 0.5 is chance"
+    )
+    return f"{text}; then {', '.join(others)}." if others else f"{text}."
 
 
 def _describe(name: str, path: Path, default: str) -> dict[str, Any]:

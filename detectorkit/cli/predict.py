@@ -182,11 +182,9 @@ def _said_by(path: str) -> Provenance:
 
 def _explain_default(name: str, record: ModelRecord) -> None:
     """Print on standard error what the default detector is, and when it cannot tell."""
-    from detectorkit.models import card_path
-
     lines = [f"Default model {name}. Treatment of images: {record.treatment_text()}."]
     if record.band is not None:
         lines.append(f"It {record.band.describe()}.")
-    limits = f"What it was trained on and where it fails is written in {card_path(name)}"
+    limits = f"What it was trained on and where it fails: detectorkit models {name}"
     for line in [*lines, limits]:
         tell(line)

@@ -196,6 +196,8 @@ def _command(arguments: Namespace) -> str:
         for name in ("no_images", "robustness", "audit")
         if getattr(arguments, name)
     ]
+    if arguments.explain:
+        words += ["--explain", arguments.explain]
     return shlex.join([*words, "--random-state", str(arguments.random_state)])
 
 

@@ -7,11 +7,13 @@ Every image is treated in the same way: centre square, one resize, one JPEG. Oth
 compression of the files may tell photographs from generated images. The treatment is saved in the
 model, and every command and `load_detector` apply it to the images that they are given.
 
-The models: hog-svm, HoG with a linear SVM; forensic, a stack of classical features; cnn and resnet,
-networks that are trained from random weights; transfer and deit, a pretrained network with a small
-head (or fine-tuned, with --set fine_tune=True). cnn, resnet and fine-tuning need the extra "train".
-transfer uses it once to export EfficientNet-Lite0, and deit needs its backbone: see `detectorkit
-backbones list`.
+The models: hog-svm, HoG with a linear SVM; forensic, a stack of classical features; clip, transfer
+and deit, a pretrained network with a small head (or fine-tuned, with --set fine_tune=True); cnn and
+resnet, networks that are trained from random weights.
+
+hog-svm, forensic and clip need nothing more: the network of clip comes along. transfer and deit
+need their backbones, see `detectorkit backbones list`. cnn, resnet and fine-tuning need the extra
+"train", with torch.
 """
 
 from __future__ import annotations
@@ -42,11 +44,24 @@ __all__ = ["add_arguments", "run"]
 _DETECTORS = {
     "hog-svm": "HoGSVMDetector",
     "forensic": "ForensicDetector",
-    "cnn": "CNNDetector",
-    "resnet": "ResNetDetector",
+    "clip": "BackboneDetector",
     "transfer": "BackboneDetector",
     "deit": "DeiTDetector",
+    "cnn": "CNNDetector",
+    "resnet": "ResNetDetector",
 }
+_CLIP = {
+    "backbone": "clip-vit-b16-4bit",
+    "layers": [6, 8, 10, 12],
+    "pool": "cls+mean",
+    "alpha": 0.05,
+    "dropout": 0.4,
+    "mixup": 0.4,
+    "n_heads": 3,
+    "batch_size": 128,
+    "max_epochs": 25,
+}
+"""Parameters of the shipped detector "clip", except that some images are set aside."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -57,7 +72,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--model",
         choices=_DETECTORS,
         default="hog-svm",
-        help="detector to train, see above (default: hog-svm)",
+        help="detector to train, see above for what each needs (default: hog-svm)",
     )
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     parser.add_argument(
@@ -162,6 +177,8 @@ def _make_detector(arguments: Namespace) -> Any:
     detector = getattr(detectors, _DETECTORS[arguments.model])(
         n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
     )
+    if arguments.model == "clip":
+        detector.set_params(**_CLIP)
     detector.set_params(treatment=_treatment(arguments, detector))
     detector.set_params(**dict(arguments.set))
     if arguments.checkpoint is not None:
@@ -193,6 +210,7 @@ def _treatment(arguments: Namespace, detector: Any) -> Any:
 def _check_ready(detector: Any, model: str) -> None:
     """Check that packages and backbone of the training are installed, before images are read."""
     from detectorkit.backbones import find_backbone
+    from detectorkit.exceptions import BackboneNotFoundError
     from detectorkit.utils.extras import require_extra
 
     parameters = detector.get_params()
@@ -202,7 +220,12 @@ def _check_ready(detector: Any, model: str) -> None:
         require_extra("train", "torch", "onnxscript", caller=f"To train, {model}")
     else:
         size = parameters["image_size"]
-        find_backbone(parameters["backbone"], parameters["network_input"], image_size=size)
+        try:
+            find_backbone(parameters["backbone"], parameters["network_input"], image_size=size)
+        except (BackboneNotFoundError, ImportError) as error:
+            raise ValueError(
+                f"-m {model}: {error} Or train -m clip, whose network comes along."
+            ) from error
 
 
 def _setting(text: str) -> tuple[str, Any]:

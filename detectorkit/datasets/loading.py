@@ -74,7 +74,8 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
     Warns
     -----
     UserWarning
-        If a folder, or a file without a suffix, cannot be read.
+        If a folder, or a file without a suffix, cannot be read, or a folder of images is neither
+        real/ nor generated/.
 
     Examples
     --------
@@ -109,6 +110,7 @@ def _from_folder(folder: Path) -> Bunch:
             target.append(label)
             for key, values in metadata.items():
                 values.append(below[0] if key == column and len(below) > 1 else "")
+    passed_over.unlabelled = _find_unlabelled(folder)
     if not paths:
         raise ValueError(
             f"load_images: {folder} has no images in real/ and generated/<generator>/. Sort the "
@@ -117,6 +119,19 @@ def _from_folder(folder: Path) -> Bunch:
         )
     passed_over.warn("load_images")
     return _bunch(paths, target, metadata, passed_over)
+
+
+def _find_unlabelled(folder: Path) -> list[str]:
+    """Name the folders of images beside real/ and generated/, such as fake/."""
+    labelled = [place for place in (folder / "real", folder / "generated") if place.exists()]
+    _, names, _ = next(os.walk(folder), ("", [], []))
+    unlabelled = []
+    for place in (folder / name for name in sorted(names)):
+        # Not by name, as some file systems do not distinguish capitals.
+        if not any(place.samefile(known) for known in labelled):
+            n_images = len(search_images(place, PassedOver()))
+            unlabelled += [f"{place.name}/ (images: {n_images})"] if n_images else []
+    return unlabelled
 
 
 def _from_manifest(manifest: Path) -> Bunch:

@@ -11,19 +11,22 @@ import numpy as np
 from detectorkit.evaluation.protocols import leave_one_generator_out_trials
 from detectorkit.evaluation.trials import TrialResult, run_trial, summarize_trials
 from detectorkit.utils.progress import progress_bar
+from detectorkit.utils.results import ResultMixin
 from detectorkit.utils.tables import text_table
 
 __all__ = ["CrossGeneratorReport", "cross_generator_report"]
 
 
+_METRICS = ("roc_auc", "recall", "false_positive_rate")
 _HEADINGS = ("left out", "self: area", "found", "alarms", "foreign: area", "found", "alarms", "")
 
 
 @dataclass(frozen=True)
-class CrossGeneratorReport:
+class CrossGeneratorReport(ResultMixin):
     """Metrics on known and on unknown origins, with each generator left out in turn.
 
     "self" are the known origins, which the detector was trained on; "foreign" are the unknown ones.
+    `plot` draws the areas under the ROC curve on both.
 
     Attributes
     ----------
@@ -32,6 +35,9 @@ class CrossGeneratorReport:
     """
 
     trials: list[TrialResult]
+
+    _title = "Each generator left out in turn"
+    _plotted = "trials", ("self_roc_auc", "foreign_roc_auc")
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -72,6 +78,17 @@ class CrossGeneratorReport:
             f"  of unknown origins {unknown['value']:.3f}",
         ]
         return "\n".join(lines)
+
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
+        return {"trials": [_to_row(result) for result in self.trials]}
+
+
+def _to_row(result: TrialResult) -> dict[str, Any]:
+    row: dict[str, Any] = {"left_out": result.trial.name}
+    for part in ("self", "foreign"):
+        metrics = result.test[part].metrics
+        row |= {f"{part}_{name}": metrics[name] for name in _METRICS}
+    return row
 
 
 def _to_cells(result: TrialResult) -> list[str]:

@@ -28,6 +28,7 @@ from detectorkit.metrics.scoring import own_threshold, score_images
 from detectorkit.utils.json import to_plain
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.names import as_names
+from detectorkit.utils.results import ResultMixin
 from detectorkit.utils.tables import text_table
 from detectorkit.utils.validation import check_confidence, check_count, check_seed, check_threshold
 
@@ -38,8 +39,11 @@ PREVALENCES = (0.5, 0.1, 0.01)
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(ResultMixin):
     """Scores of labelled images, and the metrics that follow from them.
+
+    `to_frame` has the tables "metrics" and "origins"; `plot` draws the proportion of the images of
+    each origin that is called generated.
 
     Attributes
     ----------
@@ -72,6 +76,9 @@ class Evaluation:
     n_resamples: int = 1000
     random_state: int = 0
     band: Band | None = None
+
+    _title = "Evaluation"
+    _plotted = "origins", ("called_generated",)
 
     def at(self, threshold: float) -> Evaluation:
         """Return an evaluation of the same scores at another threshold.
@@ -231,19 +238,38 @@ class Evaluation:
         text : str
             A line for each metric, then a line for each source and each generator.
         """
+        rows = [(name.replace("_", " "), value) for name, value in self._figures.items()]
+        lines = text_table(rows, indent=2)
+        return "\n".join([*lines, "", *origin_lines(self.origins)])
+
+    @property
+    def _figures(self) -> dict[str, Estimate]:
+        """All metrics that have an interval, in the order of the text."""
         figures = self.metrics | {
             "accuracy at 0.5": self.accuracy_at_one_half,
             "macro balanced accuracy": self.macro_balanced_accuracy,
             **self.probability_metrics,
             **self.verdict_metrics,
         }
-        figures |= {
+        return figures | {
             f"precision if {prevalence:.0%} is generated": self.precision_at(prevalence)
             for prevalence in PREVALENCES
         }
-        rows = [(name.replace("_", " "), value) for name, value in figures.items()]
-        lines = text_table(rows, indent=2)
-        return "\n".join([*lines, "", *origin_lines(self.origins)])
+
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
+        return {
+            "metrics": [{"metric": name, "value": one} for name, one in self._figures.items()],
+            "origins": [
+                {
+                    "origin": row.name,
+                    "kind": "generator" if row.is_generator else "photographs",
+                    "n": row.n,
+                    "called_generated": row.called_generated,
+                    "roc_auc": row.roc_auc,
+                }
+                for row in self.origins
+            ],
+        }
 
     def _measure_origin(self, name: str, label: int, mine: NDArray[np.bool_]) -> OriginMetrics:
         n, called = int(mine.sum()), int(np.sum(self.scores[mine] > self.threshold))

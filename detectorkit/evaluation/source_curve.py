@@ -16,6 +16,7 @@ from detectorkit.evaluation.sources import SourceEvaluation
 from detectorkit.model_selection.sources import units_by_kind
 from detectorkit.utils.extras import require_extra
 from detectorkit.utils.json import to_plain
+from detectorkit.utils.results import ResultMixin
 from detectorkit.utils.tables import text_table
 from detectorkit.utils.validation import check_count, check_seed
 
@@ -28,7 +29,7 @@ METRICS = {"roc_auc": "area under ROC curve", "macro_balanced_accuracy": "macro 
 
 
 @dataclass(frozen=True)
-class SourceLearningCurve:
+class SourceLearningCurve(ResultMixin):
     """Evaluations of a detector that was trained on more and more units.
 
     Attributes
@@ -44,6 +45,31 @@ class SourceLearningCurve:
     n_units: NDArray[np.float64]
     n_images: NDArray[np.float64]
     evaluations: list[SourceEvaluation]
+
+    _title = "Learning curve over sources"
+
+    def plot(self, *, ax: Axes | None = None) -> Axes:
+        """Draw the curve; see `SourceLearningCurveDisplay`.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on; None makes new ones.
+
+        Returns
+        -------
+        ax : matplotlib Axes
+            The axes with the curves.
+        """
+        return SourceLearningCurveDisplay.from_results(self, ax=ax).ax_
+
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
+        sizes = zip(self.n_units.tolist(), self.n_images.tolist(), self.evaluations, strict=True)
+        return {
+            "sizes": [
+                {"n_units": units, "n_images": images} | one.metrics for units, images, one in sizes
+            ]
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return all metrics in a form that JSON can hold.

@@ -19,6 +19,7 @@ from detectorkit.metrics.estimates import Estimate
 from detectorkit.metrics.ranking import Ranking
 from detectorkit.utils.json import to_plain
 from detectorkit.utils.names import as_names
+from detectorkit.utils.results import ResultMixin
 from detectorkit.utils.tables import text_table
 
 __all__ = ["SourceEvaluation", "name_origins"]
@@ -42,8 +43,10 @@ class _Origins(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SourceEvaluation:
+class SourceEvaluation(ResultMixin):
     """Scores of images whose sources were not trained on, and the metrics that follow.
+
+    `to_frame` has the tables "metrics", which `plot` draws, and "false_positive_rates" by source.
 
     Attributes
     ----------
@@ -93,6 +96,9 @@ class SourceEvaluation:
     confidence: float = 0.95
     n_resamples: int = 1000
     random_state: int = 0
+
+    _title = "Evaluation on sources that were left out"
+    _plotted = "metrics", ("value",)
 
     @cached_property
     def metrics(self) -> dict[str, Estimate]:
@@ -204,6 +210,15 @@ class SourceEvaluation:
             ]
         numbers = (f"{n} {name.replace('_', ' ')}" for name, n in self.counts.items())
         return "\n".join([*lines, ", ".join(numbers)])
+
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
+        rates = self.false_positive_rates
+        return {
+            "metrics": [{"metric": name, "value": one} for name, one in self.metrics.items()],
+            "false_positive_rates": [
+                {"source": source, "false_positive_rate": rate} for source, rate in rates.items()
+            ],
+        }
 
     def _spread(self) -> dict[str, Any]:
         """Summarize the false-positive rates; return nothing where no source is large enough."""

@@ -45,13 +45,20 @@ class PassedOver:
         Folders and files that could not be read, each with the reason.
     others : Counter of str
         Number of the files that are not images, by their suffix.
+    unlabelled : list of str
+        Folders of images whose names say no label, each with the number of images.
     """
 
     unread: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
+    unlabelled: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         parts = []
+        if self.unlabelled:
+            named = ", ".join(self.unlabelled[:_N_NAMED])
+            more = ", ..." if len(self.unlabelled) > _N_NAMED else ""
+            parts.append(f"folders that are neither real nor generated: {named}{more}")
         if self.unread:
             more = "; ..." if len(self.unread) > _N_NAMED else ""
             named = "; ".join(self.unread[:_N_NAMED])
@@ -67,8 +74,9 @@ class PassedOver:
 
     def warn(self, caller: str) -> None:
         """Warn of what could not be read; files that are not images are no reason to."""
-        if self.unread:
-            text = f"{caller}: {PassedOver(self.unread)} The images in it are missing."
+        if self.unread or self.unlabelled:
+            found = PassedOver(self.unread, unlabelled=self.unlabelled)
+            text = f"{caller}: {found} The images in it are missing."
             warnings.warn(text, UserWarning, stacklevel=3)
 
 

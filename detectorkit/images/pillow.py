@@ -27,7 +27,7 @@ _OPENERS: Final = {
     "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
     "WebP": ("PIL.WebPImagePlugin", "WebPImageFile"),
 }
-_HOW_TO_OPEN_HEIF: Final = "HEIC and HEIF need pillow-heif: pip install 'detectorkit[heif]'"
+_HOW_TO_OPEN_HEIF: Final = "HEIC and HEIF need pillow-heif: pip install pillow-heif"
 _ORIENTATION: Final = 0x112
 _STRIP: Final = 4_000_000  # pixels that are converted at a time
 _MAX_STRIP: Final = 400_000_000  # bytes; a whole image of the greatest size with 8 bits and alpha

@@ -24,6 +24,7 @@ from sklearn.metrics import (
 )
 
 from detectorkit.evaluation.evaluate import Evaluation
+from detectorkit.utils.extras import require_extra
 from detectorkit.utils.text import printable
 
 if TYPE_CHECKING:
@@ -71,13 +72,7 @@ class Curve(NamedTuple):
 
 def check_matplotlib() -> None:
     """Check that matplotlib is installed, which draws the curves."""
-    try:
-        import matplotlib as mpl  # noqa: F401 - it is optional
-    except ImportError as error:
-        raise ImportError(
-            "detectorkit.report: matplotlib, which draws the curves, is not installed. "
-            "Install it: pip install 'detectorkit[plot]'."
-        ) from error
+    require_extra("plot", "matplotlib", caller="detectorkit.report")
 
 
 def draw_curves(evaluation: Evaluation) -> list[Curve]:

@@ -64,8 +64,9 @@ class ReportData:
 
     @cached_property
     def headline(self) -> str:
-        """The numbers of images and the most important metrics, in a few sentences."""
-        return headline(self.evaluation)
+        """The most important metrics, and the changes of the files that do most harm."""
+        text = headline(self.evaluation)
+        return text if self.robustness is None else f"{text} {self.robustness.summary}"
 
     @property
     def training(self) -> Mapping[str, Any] | None:

@@ -38,12 +38,15 @@ class ExampleGroup:
     pictures : list of ndarray or None
         Small RGB pictures of the images, each with its saliency map on the right if there is an
         explainer. None if the report shows no pictures.
+    has_maps : bool
+        Whether the pictures have saliency maps.
     """
 
     title: str
     examples: list[dict[str, Any]]
     captions: list[str]
     pictures: list[NDArray[np.uint8]] | None
+    has_maps: bool = False
 
 
 def choose_examples(
@@ -91,7 +94,8 @@ def _make_group(
     pictures = None
     if images is not None:
         pictures = [_picture(images, index, explainer) for index in indices]
-    return ExampleGroup(title, examples, [_caption(example) for example in examples], pictures)
+    captions = [_caption(example) for example in examples]
+    return ExampleGroup(title, examples, captions, pictures, has_maps=explainer is not None)
 
 
 def _describe(

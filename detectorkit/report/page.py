@@ -1,8 +1,9 @@
 """A document of text, tables, charts and pictures that is written as HTML or as Markdown.
 
 Every piece is added once and written in both forms. The HTML page is self-contained: it has no
-scripts and no links, and a policy in its head that forbids both. It follows the light or dark
-colours of the reader's system and fits a phone: wide tables scroll inside their own frame.
+scripts, links only to its own sections, and a policy in its head that forbids anything else. It
+follows the light or dark colours of the reader's system and fits a phone: wide tables scroll inside
+their own frame.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ th:first-child, td:first-child { position: sticky; left: 0; background: Canvas;
 pre { overflow-x: auto; margin: .6rem 0; padding: .6rem .8rem; font-size: .8rem;
   background: rgba(128, 128, 128, .12); overflow-wrap: normal; }
 figure { margin: 0; } figcaption { font-size: .8rem; }
-.images { display: flex; flex-wrap: wrap; gap: .8rem; } .images figure { width: 8.5rem; }
+nav ul { columns: 18rem; max-width: none; } a { color: inherit; }
+.images { display: flex; flex-wrap: wrap; gap: .8rem; }
+.images figure { max-width: 100%; min-width: 8.5rem; }
 .images img { display: block; max-width: 100%; height: auto; margin-bottom: .2rem; }
 .images .small { width: 6rem; image-rendering: pixelated; }
 .chart { display: inline-block; vertical-align: top; width: 25rem; max-width: 100%;
@@ -83,6 +86,9 @@ _LONG = 30  # cells with more characters than this may wrap
 
 
 _INTERVAL = re.compile(r"(?<=\d) to (?=-?\d)")
+
+
+_FEW = 4  # pages with fewer sections have no table of contents
 
 
 _SMALL = 64  # pictures with both sides below this many pixels are enlarged
@@ -117,6 +123,7 @@ class Page:
     def __init__(self, title: str) -> None:
         self._title = title
         self._pieces: list[tuple[str, str]] = []
+        self._sections: list[str] = []
 
     def heading(self, text: str, level: int = 2) -> None:
         """Add a heading.
@@ -128,7 +135,11 @@ class Page:
         level : int, default=2
             Level of the heading, from 2 to 6; the title of the page has level 1.
         """
-        html = f"<h{level}>{to_html_text(text)}</h{level}>"
+        mark = ""
+        if level == 2:
+            self._sections.append(text)
+            mark = f' id="section-{len(self._sections)}"'
+        html = f"<h{level}{mark}>{to_html_text(text)}</h{level}>"
         self._add(html, f"{'#' * level} {to_markdown_text(text)}")
 
     def paragraph(self, text: str, kind: ParagraphKind = "plain") -> None:
@@ -273,7 +284,7 @@ class Page:
         """
         self.heading(title, level)
         html = "".join(
-            f"<figure>{_picture(image, file_format)}"
+            f'<figure style="width: {image.shape[1]}px">{_picture(image, file_format)}'
             f"<figcaption>{to_html_text(caption)}</figcaption></figure>"
             for image, caption in zip(images, captions, strict=True)
         )
@@ -289,7 +300,10 @@ class Page:
             The whole document, which needs no other file.
         """
         title = to_html_text(self._title)
-        body = "\n".join(html for html, _ in self._pieces)
+        pieces = [html for html, _ in self._pieces]
+        first = next((n for n, html in enumerate(pieces) if html.startswith("<h2")), 0)
+        pieces.insert(first, self._contents())  # below what matters most
+        body = "\n".join(filter(None, pieces))
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -319,6 +333,15 @@ class Page:
             File to write; it is replaced if it exists.
         """
         write_whole(path, self.to_html())
+
+    def _contents(self) -> str:
+        """Return links to the sections, if there are enough to look for one."""
+        links = (
+            f'<li><a href="#section-{number}">{to_html_text(text)}</a></li>'
+            for number, text in enumerate(self._sections, 1)
+        )
+        few = len(self._sections) < _FEW
+        return "" if few else f'<nav aria-label="Contents"><ul>{"".join(links)}</ul></nav>'
 
     def _add(self, html: str, markdown: str) -> None:
         self._pieces.append((html, markdown))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from detectorkit.calibration.decision import CANT_TELL
 from detectorkit.evaluation.evaluate import PREVALENCES, Evaluation
 from detectorkit.evaluation.origins import OriginMetrics
+from detectorkit.evaluation.robustness.report import PerturbationMetrics
 from detectorkit.metrics.estimates import Estimate
 from detectorkit.report.data import ReportData
 from detectorkit.report.familiarity import (
@@ -21,7 +21,6 @@ from detectorkit.report.familiarity import (
 from detectorkit.report.page import Page, describe_value
 from detectorkit.report.words import (
     AUDIT_VERDICTS,
-    FACTS,
     FIGURES,
     WARNING,
     describe_estimate,
@@ -263,6 +262,12 @@ def add_examples(page: Page, report: ReportData, level: int) -> None:
     if not report.examples:
         return
     page.heading("Images worth a look", level)
+    if any(group.has_maps and group.pictures for group in report.examples):
+        page.paragraph(
+            "Beside each image is its saliency map. Red speaks for generated and, for methods with "
+            "signs, blue against it. A map shows what this detector looks at, not what is wrong "
+            "with the image."
+        )
     for group in report.examples:
         if not group.captions:
             page.heading(group.title, level + 1)
@@ -283,6 +288,7 @@ def add_robustness(page: Page, report: ReportData, level: int) -> None:
         return
     page.heading("When files are re-encoded, resized or otherwise changed", level)
     page.paragraph(robustness.summary)
+    # Two tables, as nine columns are wider than the page.
     page.table(
         [
             "change",
@@ -290,26 +296,36 @@ def add_robustness(page: Page, report: ReportData, level: int) -> None:
             "share found",
             "balanced accuracy",
             "area under ROC curve",
+        ],
+        [_rates_row(row) for row in robustness.rows],
+    )
+    page.paragraph("Both classes are changed alike.")
+    page.table(
+        [
+            "change",
             "shift of photographs",
             "shift of generated",
             "photographs that flip",
             "generated that flip",
         ],
-        [_robustness_row(row) for row in robustness.rows],
+        [_shifts_row(row) for row in robustness.rows],
     )
     page.paragraph(
-        "Both classes are changed alike. Shifts are mean changes of the score, in standard "
-        'deviations of the scores before; above 0 is towards "generated". The last columns are the '
-        "proportions of images whose verdict differs from that of the unchanged image."
+        "Shifts are mean changes of the score, in standard deviations of the scores before; above "
+        '0 is towards "generated". The last columns are the proportions of images whose verdict '
+        "differs from that of the unchanged image."
     )
 
 
-def _robustness_row(row: Any) -> list[str]:
+def _rates_row(row: PerturbationMetrics) -> list[str]:
     rates = (row.false_positive_rate, row.true_positive_rate, row.balanced_accuracy, row.roc_auc)
+    return [row.name, *map(describe_estimate, rates)]
+
+
+def _shifts_row(row: PerturbationMetrics) -> list[str]:
     classes = (row.real, row.generated)
     return [
         row.name,
-        *(describe_estimate(rate) for rate in rates),
         *(_signed(kind.relative_shift.value) for kind in classes),
         *(describe_value(kind.flips) for kind in classes),
     ]
@@ -327,13 +343,9 @@ def add_audit(page: Page, report: ReportData, level: int) -> None:
     page.heading("Would the files alone give the answer away?", level)
     page.paragraph(AUDIT_VERDICTS[audit.verdict], "plain" if audit.verdict == "ok" else "warning")
     page.items(f"{finding.severity}: {finding.text}" for finding in audit.findings)
-    areas = {"everything": audit.metadata.everything, "container": audit.metadata.container}
     page.table(
         ["what a classifier sees that sees no pixel", "area under ROC curve"],
-        [
-            [FACTS.get(name, f"{name.replace('_', ' ')} alone"), describe_estimate(area)]
-            for name, area in (areas | audit.metadata.alone).items()
-        ],
+        [[name, describe_estimate(area)] for name, area in audit.metadata.in_words().items()],
     )
 
 

@@ -15,7 +15,6 @@ from detectorkit.report.page import describe_interval, describe_value
 
 __all__ = [
     "AUDIT_VERDICTS",
-    "FACTS",
     "FIGURES",
     "INTENDED_USE",
     "MACRO",
@@ -128,12 +127,6 @@ AUDIT_VERDICTS: Final = {
     "ok": "The files pass the audit: apart from the pictures, they tell little about the class.",
 }
 """What a report says about each verdict of the audit."""
-
-FACTS: Final = {
-    "everything": "all facts of the file",
-    "container": "the same without its length",
-}
-"""Names of the audit's classifiers that see several facts of a file; all others see one fact."""
 
 MACRO: Final = (
     "The macro balanced accuracy is the metric to quote for origins that the detector does not "

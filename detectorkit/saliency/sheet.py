@@ -66,11 +66,13 @@ def draw_overlay(
     return small, np.where(is_seen[..., np.newaxis], overlay, _striped(overlay))
 
 
-def draw_legend(entries: Sequence[tuple[str, str]]) -> NDArray[np.uint8]:
-    """Draw what the colours mean.
+def draw_legend(title: str, entries: Sequence[tuple[str, str]]) -> NDArray[np.uint8]:
+    """Draw what the maps are and what their colours mean.
 
     Parameters
     ----------
+    title : str
+        Text of the first line.
     entries : sequence of (str, str)
         Pairs of "red", "blue" or "striped", and what it means.
 
@@ -79,7 +81,9 @@ def draw_legend(entries: Sequence[tuple[str, str]]) -> NDArray[np.uint8]:
     legend : ndarray of shape (n_rows, n_columns, 3), dtype uint8
         The legend, as wide as a row.
     """
-    lines = []
+    head = np.full((_LINE, _WIDTH, 3), 255, np.uint8)
+    _write(head, title, _GAP)
+    lines = [head]
     for colour, meaning in entries:
         line: Any = np.full((_LINE, _WIDTH, 3), 255, np.uint8)
         box = line[4:-4, _GAP : _GAP + 2 * _LINE]

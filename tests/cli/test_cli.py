@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from detectorkit import BackboneDetector, HoGSVMDetector, load_detector
+from detectorkit.backbones.store import installed_backbones
 from detectorkit.cli import COMMANDS, main
+from detectorkit.datasets import load_images
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,15 @@ def test_train_saves_a_detector_and_says_how_good_it_is(folder, tmp_path, capsys
     assert record.features[0]["pixels_per_cell"] == [16, 16]
     assert record.preprocessing.color_space == "rgb"
     assert "nearest" in record.training["generators"]
+
+
+def test_a_folder_without_a_label_is_told(folder, model, tmp_path, capsys):
+    """So that nobody takes the metrics of photographs alone for those of both classes."""
+    shutil.copytree(folder / "real", tmp_path / "data" / "real")
+    shutil.copytree(folder / "generated", tmp_path / "data" / "fake")
+    assert main(["evaluate", str(model), str(tmp_path / "data")]) == 0
+    said = "folders that are neither real nor generated: fake/ (images: 60)"
+    assert said in capsys.readouterr().err
 
 
 def test_train_prints_figures_with_intervals_and_a_warning(folder, tmp_path, capsys):
@@ -481,7 +492,32 @@ def test_networks_need_the_extra(model, folder, tmp_path, monkeypatch, capsys):
     assert main(["train", str(folder), "-m", model, "-o", str(tmp_path / "m.onnx")]) == 2
     err = capsys.readouterr().err
     assert f"{model} needs torch" in err
-    assert "detectorkit[train]" in err
+    assert 'the extra "train": pip install ' in err
+
+
+def test_without_torch_or_backbone_another_model_is_offered(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("DETECTORKIT_HOME", str(tmp_path))  # where no backbone is installed
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert main(["train", str(folder), "-m", "transfer", "-o", str(tmp_path / "m.onnx")]) == 2
+    err = capsys.readouterr().err
+    assert "pip install " in err
+    assert "Or train -m clip, whose network comes along." in err
+
+
+@pytest.mark.skipif("clip-vit-b16-4bit" not in installed_backbones(), reason="it is left out here")
+def test_clip_is_trained_without_torch(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    found, few, model = load_images(folder), tmp_path / "few", tmp_path / "m.onnx"
+    for index in [*range(0, 60, 12), *range(60, 120, 12)]:
+        place = few / ("generated" if found.target[index] else "real") / f"{index}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(found.data[index], place)
+    settings = ["--set", "max_epochs=2", "--json"]
+    assert main(["train", str(few), "-m", "clip", "-o", str(model), *settings]) == 0
+    training = json.loads(capsys.readouterr().out)["training"]
+    assert training["backbone"] == "clip-vit-b16-4bit"
+    assert (training["layers"], training["pool"]) == ([6, 8, 10, 12], "cls+mean")
+    assert main(["predict", "-m", str(model), str(few / "real" / "0.png")]) == 0
 
 
 def test_a_network_is_trained_and_goes_on_from_its_checkpoint(folder, tmp_path, capsys):

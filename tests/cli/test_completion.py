@@ -80,4 +80,4 @@ def test_zsh_takes_the_script(tmp_path, capsys):
 def test_without_shtab_the_extra_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "shtab", None)
     assert main(["completion", "bash"]) == 2
-    assert "pip install 'detectorkit[completion]'" in capsys.readouterr().err
+    assert "pip install shtab" in capsys.readouterr().err

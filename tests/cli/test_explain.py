@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 
@@ -90,6 +91,43 @@ def test_several_images_are_rows_of_one_picture(image, tmp_path, capsys):
     assert height > 900  # two rows
     assert main(["explain", *inputs, "-o", str(output), "--numbers", "x.npy"]) == 2
     assert "--numbers takes the map of one image, not of 3" in capsys.readouterr().err
+
+
+def test_each_image_has_a_picture_of_its_own_in_a_folder(model, image, tmp_path, capsys):
+    """Also images of the same name, and beside the images themselves."""
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / image.name).write_bytes(image.read_bytes())
+    (other / "broken.png").write_bytes(b"broken")
+    before = (other / image.name).read_bytes()
+    images = [str(image), str(other)]
+    assert main(["explain", "-m", str(model), *images, "-o", str(other)]) == 1
+    out, err = capsys.readouterr()
+    written = [line.split()[3] for line in out.splitlines()]
+    assert written == [str(other / "image-map.png"), str(other / "image-map-2.png")]
+    one, two = (cv2.imread(path) for path in written)
+    np.testing.assert_array_equal(one[26:], two[26:])  # below the captions
+    assert (other / image.name).read_bytes() == before
+    assert not (other / "broken-map.png").exists()
+    assert "broken.png" in err
+
+
+def test_the_legend_names_the_detector_the_method_and_the_colours(model, image, tmp_path):
+    """As lines of a height of their own, which differ between methods and detectors."""
+    pictures = {}
+    for name, method in (("a", "occlusion"), ("b", "occlusion"), ("a", "gradient")):
+        shutil.copy(model, tmp_path / f"{name}.onnx")
+        output = tmp_path / f"{name}-{method}.png"
+        arguments = ["-m", str(tmp_path / f"{name}.onnx"), str(image), "-o", str(output)]
+        assert main(["explain", *arguments, "--method", method]) == 0
+        pictures[name, method] = cv2.imread(str(output))
+    one, other = pictures["a", "occlusion"], pictures["b", "occlusion"]
+    assert one.shape == other.shape
+    differs = np.flatnonzero((one != other).any(axis=(1, 2)))
+    assert len(differs) > 3
+    assert differs.min() > len(one) - 3 * 26  # of the first of three lines
+    assert differs.max() < len(one) - 2 * 26
+    assert len(pictures["a", "gradient"]) == len(one) - 26  # only red
 
 
 def test_the_picture_shows_what_was_not_looked_at(tmp_path, capsys):

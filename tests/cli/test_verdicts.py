@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 from detectorkit import load_detector
 from detectorkit.calibration import Band
 from detectorkit.cli import main
+from detectorkit.cli.models import describe_best
 from detectorkit.provenance import read_provenance
 
 
@@ -54,6 +55,7 @@ def test_verdicts_are_those_of_the_band_and_labels_those_of_the_threshold(shippe
     assert [line[:10].rstrip() for line in lines] == expected
     assert [line[19:] for line in lines] == paths  # the columns are aligned
     assert said.startswith("Default model clip. Treatment of images: ")
+    assert "where it fails: detectorkit models clip\n" in said
     assert said.count("can't tell at scores from") == 1
     assert "of 120 images from 7 sources" in said
     assert "called 2.0% of the photographs generated" in said
@@ -109,16 +111,31 @@ def test_what_a_file_says_of_itself_is_shown_below_the_verdict(shipped, tmp_path
 
 def test_models_are_listed_with_what_their_records_and_cards_say(shipped, capsys):
     assert main(["models"]) == 0
-    headings, clip, forensic = (line.split() for line in capsys.readouterr().out.splitlines())
+    table, _, words = capsys.readouterr().out.partition("\n\n")
+    headings, clip, forensic = (line.split() for line in table.splitlines())
     assert headings[:5] == ["name", "MB", "ms/image", "macro", "AUC"]
     assert clip[:2] == ["clip", "(default)"]
     assert clip[3:] == ["42", "0.850", "0.910", "-", "layers", "of", "CLIP"]
     assert forensic[2:] == ["-", "-", "-", "-", "classical", "features"]
+    assert "the best on sources that were left out of training is clip (0.850)" in words
+    assert words.endswith("detectorkit models NAME\n")
     assert main(["models", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["is_default"] for row in rows] == [True, False]
     assert rows[0]["bytes"] == (shipped / "clip.onnx").stat().st_size
     assert rows[1]["roc_auc"] is None
+
+
+def test_the_best_detector_is_that_of_the_cards(shipped, capsys):
+    row = {"name": "a", "macro_balanced_accuracy": 0.6}
+    text = describe_best([row, row | {"name": "b", "macro_balanced_accuracy": 0.8}])
+    assert text.endswith(
+        "is b (0.800) by macro balanced accuracy, of which 0.5 is chance; then a (0.600)."
+    )
+    assert describe_best([row | {"macro_balanced_accuracy": None}]) == ""
+    assert describe_best().endswith(
+        "clip (0.850) by macro balanced accuracy, of which 0.5 is chance."
+    )
 
 
 def test_a_card_is_printed(shipped, capsys):

@@ -135,6 +135,16 @@ def test_photographs_alone_are_fine(tmp_path):
     assert load_images(tmp_path).target.tolist() == [0]
 
 
+def test_folders_of_images_without_a_label_are_told(tmp_path):
+    for name in ("real/a.png", "fake/b.png", "fake/sdxl/c.png", "empty/notes.txt"):
+        write(tmp_path / name, "")
+    with pytest.warns(UserWarning, match=r"neither real nor generated: fake/ \(images: 2\)"):
+        assert load_images(tmp_path).target.tolist() == [0]
+    (tmp_path / "real" / "a.png").unlink()
+    with pytest.raises(ValueError, match=r"no images in real/ .* fake/ \(images: 2\)"):
+        load_images(tmp_path)
+
+
 def test_unusable_folders_are_errors(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder or CSV file"):
         load_images(tmp_path / "none")

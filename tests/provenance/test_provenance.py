@@ -388,7 +388,7 @@ def test_a_manifest_is_seen_without_the_extra(name, write, monkeypatch):
         "unknown",
         "unchecked",
     )
-    assert "pip install 'detectorkit[provenance]'" in found.detail
+    assert "pip install c2pa-python" in found.detail
 
 
 @pytest.mark.parametrize("file_format", ["AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP"])

@@ -100,6 +100,28 @@ def test_metrics_can_be_explained_and_have_another_confidence():
     assert "share found" in page.to_html()
 
 
+def test_long_pages_have_a_table_of_contents_below_the_lead():
+    page = Page("t")
+    page.paragraph("What matters most", "lead")
+    for name in ("One", "<Two>", "Three"):
+        page.heading(name)
+        page.heading("detail", 3)
+    assert "<nav" not in page.to_html()
+    page.heading("Four")
+    text = page.to_html()
+    links = re.findall(r'<a href="#([^"]*)">([^<]*)</a>', text)
+    assert [name for _, name in links] == ["One", "&lt;Two&gt;", "Three", "Four"]
+    assert all(f'<h2 id="{place}">{name}</h2>' in text for place, name in links)
+    assert text.index("What matters most") < text.index("<nav") < text.index("<h2")
+    assert "<a" not in page.to_markdown()
+
+
+def test_pictures_are_shown_in_their_own_size():
+    page = Page("t")
+    page.images("Pictures", [np.zeros((160, 324, 3), np.uint8)], ["wide"])
+    assert '<figure style="width: 324px">' in page.to_html()
+
+
 def test_warnings_and_lists_look_different_from_paragraphs():
     page = Page("t")
     page.paragraph("Mind", "warning")

@@ -22,6 +22,7 @@ from detectorkit.metrics.estimates import Estimate
 from detectorkit.model_selection.duplicates import near_duplicate_groups
 from detectorkit.utils.json import to_plain
 from detectorkit.utils.labels import check_labels
+from detectorkit.utils.results import ResultMixin
 
 __all__ = ["MAX_AUC", "Audit", "audit", "judge_files"]
 
@@ -30,8 +31,11 @@ MAX_AUC = 0.6
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(ResultMixin):
     """Result of an audit: what the files tell apart from their pictures, and a verdict.
+
+    `to_frame` has the tables "findings" and "facts": how well classifiers that see only facts of
+    the files tell the classes apart, which `plot` draws.
 
     Attributes
     ----------
@@ -60,6 +64,9 @@ class Audit:
     metadata: MetadataAuc
     max_auc: float
     findings: tuple[Finding, ...]
+
+    _title = "Audit of the files"
+    _plotted = "facts", ("roc_auc",)
 
     @property
     def verdict(self) -> Severity:
@@ -91,6 +98,13 @@ class Audit:
         """
         content: dict[str, Any] = {"passed": self.passed, "verdict": self.verdict}
         return content | to_plain(self)
+
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
+        facts = self.metadata.in_words() | {"sharpness itself, no classifier": self.sharpness}
+        return {
+            "findings": [finding._asdict() for finding in self.findings],
+            "facts": [{"fact": name, "roc_auc": area} for name, area in facts.items()],
+        }
 
 
 def audit(

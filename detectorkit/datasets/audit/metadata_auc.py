@@ -65,6 +65,20 @@ class MetadataAuc(NamedTuple):
     container: Estimate
     alone: dict[str, Estimate]
 
+    def in_words(self) -> dict[str, Estimate]:
+        """Return all areas by what the classifier sees, in words for a reader.
+
+        Returns
+        -------
+        areas : dict of str to Estimate
+            The areas, those of classifiers that see several facts first.
+        """
+        return {
+            "all facts of the file": self.everything,
+            "the same without its length": self.container,
+            **{f"{ALL_FACTS[fact]} alone": area for fact, area in self.alone.items()},
+        }
+
 
 def metadata_auc(
     files: NDArray[np.void],

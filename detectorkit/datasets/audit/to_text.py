@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from detectorkit.datasets.audit.groups import CLASS_NAMES, Copies, FileGroup, Spread, percent
-from detectorkit.datasets.audit.metadata_auc import ALL_FACTS
 from detectorkit.utils.tables import text_table
 from detectorkit.utils.text import printable
 
@@ -113,12 +112,7 @@ def _shares(shares: dict[str, float]) -> str:
 
 
 def _metadata_lines(audit: Audit) -> list[str]:
-    rows = {
-        "all facts of the file": audit.metadata.everything,
-        "the same without its length": audit.metadata.container,
-        **{f"  {ALL_FACTS[fact]} alone": alone for fact, alone in audit.metadata.alone.items()},
-        "sharpness itself, no classifier": audit.sharpness,
-    }
+    rows = audit.metadata.in_words() | {"sharpness itself, no classifier": audit.sharpness}
     if np.isnan(audit.metadata.everything.value):
         return ["Too few images to measure how well the facts of the files tell the classes apart."]
     title = "What a classifier that sees no pixel reaches: AUC, cross-validated, 95 % interval"

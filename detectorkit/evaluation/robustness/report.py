@@ -24,6 +24,7 @@ from detectorkit.metrics.estimates import Estimate, proportion, weighted_sum
 from detectorkit.metrics.scoring import own_threshold
 from detectorkit.utils.json import to_plain
 from detectorkit.utils.labels import encode_labels
+from detectorkit.utils.results import ResultMixin
 from detectorkit.utils.tables import text_table
 from detectorkit.utils.validation import check_confidence
 
@@ -40,17 +41,7 @@ _HEADINGS = (
     "flips of real",
     "of generated",
 )
-# For each class, the words of the summary for falling and for rising scores.
-_EFFECTS = {
-    "real": (
-        "photographs look more real: false positives",
-        "photographs look generated: false positives",
-    ),
-    "generated": (
-        "generated images look real: proportion found",
-        "generated images look more generated: proportion found",
-    ),
-}
+_NAMED = 3  # maximum number of perturbations that the summary names for each class
 
 
 class ClassMetrics(NamedTuple):
@@ -134,8 +125,10 @@ class PerturbationMetrics(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RobustnessReport:
+class RobustnessReport(ResultMixin):
     """Scores of labelled images before and after perturbations, and the metrics from them.
+
+    `plot` draws the false-positive rate and the true-positive rate after each perturbation.
 
     Attributes
     ----------
@@ -156,6 +149,9 @@ class RobustnessReport:
     scores: NDArray[np.float64] = field(repr=False)
     threshold: float
     confidence: float = 0.95
+
+    _title = "Effect of perturbations"
+    _plotted = "perturbations", ("false_positive_rate", "true_positive_rate")
 
     @property
     def spread(self) -> float:
@@ -194,8 +190,7 @@ class RobustnessReport:
         Returns
         -------
         text : str
-            A line for each perturbation. The last line names the perturbation and class with the
-            largest shift.
+            A line for each perturbation. The last line names those that do most harm.
         """
         n_generated = int(np.sum(self.y_true))
         about = (
@@ -208,21 +203,44 @@ class RobustnessReport:
 
     @property
     def summary(self) -> str:
-        """A sentence about the perturbation that shifts the scores of a class most."""
-        moved = [
-            (abs(after.shift.value), row.name, before, after, effects)
-            for row in self.rows
-            for before, after, effects in (
-                (self.rows[0].real, row.real, _EFFECTS["real"]),
-                (self.rows[0].generated, row.generated, _EFFECTS["generated"]),
-            )
-            if after.shift.low > 0 or after.shift.high < 0
+        """Sentences about the perturbations that do most harm to the verdicts on each class."""
+        sentences = [
+            self._list_worst("Photographs called generated", "false_positive_rate", 1),
+            self._list_worst("Generated images found", "true_positive_rate", -1),
         ]
-        if not moved:
-            return "The shift of neither class is significant for any perturbation."
-        _, name, before, after, effects = max(moved, key=lambda entry: entry[0])
-        rates = f"{before.called_generated.value:.2f} -> {after.called_generated.value:.2f}"
-        return f"{name} makes {effects[after.shift.value > 0]} {rates}."
+        return " ".join(filter(None, sentences)) or (
+            "No perturbation raises the proportion of photographs that are called generated, or "
+            "lowers that of generated images that are found, by more than chance."
+        )
+
+    def _list_worst(self, what: str, name: str, sign: int) -> str:
+        """Name the perturbations after which a rate is worst; return nothing if none is worse."""
+        clean, *rates = (getattr(row, name) for row in self.rows)
+        worse = [
+            (-sign * rate.value, f"{100 * rate.value:.0f} % after {after}")
+            for rate, after in zip(rates, self.names[1:], strict=True)
+            if weighted_sum([rate, clean], [sign, -sign]).low > 0
+        ]
+        if not worse:
+            return ""
+        *most, last = (text for _, text in sorted(worse)[:_NAMED])
+        listed = f"{', '.join(most)} and {last}" if most else last
+        return f"{what}: {100 * clean.value:.0f} % if unchanged, but {listed}."
+
+    def _tables(self) -> dict[str, list[dict[str, Any]]]:
+        names = ("false_positive_rate", "true_positive_rate", "balanced_accuracy", "roc_auc")
+        return {
+            "perturbations": [
+                {"perturbation": row.name, "n": row.n}
+                | {name: getattr(row, name) for name in names}
+                | {
+                    f"{what}_{kind}": getattr(getattr(row, kind), what)
+                    for kind in ("real", "generated")
+                    for what in ("relative_shift", "flips")
+                }
+                for row in self.rows
+            ]
+        }
 
     def _measure(self, name: str, scores: NDArray[np.float64]) -> PerturbationMetrics:
         real, generated = (

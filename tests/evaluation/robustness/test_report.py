@@ -74,9 +74,7 @@ def test_brightness_moves_both_classes_by_as_much_and_costs_what_can_be_counted(
     assert darker.real.shift.value == -30
     assert values([darker.false_positive_rate, darker.true_positive_rate]) == [0, 0.25]
     assert values([darker.real.flips, darker.generated.flips]) == [1 / 6, 2 / 4]
-    assert report.summary == (
-        "brightness -30 makes photographs look more real: false positives 0.17 -> 0.00."
-    )
+    assert report.summary.startswith("No perturbation raises")  # the images are too few
 
 
 def test_intervals_are_those_of_scipy_and_of_binary_metrics(upsampled, fitted):
@@ -107,7 +105,7 @@ def test_what_changes_nothing_moves_nothing(upsampled, fitted):
         0,
     ]
     assert row.roc_auc == report.rows[0].roc_auc
-    assert report.summary == "The shift of neither class is significant for any perturbation."
+    assert report.summary.startswith("No perturbation raises")
 
 
 def test_labels_have_no_part_in_what_is_done_to_an_image(upsampled, fitted):
@@ -237,9 +235,7 @@ def test_report_as_json_has_none_for_nan(flat):
     assert row["shift_real"] == {"value": 15, "low": 15, "high": 15}
     assert row["true_positive_rate"] == {"value": None, "low": None, "high": None}
     assert row["roc_auc"]["value"] is None
-    assert report.summary == (
-        "brightness +15 makes photographs look generated: false positives 0.40 -> 0.70."
-    )
+    assert report.summary.startswith("No perturbation raises")
     assert "nan" in report.to_text()
 
 
@@ -267,27 +263,31 @@ def test_report_as_text_is_a_table_with_a_sentence_at_the_end(flat):
     assert lines[-1] == report.summary
 
 
-@pytest.mark.parametrize(
-    ("label", "by", "sentence"),
-    [
-        (0, 1, "moved makes photographs look generated: false positives 0.00 -> 1.00."),
-        (0, -1, "moved makes photographs look more real: false positives 0.00 -> 0.00."),
-        (1, 1, "moved makes generated images look more generated: proportion found 1.00 -> 1.00."),
-        (1, -1, "moved makes generated images look real: proportion found 1.00 -> 0.00."),
-    ],
-)
-def test_the_sentence_says_which_class_moves_where(label, by, sentence):
-    y = np.repeat([0, 1], 5)
-    scores = np.stack([y, y]) - 0.5
-    scores[1, y == label] += by
-    assert RobustnessReport(("clean", "moved"), y, scores, 0.0).summary == sentence
+def report_of(*rates):
+    """A report of 100 images of each class, of which given numbers are called generated."""
+    scores = [np.r_[np.arange(100) < real, np.arange(100) < generated] for real, generated in rates]
+    names = ("clean", *(f"change {number}" for number in range(1, len(rates))))
+    return RobustnessReport(names, np.repeat([0, 1], 100), np.stack(scores) - 0.5, 0.0)
 
 
-def test_a_shift_that_may_be_chance_is_not_told():
-    y = np.repeat([0, 1], 5)
-    scores = np.stack([np.zeros(10), [9, -9, 1, 0, 0, 0, 0, 1, 9, -9]])
-    summary = RobustnessReport(("clean", "moved"), y, scores, 0.0).summary
-    assert summary == "The shift of neither class is significant for any perturbation."
+def test_the_summary_names_what_does_most_harm_to_each_class():
+    """And not the changes that help, nor those that chance may explain."""
+    report = report_of((5, 80), (60, 80), (90, 30), (86, 99), (7, 75), (30, 5))
+    assert report.summary == (
+        "Photographs called generated: 5 % if unchanged, but 90 % after change 2, 86 % after "
+        "change 3 and 60 % after change 1. Generated images found: 80 % if unchanged, but 5 % "
+        "after change 5 and 30 % after change 2."
+    )
+    assert report_of((5, 80), (1, 20)).summary == (
+        "Generated images found: 80 % if unchanged, but 20 % after change 1."
+    )
+
+
+def test_what_chance_may_explain_is_not_told():
+    assert report_of((5, 80), (7, 75)).summary == (
+        "No perturbation raises the proportion of photographs that are called generated, or lowers "
+        "that of generated images that are found, by more than chance."
+    )
 
 
 def test_thresholds_are_those_of_the_detector_unless_given(flat, fitted, upsampled):
