@@ -24,6 +24,7 @@ __all__ = ["main", "make_parser"]
 COMMANDS = {
     "demo": "train and measure a detector on images made on the spot, and write a report",
     "audit": "check whether format, size or compression alone would give the answer away",
+    "prepare": "put folders of real and generated images together into one data set with a split",
     "align": "write a copy of the images in which both classes are processed in the same way",
     "train": "fit a detector on a folder or a CSV manifest and save it",
     "calibrate": "fit the threshold or the probabilities of a saved detector to other images",

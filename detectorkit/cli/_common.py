@@ -26,6 +26,7 @@ __all__ = [
     "add_jobs",
     "add_json",
     "add_model",
+    "add_part",
     "add_random_state",
     "check_output",
     "find_threshold",
@@ -33,6 +34,7 @@ __all__ = [
     "load_data",
     "print_metrics",
     "process_paths",
+    "take_rows",
     "tell_passed_over",
 ]
 
@@ -99,6 +101,16 @@ def add_model(parser: ArgumentParser) -> None:
     )
 
 
+def add_part(parser: ArgumentParser) -> None:
+    """Add the option ``--part``."""
+    parser.add_argument(
+        "--part",
+        metavar="NAME",
+        help="use only the images that the column split of the manifest puts into this part, such "
+        "as test (default: all)",
+    )
+
+
 def check_output(name: str) -> Path:
     """Check that the folder of an output file exists, before the long work starts."""
     path = Path(name)
@@ -110,13 +122,35 @@ def check_output(name: str) -> Path:
 
 
 def load_data(arguments: Namespace) -> Any:
-    """List the images of the argument ``data``, and tell what was passed over."""
+    """List the images of ``data`` and ``--part``, and tell what was passed over."""
     from detectorkit.datasets import load_images
 
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # told here, in one line
         found = load_images(arguments.data)
     tell_passed_over(arguments, found.passed_over)
-    return found
+    if "part" not in arguments:
+        return found
+    column = found.metadata.get("split", np.full(len(found.data), ""))
+    parts = ", ".join(sorted({part for part in column if part})) or "none"
+    if arguments.part is None:
+        if parts != "none":
+            tell(f"All parts of the column split are used ({parts}). For one, pass --part.")
+        return found
+    if not (column == arguments.part).any():
+        raise ValueError(
+            f"--part {arguments.part}: the column split of the data has the parts: {parts}."
+        )
+    return take_rows(found, np.flatnonzero(column == arguments.part))
+
+
+def take_rows(found: Any, index: NDArray[np.intp]) -> Any:
+    """Return some of the images that `load_images` found, with all their columns."""
+    taken = found.copy()
+    for name in ("target", "origin", "groups"):
+        taken[name] = found[name][index]
+    taken["data"] = [found.data[i] for i in index]
+    taken["metadata"] = {name: column[index] for name, column in found.metadata.items()}
+    return type(found)(**taken)
 
 
 def tell_passed_over(arguments: Namespace, passed_over: PassedOver) -> None:

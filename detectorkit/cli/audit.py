@@ -34,7 +34,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--split",
         metavar="COLUMN",
         help="column of the manifest that names the part of each image (train, test and so on); "
-        "the same image in two parts fails the audit",
+        "the same image, subject, seed or instance picture in two parts fails the audit (default: "
+        "split, if there is one)",
     )
     parser.add_argument(
         "--max-auc",
@@ -59,9 +60,10 @@ def run(arguments: Namespace) -> int:
 
     found = load_data(arguments)
     get_column(found, "--split", arguments.split)  # checked before all files are read
+    split = arguments.split or "split"
     read_chunk = partial(read_audit_files, n_jobs=arguments.jobs)
     files, read, failures = process_paths(read_chunk, found.data, "Reading images")
-    columns = {"generator": "generator", "source": "source", "split": arguments.split}
+    columns = {"generator": "generator", "source": "source", "split": split}
     result = judge_files(
         files,
         [found.data[i] for i in read],
@@ -71,6 +73,7 @@ def run(arguments: Namespace) -> int:
             for name, column in columns.items()
             if column in found.metadata
         },
+        ledger={name: column[read] for name, column in found.metadata.items()},
         max_auc=arguments.max_auc,
         allow_pairs=arguments.allow_pairs,
         n_jobs=arguments.jobs,

@@ -1,12 +1,12 @@
 """Fit the threshold or the probabilities of a saved detector to other images, and save it again.
 
 With --fpr, the threshold is set so that at most this proportion of photographs like these will be
-called generated; only photographs are needed. With --method, probabilities are fitted, and the
-threshold is set where they are one half; both classes are needed. With --band, it is set at which
-scores the verdict is "can't tell", so that at most 2 % of the photographs of a further source are
-called generated; both classes are needed, and at least 49 sources of photographs. Scores, and so
-the ranking of images, do not change. The images must not be those on which the detector was
-trained, nor those on which it will be measured.
+called generated; only photographs are needed, in real/ or in a folder of nothing else. With
+--method, probabilities are fitted, and the threshold is set where they are one half; both classes
+are needed. With --band, it is set at which scores the verdict is "can't tell", so that at most 2 %
+of the photographs of a further source are called generated; both classes are needed, and at least
+49 sources of photographs. Scores, and so the ranking of images, do not change. The images must not
+be those on which the detector was trained, nor those on which it will be measured.
 
 A band that the detector has stays with --method. It is removed with --fpr, so that verdicts follow
 the new threshold alone.
@@ -15,6 +15,7 @@ the new threshold alone.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,10 +24,13 @@ from detectorkit.cli._common import (
     add_data,
     add_jobs,
     add_model,
+    add_part,
     check_output,
     load_data,
     process_paths,
+    tell_passed_over,
 )
+from detectorkit.utils.progress import tell
 
 __all__ = ["add_arguments", "run"]
 
@@ -35,6 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of ``detectorkit calibrate``."""
     add_model(parser)
     add_data(parser)
+    add_part(parser)
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -70,7 +75,7 @@ def run(arguments: Namespace) -> int:
     if arguments.guarantee and arguments.fpr is None:
         raise ValueError("--guarantee needs --fpr. Pass --fpr RATE, or leave out --guarantee.")
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
-    found = load_data(arguments)
+    found = _load(arguments)
     scores, read, failures = process_paths(detector.decision_function, found.data, "Scoring")
     y = found.target[read]
     if arguments.band is not None:
@@ -91,6 +96,20 @@ def run(arguments: Namespace) -> int:
     detector.save(output)
     print(f"Saved {output}")
     return 1 if failures else 0
+
+
+def _load(arguments: Namespace) -> Any:
+    """List the images; all those of a folder without real/ and generated/ are photographs."""
+    from detectorkit.datasets.loading import list_photographs
+
+    folder = Path(arguments.data)
+    is_sorted = any((folder / name).exists() for name in ("real", "generated"))
+    if arguments.fpr is None or is_sorted or not folder.is_dir():
+        return load_data(arguments)
+    found = list_photographs(folder)
+    tell_passed_over(arguments, found.passed_over)
+    tell(f"All {len(found.data)} images in {folder} are taken to be photographs.")
+    return found
 
 
 def _fit_probabilities(detector: Any, scores: Any, y: Any, method: Any) -> str:

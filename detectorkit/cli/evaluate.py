@@ -17,6 +17,7 @@ from detectorkit.cli._common import (
     add_jobs,
     add_json,
     add_model,
+    add_part,
     get_column,
     load_data,
     process_paths,
@@ -31,6 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of ``detectorkit evaluate``."""
     add_model(parser)
     add_data(parser)
+    add_part(parser)
     parser.add_argument(
         "--groups",
         metavar="COLUMN",

@@ -20,6 +20,7 @@ from detectorkit.cli._common import (
     add_data,
     add_jobs,
     add_model,
+    add_part,
     add_random_state,
     load_data,
     process_paths,
@@ -36,6 +37,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of ``detectorkit report``."""
     add_model(parser)
     add_data(parser)
+    add_part(parser)
     parser.add_argument(
         "-o",
         "--output",

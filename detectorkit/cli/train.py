@@ -1,7 +1,10 @@
 """Fit a detector on a folder or a CSV manifest and save it as an ONNX file.
 
-The images are shuffled and split 90/10, stratified, with copies of one image kept together. The
-detector is fitted on the larger part and measured on the smaller one.
+The images are shuffled and split 90/10, stratified, with copies of one image kept together, and
+with them the images of one subject, seed or instance picture, where a ledger or the columns of a
+manifest name these. The detector is fitted on the larger part and measured on the smaller one. If
+the manifest has a column split, as that of `detectorkit prepare`, the detector is fitted on its
+part train and measured on val; test is left for `detectorkit evaluate --part test`.
 
 Every image is treated in the same way: centre square, one resize, one JPEG. Otherwise size and
 compression of the files may tell photographs from generated images. The treatment is saved in the
@@ -21,6 +24,7 @@ from __future__ import annotations
 import ast
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -36,8 +40,10 @@ from detectorkit.cli._common import (
     load_data,
     print_metrics,
     process_paths,
+    take_rows,
 )
 from detectorkit.utils.json import dumps
+from detectorkit.utils.progress import tell
 
 __all__ = ["add_arguments", "run"]
 
@@ -62,6 +68,9 @@ _CLIP = {
     "max_epochs": 25,
 }
 """Parameters of the shipped detector "clip", except that some images are set aside."""
+
+_AUDITED = 2000
+"""Number of files whose format, size and compression are looked at before the training."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -129,11 +138,13 @@ def run(arguments: Namespace) -> int:
     output = check_output(arguments.output)
     detector = _make_detector(arguments)
     _check_ready(detector, arguments.model)
-    found = load_data(arguments)
+    found = _drop_other_parts(load_data(arguments))
     column = get_column(found, "--groups", arguments.groups)
     hash_paths = partial(perceptual_hash, n_jobs=arguments.jobs)
     hashes, read, failures = process_paths(hash_paths, found.data, "Reading images")
-    together = _together(hashes, None if column is None else column[read])
+    _warn_of_files(arguments, found, read, hashes)
+    ledger = _ledger_groups(found)
+    together = _together(hashes, ledger[read], None if column is None else column[read])
     train, test, groups = _split(found, read, together, arguments.random_state)
 
     start = time.monotonic()
@@ -238,23 +249,104 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value  # a bare word is a string
 
 
-def _together(hashes: Any, column: Any) -> Any:
-    """Assign one number to copies of an image, and to images with the same column value."""
+def _drop_other_parts(found: Any) -> Any:
+    """Keep the parts train and val of the column split, if it has them, and tell."""
+    parts = found.metadata.get("split")
+    if parts is None:
+        return found
+    counts = {name: int((parts == name).sum()) for name in np.unique(parts)}
+    text = ", ".join(f"{name or 'none'}: {n}" for name, n in counts.items())
+    if "train" not in counts:
+        tell(f"The column split has no part train ({text}): it is not used.")
+        return found
+    tell(
+        f"By the column split ({text}), the detector is fitted on train and measured on "
+        f"{'val' if 'val' in counts else 'a tenth of it'}; other images are not used."
+    )
+    return take_rows(found, np.flatnonzero(np.isin(parts, ["train", "val"])))
+
+
+def _ledger_groups(found: Any) -> Any:
+    """Return the groups of a ledger, with photographs known by the content of their files."""
+    from detectorkit.datasets.ledger import group_images
+    from detectorkit.utils.files import hash_file
+
+    groups = found.groups
+    metadata = found.metadata
+    if any(metadata.get("instance", ())):
+        known = metadata.get("sha256", np.full(len(groups), ""))
+        sha256 = known.copy().astype(object)
+        for i in np.flatnonzero((known == "") & (found.target == 0)):
+            with suppress(OSError):  # told when it is read
+                sha256[i] = hash_file(found.data[i])
+        groups = group_images({**metadata, "sha256": sha256}, len(groups))
+    members = np.bincount(groups)
+    if members.max() > 1:
+        tell(
+            f"{members[members > 1].sum()} images are kept together in {(members > 1).sum()} "
+            "groups with a common subject, seed or instance picture."
+        )
+    return groups
+
+
+def _warn_of_files(arguments: Namespace, found: Any, read: Any, hashes: Any) -> None:
+    """Tell if the data fail the gravest checks of the audit; facts of some files are enough."""
+    from detectorkit.datasets import near_duplicate_groups
+    from detectorkit.datasets.audit import MAX_AUC, read_file_facts
+    from detectorkit.datasets.audit.metadata_auc import container_auc
+    from detectorkit.datasets.audit.reading import FILE_DTYPE
+
+    y, pictures = found.target[read], near_duplicate_groups(hashes)
+    more = f"More: detectorkit audit {arguments.data}"
+    if n := len(np.intersect1d(pictures[y == 0], pictures[y == 1])):
+        tell(f"Audit: {n} pictures are in both classes, perhaps with a wrong label. {more}")
+    some = np.random.RandomState(0).permutation(len(read))[:_AUDITED]
+    files = np.zeros(len(some), FILE_DTYPE)
+    for row, i in enumerate(some):
+        facts = read_file_facts(found.data[read[i]])
+        for name, value in (facts._asdict() | {"aspect": facts.aspect}).items():
+            files[name][row] = value
+    auc = container_auc(files, y[some], pictures[some], n_jobs=arguments.jobs)
+    if auc.low > MAX_AUC:
+        left = (
+            "The treatment makes these equal, but an earlier resize or compression leaves traces"
+            if arguments.treatment == "aligned"
+            else "With --treatment none these are traces"
+        )
+        tell(
+            f"Audit: format, size and compression of the files tell the classes apart with AUC "
+            f"{auc.value:.2f}. {left} that the detector may learn. {more}"
+        )
+
+
+def _together(hashes: Any, ledger: Any, column: Any) -> Any:
+    """Assign one number to copies, images linked by a ledger, and those of one column value."""
     from detectorkit.datasets import near_duplicate_groups
     from detectorkit.model_selection.split import merge_groups
 
-    copies = near_duplicate_groups(hashes)
-    if column is None:
-        return copies
-    # Where the column is empty, the value is unknown: such images are not grouped.
-    named = np.where(column == "", [f"row {i}" for i in range(len(column))], column)
-    return merge_groups([copies, np.unique(named, return_inverse=True)[1]], len(column))
+    together = [near_duplicate_groups(hashes), ledger]
+    if column is not None:
+        # Where the column is empty, the value is unknown: such images are not grouped.
+        named = np.where(column == "", [f"row {i}" for i in range(len(column))], column)
+        together.append(np.unique(named, return_inverse=True)[1])
+    return merge_groups(together, len(ledger))
 
 
 def _split(found: Any, read: Any, groups: Any, random_state: int) -> tuple[Any, Any, Any]:
     """Return indices of the training and test images, and the groups of the training images."""
     from detectorkit.datasets import train_val_test_split
 
+    part = found.metadata.get("split", np.full(len(found.data), ""))[read]
+    if (part == "train").any() and (part == "val").any():
+        is_train = part == "train"
+        shared = np.intersect1d(groups[is_train], groups[~is_train])
+        if len(shared):
+            n = int(np.isin(groups[~is_train], shared).sum())
+            tell(
+                f"{n} images of val are copies, or have the subject, seed or instance picture, of "
+                "images of train: the metrics are too good. See `detectorkit audit`."
+            )
+        return read[is_train], read[~is_train], groups[is_train]
     parts = train_val_test_split(
         read,
         found.target[read],
@@ -263,4 +355,15 @@ def _split(found: Any, read: Any, groups: Any, random_state: int) -> tuple[Any, 
         keep_near_duplicates=False,  # they are in the groups
         random_state=random_state,
     )
-    return np.concatenate(parts[:2]), parts[2], np.concatenate(parts[6:8])
+    train, test = np.concatenate(parts[:2]), parts[2]
+    if (
+        min(len(np.unique(found.target[index])) for index in (train, test))
+        < 2
+        <= len(np.unique(found.target))
+    ):
+        raise ValueError(
+            f"the {len(read)} images make only {len(np.unique(groups))} groups that must not be "
+            "split apart, and no split has both classes on both sides. Add images of other "
+            "subjects, made from other seeds and instance pictures."
+        )
+    return train, test, np.concatenate(parts[6:8])

@@ -2,6 +2,7 @@
 
 from detectorkit.datasets.aligning import TREATMENTS, align, align_image
 from detectorkit.datasets.audit.audit import Audit, audit
+from detectorkit.datasets.ledger import Ledger, LedgerRow, read_ledger
 from detectorkit.datasets.loading import load_images
 from detectorkit.datasets.upsampling.reconstructions import make_upsampling_images
 from detectorkit.images.image_files import find_images
@@ -11,6 +12,8 @@ from detectorkit.model_selection.split import train_val_test_split
 __all__ = [
     "TREATMENTS",
     "Audit",
+    "Ledger",
+    "LedgerRow",
     "align",
     "align_image",
     "audit",
@@ -19,5 +22,6 @@ __all__ = [
     "make_upsampling_images",
     "near_duplicate_groups",
     "perceptual_hash",
+    "read_ledger",
     "train_val_test_split",
 ]

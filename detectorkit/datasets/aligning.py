@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import re
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_consistent_length
 
+from detectorkit.datasets.manifest import format_manifest
 from detectorkit.exceptions import ImageReadError
 from detectorkit.images.batches import iter_slices
 from detectorkit.images.decoding import load_image
 from detectorkit.images.treatment import Treatment
-from detectorkit.utils.files import fill_whole_folder
+from detectorkit.utils.files import check_new_folder, fill_whole_folder, hash_file
 from detectorkit.utils.labels import check_labels
 from detectorkit.utils.names import as_names
 from detectorkit.utils.parallel import map_in_order
@@ -162,6 +162,7 @@ def align(
     with numbers for names, and a ``manifest.csv``; `load_images` reads either. The manifest has
     the columns path, label, all of `metadata`, original_path and processing. Columns of
     `metadata` named width, height, format, bytes and sha256 are replaced by the values of the copy.
+    The SHA-256 of the original file is added to a column named instance.
     The text of a column "processing" is kept, and the treatment is added to it: earlier processing
     of a file leaves traces too. Before a text that begins with "=", "+", "-" or "@" it has an
     apostrophe, since spreadsheets run such texts as formulas.
@@ -197,7 +198,7 @@ def align(
         _Row(number, str(path), int(label), {name: str(v[number]) for name, v in columns.items()})
         for number, (path, label) in enumerate(zip(paths, labels, strict=True))
     ]
-    _check_output(Path(output))
+    check_new_folder("align", Path(output))
     with fill_whole_folder(Path(output)) as folder:
         copier = _Copier(chosen, skip_unreadable=skip_unreadable)
         copies, failures = [], []
@@ -270,6 +271,9 @@ class _Copier:
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
+        if "instance" in row.metadata:  # the copy is linked to what was made from the original
+            original = hash_file(row.path)
+            current["instance"] = f"{row.metadata['instance']} {original}".strip()
         return {
             **row.metadata,
             **{name: value for name, value in current.items() if name in row.metadata},
@@ -294,13 +298,6 @@ def _encode_all(
         yield from part
 
 
-def _check_output(output: Path) -> None:
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise FileExistsError(f"align: {output} exists and is not an empty folder. Name a new one.")
-    if not output.absolute().parent.is_dir():
-        raise FileNotFoundError(f"align: there is no folder {output.parent} to make {output} in.")
-
-
 def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
@@ -308,14 +305,4 @@ def _write(path: Path, data: bytes) -> None:
 
 def _write_manifest(path: Path, rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> None:
     names = dict.fromkeys(["path", "label", *columns, "original_path", "processing"])
-    # Names of files that are not UTF-8 are escaped, so that the manifest can be read again.
-    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-        writer = csv.DictWriter(file, list(names))
-        writer.writeheader()
-        writer.writerows({name: _no_formula(cell) for name, cell in row.items()} for row in rows)
-
-
-def _no_formula(cell: Any) -> Any:
-    """Put an apostrophe before a text that a spreadsheet would take for a formula and run."""
-    is_formula = isinstance(cell, str) and re.match(r"[=+@\t\r]|-(?![\d.])", cell)
-    return f"'{cell}" if is_formula else cell
+    path.write_bytes(format_manifest(rows, list(names)))

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
-import reprlib
-from collections import Counter
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from sklearn.utils import Bunch
 
+from detectorkit.datasets.ledger import COLUMNS, find_ledger_rows, group_images
+from detectorkit.datasets.manifest import read_manifest
 from detectorkit.images.image_files import PassedOver, search_images
-from detectorkit.utils.files import read_regular
 from detectorkit.utils.names import as_names
 
-__all__ = ["load_images"]
-
-_LABELS: Final = {"0": 0, "real": 0, "1": 1, "generated": 1}
-_MAX_BYTES: Final = 2**30  # of a manifest: some ten million rows
-_SHOWN: Final = 200  # characters of a cell in an error message
-_CURE: Final = "Save the table as a CSV file with commas, in UTF-8."
+__all__ = ["list_photographs", "load_images"]
 
 
 def load_images(data: str | os.PathLike[str]) -> Bunch:
@@ -38,7 +27,8 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
         Folder with ``real/`` and ``generated/<generator>/`` in it; the folders in ``real/``
         name the sources, and deeper folders are searched too. Or a manifest: a CSV file in UTF-8
         with the columns ``path`` (relative to the file) and ``label`` (0, 1, "real" or
-        "generated"), and any other columns.
+        "generated"), and any other columns. A ``ledger.csv`` (see `Ledger`) is a manifest too;
+        where a folder has one, its columns are added to ``metadata``.
 
     Returns
     -------
@@ -57,6 +47,11 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
         origin : ndarray of shape (n_samples,)
             Origin of each image: its "generator" or, if that is empty, its "source" or, if that
             is empty too, "photographs" or "generated".
+        groups : ndarray of shape (n_samples,)
+            Number of the group of each image, for ``groups=``. Images of one "subject", with one
+            "seed" and "base_model" (or else "generator"), or with one of the "instance" pictures
+            in common are in one group; so is a photograph whose "sha256" is that of an instance
+            picture. Without these columns, each image has a group of its own.
         passed_over : PassedOver
             What the search of a folder passed over: ``unread`` folders and ``others``, which are
             not images.
@@ -95,7 +90,22 @@ def load_images(data: str | os.PathLike[str]) -> Bunch:
         raise FileNotFoundError(
             f"load_images: there is no folder or CSV file {place}. Check the path."
         )
-    return _from_folder(place) if place.is_dir() else _from_manifest(place)
+    if place.is_dir():
+        return _from_folder(place)
+    target, columns = read_manifest(place)
+    paths = [str(place.parent / path) for path in columns.pop("path")]
+    del columns["label"]
+    return _bunch(paths, target, columns, PassedOver())
+
+
+def list_photographs(folder: Path) -> Bunch:
+    """List all images of a folder without real/ and generated/ as photographs."""
+    passed_over = PassedOver()
+    paths = [str(path) for path in search_images(folder, passed_over)]
+    if not paths:
+        raise ValueError(f"there are no images in {folder}. {passed_over}".rstrip())
+    empty = [""] * len(paths)
+    return _bunch(paths, [0] * len(paths), {"generator": empty, "source": empty}, passed_over)
 
 
 def _from_folder(folder: Path) -> Bunch:
@@ -118,6 +128,7 @@ def _from_folder(folder: Path) -> Bunch:
             f"{passed_over}".rstrip()
         )
     passed_over.warn("load_images")
+    _add_ledgers(folder, paths, metadata, passed_over)
     return _bunch(paths, target, metadata, passed_over)
 
 
@@ -134,91 +145,14 @@ def _find_unlabelled(folder: Path) -> list[str]:
     return unlabelled
 
 
-def _from_manifest(manifest: Path) -> Bunch:
-    content = read_regular(manifest, _MAX_BYTES)
-    try:
-        return _read_table(manifest, content)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"load_images: {manifest} is not text in UTF-8: it has the byte "
-            f"0x{error.object[error.start]:02x}. {_CURE}"
-        ) from error
-
-
-def _read_table(manifest: Path, content: bytes) -> Bunch:
-    rows = _iter_rows(manifest, content)
-    _, columns = next(rows, (1, []))
-    if not {"path", "label"} <= set(columns):
-        raise ValueError(
-            f"load_images: {manifest} has the columns {reprlib.repr(columns)}, but a manifest "
-            f"needs the columns path and label. {_CURE}"
-        )
-    twice = [name for name, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"load_images: {manifest} has the columns {reprlib.repr(twice)} more than once. Rename "
-            "or remove one of each."
-        )
-    table: list[list[str]] = [[] for _ in columns]
-    found = dict(zip(columns, table, strict=True))
-    path_at, label_at = columns.index("path"), columns.index("label")
-    target = []
-    for number, found_cells in rows:
-        row = found_cells + [""] * (len(columns) - len(found_cells))
-        path, label = row[path_at], _LABELS.get(row[label_at].strip().lower())
-        if label is None or not path or "\0" in path:
-            raise ValueError(
-                f"load_images: {manifest}, line {number}, has the path {_cut(path)} and the "
-                f"label {_cut(row[label_at])}. A row needs the path of a file and a label 0, "
-                "1, real or generated."
-            )
-        target.append(label)
-        for cells, cell in zip(table, row, strict=False):
-            cells.append(cell)
-    if not target:
-        raise ValueError(f"load_images: {manifest} has no rows. List at least one image.")
-    paths = [str(manifest.parent / path) for path in found.pop("path")]
-    del found["label"]
-    return _bunch(paths, target, found, PassedOver())
-
-
-def _iter_rows(manifest: Path, content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Yield the rows that are not empty, each with the number of its first line."""
-    reader = csv.reader(_open_text(content))
-    while True:
-        first = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            column = _find_long_cell(content, first, reader.line_num)
-            raise ValueError(
-                f"load_images: {manifest}, line {first}: the cell in column {column} cannot be "
-                f"read: {error}. Shorten it, or close its quotation mark."
-            ) from error
-        if row:
-            yield first, row
-
-
-def _find_long_cell(content: bytes, first: int, last: int) -> int:
-    """Return the number of the column at which the csv module gave up, in a row of some lines."""
-    lines = list(islice(_open_text(content), first - 1, last))
-    limit = csv.field_size_limit(sum(map(len, lines)))
-    try:
-        row = next(csv.reader(lines))
-    finally:
-        csv.field_size_limit(limit)
-    return next((n for n, cell in enumerate(row, start=1) if len(cell) > limit), len(row))
-
-
-def _cut(text: str) -> str:
-    """Quote a cell for an error message, which must not be as long as a hostile cell."""
-    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r}..."
-
-
-def _open_text(content: bytes) -> Iterator[str]:
-    return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", newline="")
+def _add_ledgers(
+    folder: Path, paths: list[str], metadata: dict[str, list[str]], passed_over: PassedOver
+) -> None:
+    """Add the columns of the ledgers that lie beside the images or above them."""
+    rows = find_ledger_rows(folder, paths, passed_over)
+    for name in COLUMNS if rows else ():
+        if name not in ("path", "label", *metadata):
+            metadata[name] = [rows.get(path, {}).get(name, "") for path in paths]
 
 
 def _bunch(
@@ -239,5 +173,6 @@ def _bunch(
         target_names=["real", "generated"],
         metadata=columns,
         origin=origin,
+        groups=group_images(columns, len(paths)),
         passed_over=passed_over,
     )

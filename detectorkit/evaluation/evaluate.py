@@ -37,6 +37,12 @@ __all__ = ["Evaluation", "evaluate"]
 PREVALENCES = (0.5, 0.1, 0.01)
 """Proportions of generated images among all images for which reports state the precision."""
 
+# What can be said where there are photographs or generated images only.
+_OF_ONE_CLASS = (
+    ("photographs", {"false_positive_rate", "undecided_photographs", "wrong_photographs"}),
+    ("generated", {"recall", "undecided_generated", "wrong_generated"}),
+)
+
 
 @dataclass(frozen=True)
 class Evaluation(ResultMixin):
@@ -238,8 +244,14 @@ class Evaluation(ResultMixin):
         text : str
             A line for each metric, then a line for each source and each generator.
         """
-        rows = [(name.replace("_", " "), value) for name, value in self._figures.items()]
-        lines = text_table(rows, indent=2)
+        lines, figures = [], self._figures
+        kinds = np.unique(self.y_true)
+        if len(kinds) == 1:
+            kind, kept = _OF_ONE_CLASS[int(kinds[0])]
+            figures = {name: value for name, value in figures.items() if name in kept}
+            lines.append(f"All images are {kind}, so that metrics of both classes mean nothing:")
+        rows = [(name.replace("_", " "), value) for name, value in figures.items()]
+        lines += text_table(rows, indent=2)
         return "\n".join([*lines, "", *origin_lines(self.origins)])
 
     @property

@@ -124,13 +124,18 @@ def merge_groups(together: list[NDArray[np.int64]], n: int) -> NDArray[np.int64]
     """Merge groupings: images that share a group in any of them share one in the result."""
     if not together:
         return np.arange(n)
-    offsets = np.cumsum([n, *(grouping.max() + 1 for grouping in together)])
+    offsets = np.cumsum([0, *(grouping.max() + 1 for grouping in together)])
     image = np.tile(np.arange(n), len(together))
     group = np.concatenate([g + offset for g, offset in zip(together, offsets, strict=False)])
-    size = int(offsets[-1])
-    graph = coo_array((np.ones(len(image), bool), (image, group)), shape=(size, size))
-    merged: NDArray[np.int64] = connected_components(graph, directed=False)[1][:n].astype(np.int64)
-    return merged
+    return connect_images(image, group, n)
+
+
+def connect_images(image: NDArray[np.int64], group: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Assign one number to connected images, of `n`: ``image[i]`` is in ``group[i]``."""
+    size = n + int(group.max(initial=-1)) + 1
+    graph = coo_array((np.ones(len(image), bool), (image, group + n)), shape=(size, size))
+    connected: NDArray[np.int64] = connected_components(graph, directed=False)[1].astype(np.int64)
+    return connected[:n]
 
 
 def assign_groups(

@@ -17,7 +17,9 @@ from typing import BinaryIO
 from detectorkit.utils.progress import progress_bar, tell
 
 __all__ = [
+    "check_new_folder",
     "fill_whole_folder",
+    "hash_file",
     "hash_files",
     "open_whole",
     "read_regular",
@@ -50,11 +52,16 @@ def hash_files(paths: Sequence[str | os.PathLike[str]], *, verbose: bool = False
     digests = []
     with progress_bar("Hashing files", len(paths), show=verbose) as advance:
         for path in paths:
-            with Path(path).open("rb") as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+            digests.append(hash_file(path))
             advance(1)
     lines = "".join(f"{digest}\n" for digest in sorted(digests))
     return hashlib.sha256(lines.encode("ascii")).hexdigest()
+
+
+def hash_file(path: str | os.PathLike[str]) -> str:
+    """Compute the SHA-256 of a file, in hexadecimal."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_regular(path: str | os.PathLike[str], max_bytes: int) -> bytes:
@@ -125,6 +132,18 @@ def open_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def check_new_folder(caller: str, folder: Path) -> None:
+    """Check that a folder is new or empty, and that the folder that it is to be in exists."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(
+            f"{caller}: {folder} exists and is not an empty folder. Name a new one."
+        )
+    if not folder.absolute().parent.is_dir():
+        raise FileNotFoundError(
+            f"{caller}: there is no folder {folder.parent} to make {folder} in."
+        )
 
 
 @contextmanager

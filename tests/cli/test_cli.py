@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -52,6 +53,45 @@ def test_train_prints_figures_with_intervals_and_a_warning(folder, tmp_path, cap
     out = capsys.readouterr().out
     assert "balanced accuracy" in out
     assert "say nothing about other generators" in out
+
+
+def test_train_tells_of_data_that_fail_the_audit(folder, tmp_path, capsys):
+    for path in folder.rglob("*.png"):
+        if "generated" in path.parts:
+            image = cv2.imread(str(path))
+            suffix = ".png"
+        else:
+            image, suffix = cv2.imread(str(path))[:60], ".jpg"
+        copy = (tmp_path / "data" / path.relative_to(folder)).with_suffix(suffix)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(copy), image)
+    arguments = ["train", str(tmp_path / "data"), "-o", str(tmp_path / "m.onnx"), "--side", "64"]
+    assert main(arguments) == 0
+    said = capsys.readouterr().err
+    assert "compression of the files tell the classes apart with AUC 1.00. The treatment" in said
+    assert f"More: detectorkit audit {tmp_path / 'data'}" in said
+
+
+def test_metrics_of_both_classes_are_not_printed_of_one(model, folder, tmp_path, capsys):
+    shutil.copytree(folder / "real", tmp_path / "real")
+    assert main(["evaluate", str(model), str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "All images are photographs, so that metrics of both classes mean nothing:" in said
+    assert "false positive rate" in said
+    assert not any(word in said for word in ("accuracy", "precision", "recall", "brier"))
+
+
+def test_calibrate_takes_a_plain_folder_of_photographs(model, folder, tmp_path, capsys):
+    plain = tmp_path / "plain"
+    shutil.copytree(folder / "real", plain / "holidays")
+    output = tmp_path / "m.onnx"
+    assert main(["calibrate", str(model), str(plain), "-o", str(output), "--fpr", "0.1"]) == 0
+    out, err = capsys.readouterr()
+    assert "set on 60 photographs" in out
+    assert f"All 60 images in {plain} are taken to be photographs." in err
+    arguments = ["calibrate", str(model), str(plain), "-o", str(output), "--method", "shift"]
+    assert main(arguments) == 2
+    assert "has no images in real/" in capsys.readouterr().err
 
 
 def test_training_is_repeatable(folder, tmp_path):

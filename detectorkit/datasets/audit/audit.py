@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.datasets.audit.findings import Finding, Severity, judge_auc, judge_copies
 from detectorkit.datasets.audit.groups import Copies, FileGroup, describe_groups, find_copies
+from detectorkit.datasets.audit.links import judge_links
 from detectorkit.datasets.audit.metadata_auc import MetadataAuc, metadata_auc
 from detectorkit.datasets.audit.reading import read_audit_files
 from detectorkit.datasets.audit.to_text import audit_to_text
@@ -114,6 +115,7 @@ def audit(
     generator: Any = None,
     source: Any = None,
     split: Any = None,
+    ledger: Mapping[str, Any] | None = None,
     max_auc: float = MAX_AUC,
     allow_pairs: bool = False,
     n_jobs: int | None = None,
@@ -133,6 +135,9 @@ def audit(
     split : array-like of shape (n_samples,), default=None
         Part of the split of each image, such as "train" or "test"; "" if it is in none. The same
         picture in two parts fails the audit.
+    ledger : dict of str to array-like of shape (n_samples,), default=None
+        Columns of a ledger, such as ``load_images(...).metadata``. A subject, seed or instance
+        picture in two parts of the split fails the audit; see `Ledger`.
     max_auc : float, default=0.6
         Limit, from 0.5 to below 1. The data fail if the area under the ROC curve of a classifier
         that sees only format, size and compression is above it, and the lower end of its interval
@@ -208,6 +213,7 @@ def audit(
         generator=generator,
         source=source,
         split=split,
+        ledger=ledger,
         max_auc=max_auc,
         allow_pairs=allow_pairs,
         n_jobs=n_jobs,
@@ -224,6 +230,7 @@ def judge_files(
     generator: Any = None,
     source: Any = None,
     split: Any = None,
+    ledger: Mapping[str, Any] | None = None,
     max_auc: float = MAX_AUC,
     allow_pairs: bool = False,
     n_jobs: int | None = None,
@@ -242,6 +249,8 @@ def judge_files(
         Labels of the files, as in `audit`.
     generator, source, split : array-like of shape (n_samples,), default=None
         Generator, source and part of the split of each image, as in `audit`.
+    ledger : dict of str to array-like of shape (n_samples,), default=None
+        Columns of a ledger, as in `audit`.
     max_auc : float, default=0.6
         Area under the ROC curve above which the data fail, as in `audit`.
     allow_pairs : bool, default=False
@@ -279,6 +288,7 @@ def judge_files(
     sharpness = roc_auc_estimate(labels, files["sharpness"])
     findings = judge_auc(files, labels, metadata, sharpness, max_auc)
     findings += judge_copies(**copies, allow_pairs=allow_pairs)
+    findings += judge_links(files, labels, ledger or {}, split)
     order = ("fail", "warn", "ok")
     return Audit(
         by_class=describe_groups(files, labels),

@@ -30,7 +30,9 @@ class Finding(NamedTuple):
         cannot be trusted, "warn" that results must be read with this finding in mind.
     topic : str
         Topic of the finding: "container", "bytes_per_pixel", "sharpness",
-        "copies_across_classes", "copies_across_splits" or "copies_within_class".
+        "copies_across_classes", "copies_across_splits" or "copies_within_class", and for a ledger
+        "subjects_across_splits", "seeds_across_splits", "instance_pictures_across_splits" or
+        "instance_pictures_among_photographs".
     text : str
         Finding and cure, in sentences.
     """

@@ -14,7 +14,14 @@ from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import progress_bar
 from detectorkit.utils.validation import check_seed
 
-__all__ = ["ALL_FACTS", "CONTAINER_FACTS", "MIN_PICTURES", "MetadataAuc", "metadata_auc"]
+__all__ = [
+    "ALL_FACTS",
+    "CONTAINER_FACTS",
+    "MIN_PICTURES",
+    "MetadataAuc",
+    "container_auc",
+    "metadata_auc",
+]
 
 CONTAINER_FACTS: Final = {
     "format": "format",
@@ -110,6 +117,25 @@ def metadata_auc(
     everything, container = found.pop("everything"), found.pop("container")
     alone = sorted(found.items(), key=lambda item: -item[1].value)
     return MetadataAuc(everything, container, dict(alone))
+
+
+def container_auc(
+    files: NDArray[np.void],
+    y: NDArray[Any],
+    pictures: NDArray[np.int64],
+    *,
+    n_jobs: int | None = None,
+    random_state: int = 0,
+) -> Estimate:
+    """Measure `MetadataAuc.container` alone, which takes a fraction of the time."""
+    columns = {"container": _columns(files, tuple(CONTAINER_FACTS))}
+    n_pictures = [len(np.unique(pictures[y == label])) for label in (0, 1)]
+    if min(n_pictures) < MIN_PICTURES:
+        return _UNKNOWN
+    if columns["container"].shape[1] == 0:
+        return _CHANCE
+    scores = _held_out_scores(columns, y, pictures, n_jobs, random_state, show=False)
+    return _area(y, scores["container"])
 
 
 def _columns(files: NDArray[np.void], facts: tuple[str, ...]) -> NDArray[np.float32]:

@@ -365,3 +365,44 @@ def test_real_faces_of_one_source_pass(real_faces):
     assert result.passed
     assert result.by_class[0].jpeg_quality == {"75": 1.0}
     assert result.metadata.container == (0.5, 0.5, 0.5)
+
+
+def test_a_ledger_that_is_split_apart_fails(even, even_files):
+    """Subjects, seeds and instance pictures in two parts; photographs among the latter."""
+    paths, y = even
+    files = even_files
+    digest = files["sha256"].astype(str)
+    generated = y == 1
+    columns = {
+        "generator": np.where(generated, "lora", ""),
+        "base_model": np.where(generated, "sd", ""),
+        "subject": np.where(generated, [f"person {i // 8}" for i in range(N)], ""),
+        "seed": np.where(generated, np.arange(N).astype(str), ""),
+        "instance": np.where(generated, digest[np.arange(N) // 8 * 8], ""),
+    }
+    by_person = np.where(np.arange(N) // 8 < 3, "train", "test")
+    kept = judge_files(files, paths, y, split=by_person, ledger=columns)
+    topics = ["subjects", "seeds", "instance_pictures"]
+    for topic in topics:
+        assert finding(kept, f"{topic}_across_splits").severity == "ok"
+    among = finding(kept, "instance_pictures_among_photographs")
+    assert among.severity == "ok"
+    assert among.text.startswith("6 of the photographs are instance pictures")
+
+    columns["seed"] = np.where(generated, np.arange(N) % 20, "")
+    cut = judge_files(files, paths, y, split=np.where(np.arange(N) < 20, "a", "b"), ledger=columns)
+    assert not cut.passed
+    for topic, named in zip(topics, ["person 2", "1 of sd", digest[16]], strict=True):
+        found = finding(cut, f"{topic}_across_splits")
+        assert found.severity == "fail"
+        assert f"in more than one part of the split, such as {named}" in found.text
+
+    unsplit = judge_files(files, paths, y, ledger=columns)
+    among = finding(unsplit, "instance_pictures_among_photographs")
+    assert among.severity == "warn"
+    assert "a leak only where the two are in different parts" in among.text
+    none = judge_files(
+        files, paths, y, ledger=columns | {"instance": np.where(generated, "ab", "")}
+    )
+    assert finding(none, "instance_pictures_among_photographs").severity == "ok"
+    assert not any("splits" in f.topic for f in judge_files(files, paths, y).findings)
