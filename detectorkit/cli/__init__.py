@@ -34,6 +34,7 @@ COMMANDS = {
     "scan": "predict for the images of folders, archives and manifests of any size, into a table",
     "serve": "serve verdicts over HTTP, with a page on which pictures are dropped",
     "explain": "show where in an image the score of a detector comes from",
+    "generate": "make generated images: DreamBooth and LoRA trainings, and samples, with a ledger",
     "models": "list the detectors that come along, or print the card of one",
     "backbones": "list, export and add the pretrained networks that detectors build on",
     "completion": "print a script that completes commands and names in bash, zsh or fish",

@@ -7,6 +7,7 @@ image comes from.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +22,11 @@ from torch.nn import functional
 from detectorkit.images.sequence import check_images
 from detectorkit.utils.progress import track
 
-__all__ = ["Pairs", "TinyAutoencoder", "make_pairs"]
+__all__ = ["BaseAutoencoder", "Pairs", "TinyAutoencoder", "make_pairs"]
 
 _WIDTH = 64
 _LATENT = 32
-_STRIDE = 8  # side of the square of pixels that one element of the code stands for
+_STRIDE = 8
 
 
 class _Block(nn.Module):
@@ -81,35 +82,24 @@ def _make_decoder() -> nn.Module:
     return nn.Sequential(*layers, _Block(), nn.Conv2d(_WIDTH, 3, 3, padding=1))
 
 
-class TinyAutoencoder:
-    """The autoencoder TAEF2, a small substitute for that of a current latent-diffusion model.
+class BaseAutoencoder(ABC):
+    """Base of autoencoders, which defines how an image goes through `_encode` and `_decode`.
 
-    Parameters
-    ----------
-    folder : str or Path
-        Folder with the weights: ``taef2_encoder.safetensors`` and ``taef2_decoder.safetensors``.
-    device : str, default="cpu"
-        Device of torch to run on, such as "cpu" or "cuda".
-
-    Raises
-    ------
-    FileNotFoundError
-        If a file of weights is missing.
-
-    Notes
-    -----
-    TAEF2 is by Ollin Boer Bohan, under the MIT licence; its weights do not come with this library.
+    Both take and return one image or code as a batch; pixels are from 0 to 1, and a code has a
+    standard deviation of about 1. `stride` is the side of the square of pixels that one element of
+    the code stands for.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], *, device: str = "cpu") -> None:
-        from safetensors.torch import load_file
+    device: str
+    stride: int
 
-        self.device = device
-        self._parts = []
-        for name, network in (("encoder", _make_encoder()), ("decoder", _make_decoder())):
-            state = load_file(Path(folder) / f"taef2_{name}.safetensors")
-            network.load_state_dict({key: value.float() for key, value in state.items()})
-            self._parts.append(network.eval().to(device, memory_format=torch.channels_last))
+    @abstractmethod
+    def _encode(self, pixels: Tensor) -> Tensor:
+        """Return the code of an image."""
+
+    @abstractmethod
+    def _decode(self, code: Tensor) -> Tensor:
+        """Return the image of a code."""
 
     def reconstruct(
         self,
@@ -136,19 +126,59 @@ class TinyAutoencoder:
             Reconstruction: the same picture with the traces of the decoder.
         """
         height, width = image.shape[:2]
-        below, right = -height % _STRIDE, -width % _STRIDE
+        below, right = -height % self.stride, -width % self.stride
         padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101)
         x = torch.from_numpy(padded).permute(2, 0, 1)[None].float().div(255).to(self.device)
-        encoder, decoder = self._parts
         with torch.inference_mode():
-            code = encoder(x.contiguous(memory_format=torch.channels_last))
+            code = self._encode(x.contiguous(memory_format=torch.channels_last))
             if noise > 0:
                 random = check_random_state(random_state)
                 drawn = random.normal(scale=noise, size=tuple(code.shape))
                 code = code + torch.from_numpy(drawn).to(code)
-            found = decoder(code)[0].clamp(0, 1).mul(255).round().byte()
+            found = self._decode(code)[0].clamp(0, 1).mul(255).round().byte()
         whole: NDArray[np.uint8] = found.permute(1, 2, 0).cpu().numpy()
         return np.ascontiguousarray(whole[:height, :width])
+
+
+class TinyAutoencoder(BaseAutoencoder):
+    """The autoencoder TAEF2, a small substitute for that of a current latent-diffusion model.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Folder with the weights: ``taef2_encoder.safetensors`` and ``taef2_decoder.safetensors``.
+    device : str, default="cpu"
+        Device of torch to run on, such as "cpu" or "cuda".
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file of weights is missing.
+
+    Notes
+    -----
+    TAEF2 is by Ollin Boer Bohan, under the MIT licence; its weights do not come with this library.
+    """
+
+    stride = _STRIDE
+
+    def __init__(self, folder: str | os.PathLike[str], *, device: str = "cpu") -> None:
+        from safetensors.torch import load_file
+
+        self.device = device
+        self._parts = []
+        for name, network in (("encoder", _make_encoder()), ("decoder", _make_decoder())):
+            state = load_file(Path(folder) / f"taef2_{name}.safetensors")
+            network.load_state_dict({key: value.float() for key, value in state.items()})
+            self._parts.append(network.eval().to(device, memory_format=torch.channels_last))
+
+    def _encode(self, pixels: Tensor) -> Tensor:
+        code: Tensor = self._parts[0](pixels)
+        return code
+
+    def _decode(self, code: Tensor) -> Tensor:
+        pixels: Tensor = self._parts[1](code)
+        return pixels
 
 
 class Pairs(NamedTuple):
@@ -171,7 +201,7 @@ class Pairs(NamedTuple):
 
 def make_pairs(
     X: Any,
-    autoencoder: TinyAutoencoder,
+    autoencoder: BaseAutoencoder,
     *,
     resampled: bool = True,
     noise: float = 0.0,
@@ -186,7 +216,7 @@ def make_pairs(
             (n_samples, height, width, n_channels), or sequence
         The photographs: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
         of bytes or of file objects.
-    autoencoder : TinyAutoencoder
+    autoencoder : TinyAutoencoder or DiffusersAutoencoder
         Autoencoder that makes the reconstructions.
     resampled : bool, default=True
         Whether a copy of each photograph that was made smaller and enlarged again is added, as a
