@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from detectorkit.detectors.backbone import BackboneDetector
     from detectorkit.detectors.cnn import CNNDetector
     from detectorkit.detectors.deit import DeiTDetector
+    from detectorkit.detectors.ensemble import EnsembleDetector
     from detectorkit.detectors.forensic import ForensicDetector
     from detectorkit.detectors.hog_svm import HoGSVMDetector
     from detectorkit.detectors.onnx import OnnxDetector, load_detector
@@ -26,6 +27,7 @@ __all__ = [
     "BackboneNotFoundError",
     "CNNDetector",
     "DeiTDetector",
+    "EnsembleDetector",
     "ForensicDetector",
     "HoGSVMDetector",
     "ImageReadError",

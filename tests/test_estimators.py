@@ -33,6 +33,7 @@ from detectorkit import (
     BackboneDetector,
     CNNDetector,
     DeiTDetector,
+    EnsembleDetector,
     ForensicDetector,
     HoGSVMDetector,
     OnnxDetector,
@@ -90,12 +91,21 @@ BACKBONE = {"backbone": install_backbone("corners"), "max_epochs": 3}
 CNN = {"image_size": (8, 8), "n_conv": 1, "max_epochs": 1, "augmentation": None}
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "onnxscript"))
 
+
+def members():
+    return [
+        ("hog", HoGSVMDetector(image_size=(32, 32), random_state=0)),
+        ("dct", ForensicDetector(["block_dct"], image_size=(32, 40), random_state=0)),
+    ]
+
+
 ON_ROWS = [
     HoGTransformer(**ONE_PIXEL),
     HoGSVMDetector(**ONE_PIXEL, image_size=None, random_state=0),
     *(transformer(**ROW) for transformer in NATIVE),
     ForensicDetector(["block_dct"], **ROW, random_state=0),
     BackboneDetector(**BACKBONE, input_shape=(1, -1), random_state=0),
+    EnsembleDetector(members(), cv=2, input_shape=(1, -1)),
     *([CNNDetector(**CNN, input_shape=(1, -1), random_state=0)] if HAS_TORCH else []),
 ]
 ON_IMAGES = [
@@ -119,6 +129,11 @@ ON_IMAGES = [
     BackboneDetector(**BACKBONE),
     BackboneDetector(**BACKBONE, bottleneck=None, n_crops=4, quantize="static"),
     OnnxDetector(saved_model(BackboneDetector(**BACKBONE, random_state=0))),
+    EnsembleDetector(members(), cv=2, combination="soft"),
+    EnsembleDetector(
+        [*members(), ("crops", BackboneDetector(**BACKBONE, n_crops=4, random_state=0))], cv=2
+    ),
+    OnnxDetector(saved_model(EnsembleDetector(members(), cv=2))),
     *([CNNDetector(**CNN)] if HAS_TORCH else []),
 ]
 
@@ -128,7 +143,7 @@ def must_fail(estimator):
         return {}
     words = {"check_classifiers_classes": "of the words 'one' and 'two', none means generated"}
     weights = "check_sample_weight_equivalence_on_dense_data"
-    if isinstance(estimator, ForensicDetector):
+    if isinstance(estimator, ForensicDetector | EnsembleDetector):
         why = "probabilities are fitted on folds, and repeating images draws other folds"
         return words | {weights: why}
     if isinstance(estimator, CNNDetector | BackboneDetector):

@@ -8,7 +8,8 @@ holds only for images like those on which the model was trained.
 The model is an ONNX file that `detectorkit train` wrote, or the name of a shipped detector. Pass it
 with -m, or as the first argument if that ends in .onnx or is such a name and not a file. Otherwise
 the default detector is used, which is described on standard error. With -m all, every shipped
-detector is used, and the verdicts are a table with a column for each.
+detector is used, and the verdicts are a table with a column for each; each line says whether the
+detectors agree, that is, whether none says generated where another says real.
 
 What a file says of itself, such as the name of a generator, is printed below the verdict. It can be
 forged and removed, and has no part in the verdict.
@@ -43,6 +44,7 @@ __all__ = ["add_arguments", "run"]
 _Row = dict[str, Any]
 _BATCH: Final = 8  # images that a thread judges at a time
 _WIDTH: Final = 17  # of a verdict with its probability
+_AGREE: Final = 8  # of the word whether the detectors agree
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -69,7 +71,8 @@ def run(arguments: Namespace) -> int:
     failures: list[ImageReadError] = []
     put = _put_json if arguments.json else _put_text
     if len(judges) > 1 and not arguments.json:
-        print("  ".join([*(f"{judge.name:{_WIDTH}}" for judge in judges), "image"]))
+        names = (f"{judge.name:{_WIDTH}}" for judge in judges)
+        print("  ".join([*names, f"{'together':{_AGREE}}", "image"]))
     # Verdicts that are printed on a terminal are a progress of their own.
     show = not sys.stdout.isatty()
     with progress_bar("Predicting", len(paths), show=show) as advance:
@@ -160,14 +163,33 @@ def _put_text(rows: Sequence[_Row]) -> None:
     cells = [f"{row['verdict']:10}  {row['probability']:.3f}" for row in rows]
     widths = [max(len(row["model"]), _WIDTH) if len(rows) > 1 else _WIDTH for row in rows]
     cells = [f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)]
+    if len(rows) > 1:
+        cells.append(f"{_agreement_text(rows):{_AGREE}}")
     lines = ["  ".join([*cells, printable(path)]), *(f"    {n}" for n in _said_by(path).lines())]
     print("\n".join(lines), flush=True)
 
 
 def _put_json(rows: Sequence[_Row]) -> None:
     """Print the verdicts on an image as one JSON object each."""
-    said = _said_by(rows[0]["path"]).to_dict()
-    print("\n".join(dumps(row | {"provenance": said}) for row in rows), flush=True)
+    more: _Row = {"provenance": _said_by(rows[0]["path"]).to_dict()}
+    if len(rows) > 1:
+        more["agreement"] = _agreement(rows)
+    print("\n".join(dumps(row | more) for row in rows), flush=True)
+
+
+def _agreement(rows: Sequence[_Row]) -> _Row:
+    """Say whether the detectors agree, and which of them gave each verdict."""
+    from detectorkit.calibration.decision import VERDICTS
+
+    said = {word: [row["model"] for row in rows if row["verdict"] == word] for word in VERDICTS}
+    return {"agree": not (said["real"] and said["generated"])} | said
+
+
+def _agreement_text(rows: Sequence[_Row]) -> str:
+    if _agreement(rows)["agree"]:
+        return "agree"
+    decided = [row for row in rows if row["verdict"] in {"real", "generated"}]
+    return "disagree: " + ", ".join(f"{row['model']} {row['verdict']}" for row in decided)
 
 
 def _said_by(path: str) -> Provenance:

@@ -12,7 +12,9 @@ model, and every command and `load_detector` apply it to the images that they ar
 
 The models: hog-svm, HoG with a linear SVM; forensic, a stack of classical features; clip, transfer
 and deit, a pretrained network with a small head (or fine-tuned, with --set fine_tune=True); cnn and
-resnet, networks that are trained from random weights.
+resnet, networks that are trained from random weights; ensemble, the models of --members with their
+scores combined, by weights that are fitted on generators and sources that were left out of their
+training, so that it needs two or more of each.
 
 hog-svm, forensic and clip need nothing more: the network of clip comes along. transfer and deit
 need their backbones, see `detectorkit backbones list`. cnn, resnet and fine-tuning need the extra
@@ -26,7 +28,8 @@ import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
@@ -71,6 +74,8 @@ _CLIP = {
 
 _AUDITED = 2000
 """Number of files whose format, size and compression are looked at before the training."""
+_ENSEMBLE: Final = "ensemble"
+_MEMBERS: Final = ("hog-svm", "forensic")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -79,7 +84,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "-m",
         "--model",
-        choices=_DETECTORS,
+        choices=(*_DETECTORS, _ENSEMBLE),
         default="hog-svm",
         help="detector to train, see above for what each needs (default: hog-svm)",
     )
@@ -91,6 +96,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=_setting,
         metavar="NAME=VALUE",
         help="parameter of the detector, such as C=0.01 or 'pixels_per_cell=(4, 4)'; repeatable",
+    )
+    parser.add_argument(
+        "--members",
+        type=lambda text: text.split(","),
+        metavar="NAME,...",
+        help="models of an ensemble: those above, which are trained too, and names or files of "
+        f"trained ones, such as clip, to which the images must be new (default: "
+        f"{','.join(_MEMBERS)})",
     )
     parser.add_argument(
         "--treatment",
@@ -183,14 +196,12 @@ def run(arguments: Namespace) -> int:
 
 def _make_detector(arguments: Namespace) -> Any:
     """Make the unfitted detector, with the parameters of the command line."""
-    from detectorkit import detectors
-
-    detector = getattr(detectors, _DETECTORS[arguments.model])(
-        n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
-    )
-    if arguments.model == "clip":
-        detector.set_params(**_CLIP)
-    detector.set_params(treatment=_treatment(arguments, detector))
+    if arguments.model == _ENSEMBLE:
+        detector = _make_ensemble(arguments)
+    elif arguments.members is None:
+        detector = _make_single(arguments, arguments.model)
+    else:
+        raise ValueError("--members needs -m ensemble.")
     detector.set_params(**dict(arguments.set))
     if arguments.checkpoint is not None:
         parameters = detector.get_params()
@@ -201,6 +212,29 @@ def _make_detector(arguments: Namespace) -> Any:
             )
         detector.set_params(checkpoint=check_output(arguments.checkpoint))
     return detector
+
+
+def _make_single(arguments: Namespace, model: str) -> Any:
+    """Make an unfitted detector with the treatment of the command line."""
+    from detectorkit import detectors
+
+    detector = getattr(detectors, _DETECTORS[model])(
+        n_jobs=arguments.jobs, random_state=arguments.random_state, verbose=True
+    )
+    if model == "clip":
+        detector.set_params(**_CLIP)
+    return detector.set_params(treatment=_treatment(arguments, detector))
+
+
+def _make_ensemble(arguments: Namespace) -> Any:
+    """Make an unfitted ensemble of detectors to train and of trained ones."""
+    from detectorkit.detectors import EnsembleDetector
+
+    members = [
+        (Path(name).stem, _make_single(arguments, name) if name in _DETECTORS else name)
+        for name in arguments.members or _MEMBERS
+    ]
+    return EnsembleDetector(members, n_jobs=arguments.jobs, verbose=True)
 
 
 def _treatment(arguments: Namespace, detector: Any) -> Any:
@@ -225,6 +259,9 @@ def _check_ready(detector: Any, model: str) -> None:
     from detectorkit.utils.extras import require_extra
 
     parameters = detector.get_params()
+    for name, member in parameters.get("estimators", ()):
+        if not isinstance(member, str):
+            _check_ready(member, name)
     if "max_epochs" not in parameters:
         return  # no network
     if parameters.get("fine_tune", True):

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from detectorkit.detectors.backbone import BackboneDetector
     from detectorkit.detectors.cnn import CNNDetector
     from detectorkit.detectors.deit import DeiTDetector
+    from detectorkit.detectors.ensemble import EnsembleDetector
     from detectorkit.detectors.forensic import ForensicDetector
     from detectorkit.detectors.hog_svm import HoGSVMDetector
     from detectorkit.detectors.onnx import OnnxDetector, load_detector
@@ -19,6 +20,7 @@ __all__ = [
     "BackboneDetector",
     "CNNDetector",
     "DeiTDetector",
+    "EnsembleDetector",
     "ForensicDetector",
     "HoGSVMDetector",
     "OnnxDetector",
@@ -30,6 +32,7 @@ _HOME_OF = {
     "BackboneDetector": "detectorkit.detectors.backbone",
     "CNNDetector": "detectorkit.detectors.cnn",
     "DeiTDetector": "detectorkit.detectors.deit",
+    "EnsembleDetector": "detectorkit.detectors.ensemble",
     "ForensicDetector": "detectorkit.detectors.forensic",
     "HoGSVMDetector": "detectorkit.detectors.hog_svm",
     "OnnxDetector": "detectorkit.detectors.onnx",

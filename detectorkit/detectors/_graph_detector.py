@@ -125,6 +125,10 @@ class GraphDetector(RecordedDetector):
         self.band_ = record.band
         self.training_summary_ = deepcopy(record.training)
 
+    @property
+    def _graph_input(self) -> str:
+        return self._runner.graph_input
+
     def _describe_itself(self) -> dict[str, Any]:
         record = self._runner.record
         own = {"classes", "threshold", "calibration", "band", "training"}

@@ -20,6 +20,11 @@ class RecordedDetector(BaseImageDetector):
     """
 
     @property
+    def _graph_input(self) -> str:
+        """Name of the input of the saved graph, "pixels" or "features"."""
+        return "pixels"
+
+    @property
     def record_(self) -> ModelRecord:
         """Record of the detector as it is now: preprocessing, features, training, threshold."""
         check_is_fitted(self)

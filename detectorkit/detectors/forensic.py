@@ -390,6 +390,12 @@ class ForensicDetector(RecordedDetector):
         check_is_fitted(self)
         return forensic_graph(self.record_, self.head_, self._n_features)
 
+    @property
+    def _graph_input(self) -> str:
+        from detectorkit.graph.features import is_writable
+
+        return "pixels" if is_writable(self.record_) else "features"
+
     def _describe_itself(self) -> dict[str, Any]:
         return {
             "detector": type(self).__name__,

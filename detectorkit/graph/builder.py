@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,25 +115,37 @@ class GraphBuilder:
         self.add("Add", rise, self.constant(p[0]), name="probability")
 
     def to_model(
-        self, record: ModelRecord, n_features: int | None = None, *, name: str | None = None
+        self,
+        record: ModelRecord,
+        n_features: int | None = None,
+        *,
+        name: str | None = None,
+        inputs: Mapping[str, Sequence[int | str]] | None = None,
+        outputs: Sequence[str] = (),
     ) -> onnx.ModelProto:
-        """Make a model of the graph from "pixels" or "features" to "score" and "probability"."""
-        pixels: list[int | str | None] = ["n", *record.preprocessing.array_shape]
-        if n_features is None:
-            start = helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, pixels)
-        else:
-            start = helper.make_tensor_value_info(
-                "features", onnx.TensorProto.FLOAT, ["n", n_features]
-            )
+        """Make a model of the graph from "pixels" or "features" to "score" and "probability".
+
+        An ensemble has other `inputs`, by name and shape, and further `outputs`.
+        """
+        if inputs is None and n_features is None:
+            inputs = {"pixels": ["n", *record.preprocessing.array_shape]}
+        elif inputs is None:
+            inputs = {"features": ["n", n_features or 0]}
+        levels, numbers = onnx.TensorProto.UINT8, onnx.TensorProto.FLOAT
         domains = sorted({node.domain for node in self.nodes} | {""})
         opsets = [helper.make_opsetid(name, self._opsets[name]) for name in domains]
         graph = helper.make_graph(
             self.nodes,
             record.detector,
-            [start],
             [
-                helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n"])
-                for name in ("score", "probability")
+                helper.make_tensor_value_info(
+                    start, levels if start.startswith("pixels") else numbers, shape
+                )
+                for start, shape in inputs.items()
+            ],
+            [
+                helper.make_tensor_value_info(one, numbers, ["n"])
+                for one in ("score", "probability", *outputs)
             ],
             self.constants,
         )

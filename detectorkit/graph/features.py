@@ -18,7 +18,7 @@ from detectorkit.heads.stacked import BoostingHead, LinearHead
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["forensic_graph"]
+__all__ = ["forensic_graph", "is_writable"]
 
 FLOAT: Final = 1
 INT64: Final = 7
@@ -29,7 +29,7 @@ def forensic_graph(
 ) -> onnx.ModelProto:
     """Build the graph of a forensic detector, from pixels where ONNX can write all features."""
     graph = GraphBuilder()
-    from_pixels = _is_writable(record)
+    from_pixels = is_writable(record)
     features = _add_features(graph, record) if from_pixels else "features"
     if isinstance(head, LinearHead):
         graph.head(features, head.coef, head.intercept, record.calibration, head.centre)
@@ -43,7 +43,7 @@ def forensic_graph(
     return graph.to_model(record, n_features=None if from_pixels else n_features)
 
 
-def _is_writable(record: ModelRecord) -> bool:
+def is_writable(record: ModelRecord) -> bool:
     """Return whether all families can be written in ONNX for one size and these colours."""
     preprocessing = record.preprocessing
     return preprocessing.image_size is not None and all(

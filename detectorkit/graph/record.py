@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +22,55 @@ from detectorkit.images.preprocessing import COLOR_SPACES, Preprocessing
 from detectorkit.images.treatment import Treatment
 from detectorkit.utils.fields import Fields, is_finite
 
-__all__ = ["RECORD_KEY", "ModelRecord"]
+__all__ = ["RECORD_KEY", "MemberRecord", "ModelRecord"]
 
 RECORD_KEY = "detectorkit"
 """The key of the record among the metadata properties of the ONNX model."""
 
 _FORMAT = 1
 _LARGEST = 65536  # above every parameter of features; larger ones would only fill the memory
+
+
+@dataclass(frozen=True)
+class MemberRecord:
+    """Record of one detector in an ensemble.
+
+    Attributes
+    ----------
+    name : str
+        Name of the detector in the ensemble. The graph of the ensemble has its probabilities as
+        the output ``probability/<name>``.
+    input : str
+        Name of the graph's input that the detector begins with: "pixels" or "features", followed by
+        "_" and a number where the graph has several inputs.
+    record : ModelRecord
+        Record of the detector itself.
+    """
+
+    name: str
+    input: str
+    record: ModelRecord
+
+    @classmethod
+    def from_record(cls, fields: Fields) -> MemberRecord:
+        """Read a member of an ensemble."""
+        start = fields.text("input")
+        if not re.fullmatch(r"(pixels|features)(_\d+)?", start):
+            raise fields.error("input", "'pixels' or 'features' with '_' and a number")
+        inside = fields.part("record")
+        if "members" in inside:
+            raise inside.error("members", "no list, as ensembles are not nested,")
+        return cls(fields.text("name"), start, _read_record(inside))
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the form that is saved with the ensemble.
+
+        Returns
+        -------
+        record : dict
+            Attributes by name, ready for JSON.
+        """
+        return {"name": self.name, "input": self.input, "record": self.record.content()}
 
 
 @dataclass(frozen=True)
@@ -64,6 +107,9 @@ class ModelRecord:
         takes pixels or the features of `features`.
     band : Band or None, default=None
         Band of scores in which the verdict is "can't tell". None if none was set.
+    members : sequence of MemberRecord, default=()
+        Detectors whose scores an ensemble combines. Where these begin with different pixels or
+        features, `preprocessing` is what they have in common: the decoded image.
     library_version : str
         Version of detectorkit that wrote the record.
     """
@@ -79,12 +125,14 @@ class ModelRecord:
     treatment_is_known: bool = True
     backbone: BackboneReference | None = None
     band: Band | None = None
+    members: Sequence[MemberRecord] = ()
     library_version: str = __version__
 
     def __post_init__(self) -> None:
         for name in ("features", "classes", "training"):
             object.__setattr__(self, name, _plain(getattr(self, name)))
         object.__setattr__(self, "threshold", float(self.threshold))
+        object.__setattr__(self, "members", tuple(self.members))
 
     @property
     def decision(self) -> Decision:
@@ -100,6 +148,11 @@ class ModelRecord:
             Description of the treatment. It begins with "none" if images are taken as they are, and
             with "unknown" if the record does not say.
         """
+        texts = {member.name: member.record.treatment_text() for member in self.members}
+        if len(set(texts.values())) > 1:
+            return "; ".join(f"{name}: {text}" for name, text in texts.items())
+        if texts:
+            return texts.popitem()[1]
         if not self.treatment_is_known:
             return "unknown: saved before detectorkit recorded it"
         treatment = self.preprocessing.treatment
@@ -128,6 +181,18 @@ class ModelRecord:
         ModelFileError
             If `from_json` would refuse the record, as for a threshold that is not finite.
         """
+        text = json.dumps(self.content(), indent=1)
+        self.from_json(text, f"{self.detector} cannot be saved")
+        return text
+
+    def content(self) -> dict[str, Any]:
+        """Return the record in the form that JSON has for it.
+
+        Returns
+        -------
+        content : dict
+            Fields of the record.
+        """
         preprocessing = self.preprocessing.to_record()
         if not self.treatment_is_known:
             del preprocessing["treatment"]
@@ -146,9 +211,9 @@ class ModelRecord:
             "backbone": None if self.backbone is None else self.backbone.to_record(),
             "library": {"name": "detectorkit", "version": self.library_version},
         }
-        text = json.dumps(content, indent=1)
-        self.from_json(text, f"{self.detector} cannot be saved")
-        return text
+        if self.members:
+            content["members"] = [member.to_record() for member in self.members]
+        return content
 
     @classmethod
     def from_json(cls, text: str, name: str = "The model") -> ModelRecord:
@@ -171,32 +236,45 @@ class ModelRecord:
         ModelFileError
             If the text is not such a record, or has a newer format; the message names the field.
         """
-        fields = Fields.from_json(text, name)
-        if fields.get("format") != _FORMAT:
-            writer = fields.get("library")
-            version = writer.get("version") if isinstance(writer, dict) else None
-            raise ModelFileError(
-                f"{name}: the record has format {fields.get('format')!r}, this detectorkit "
-                f"({__version__}) reads format {_FORMAT}. Use the version that wrote it: "
-                f"{version or 'unknown'}."
-            )
         try:
-            return cls(
-                detector=fields.text("detector"),
-                preprocessing=_preprocessing(fields.part("preprocessing")),
-                features=_features(fields),
-                classes=_classes(fields),
-                threshold=fields.number("threshold"),
-                calibration=calibration_from_record(fields.part("calibration")),
-                training=_training(fields),
-                run_size=fields.integer("run_size"),
-                treatment_is_known=fields.part("preprocessing").has("treatment"),
-                backbone=_backbone(fields),
-                band=Band.from_record(fields.part("band")) if "band" in fields else None,
-                library_version=fields.part("library").text("version"),
-            )
+            return _read_record(Fields.from_json(text, name))
         except RecursionError as error:
             raise ModelFileError(f"{name}: the record is nested too deeply.") from error
+
+
+def _read_record(fields: Fields) -> ModelRecord:
+    """Read a record, or that of a member of an ensemble."""
+    if fields.get("format") != _FORMAT:
+        writer = fields.get("library")
+        version = writer.get("version") if isinstance(writer, dict) else None
+        raise ModelFileError(
+            f"{fields.name}: the record has format {fields.get('format')!r}, this detectorkit "
+            f"({__version__}) reads format {_FORMAT}. Use the version that wrote it: "
+            f"{version or 'unknown'}."
+        )
+    return ModelRecord(
+        detector=fields.text("detector"),
+        preprocessing=_preprocessing(fields.part("preprocessing")),
+        features=_features(fields),
+        classes=_classes(fields),
+        threshold=fields.number("threshold"),
+        calibration=calibration_from_record(fields.part("calibration")),
+        training=_training(fields),
+        run_size=fields.integer("run_size"),
+        treatment_is_known=fields.part("preprocessing").has("treatment"),
+        backbone=_backbone(fields),
+        band=Band.from_record(fields.part("band")) if "band" in fields else None,
+        members=_members(fields),
+        library_version=fields.part("library").text("version"),
+    )
+
+
+def _members(fields: Fields) -> list[MemberRecord]:
+    """Read the members of an ensemble, whose names differ."""
+    members = [MemberRecord.from_record(part) for part in fields.parts("members")]
+    if len({member.name for member in members}) < len(members):
+        raise fields.error("members", "a list of objects with different names")
+    return members
 
 
 def _plain(value: Any) -> Any:

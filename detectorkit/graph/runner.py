@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from os import PathLike, fspath
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.dynamic import is_dynamic
+from detectorkit.graph.parts import Part, make_stack, open_parts
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 from detectorkit.graph.reference import BackboneRun, open_backbone
 from detectorkit.graph.sessions import Session, make_session, read_model_file
@@ -32,7 +33,7 @@ from detectorkit.images.batches import (
 from detectorkit.images.levels import to_levels
 from detectorkit.images.preprocessing import Image
 from detectorkit.images.sequence import ImageSequence, stack_images
-from detectorkit.utils.parallel import count_threads
+from detectorkit.utils.parallel import count_threads, map_in_order
 
 __all__ = ["GraphRunner", "make_session", "read_record", "threads_of_run"]
 
@@ -59,6 +60,8 @@ class GraphRunner:
     Sessions cannot be pickled, so an unpickled runner makes its own when it first needs one.
     """
 
+    _parts: tuple[Part, ...] = ()  # inputs of the graph, if there are several
+
     def __init__(self, content: bytes, name: str = "model", *, n_threads: int = 1) -> None:
         session = make_session(content, name, n_threads=n_threads)
         text = session.get_modelmeta().custom_metadata_map.get(RECORD_KEY)
@@ -77,16 +80,25 @@ class GraphRunner:
         self._lock = threading.Lock()
         self._stack: Any = None  # computes the features, if the graph begins with them
         self._backbones: dict[int, BackboneRun] = {}  # compute them, by their number of threads
+        _check_outputs(session, name)
+        self._parts = open_parts(session, self.record, name)
+        if self._parts:
+            return
         _check_form(session, self.record, name)
         if self.record.backbone is not None:
             self._check_backbone(session.get_inputs()[0].shape[1], n_threads)
         elif session.get_inputs()[0].name == "features":
-            self._stack = _make_stack(self.record, name)
+            self._stack = make_stack(self.record, name)
 
     @classmethod
     def from_file(cls, path: str | PathLike[str], *, n_threads: int = 1) -> Self:
         """Read a saved detector."""
         return cls(read_model_file(path), fspath(path), n_threads=n_threads)
+
+    @property
+    def graph_input(self) -> str:
+        """Name of the input of the whole graph, joined with its backbone."""
+        return "pixels" if self._stack is None else "features"
 
     def score(self, images: ImageSequence, *, n_jobs: int | None = None) -> NDArray[np.float64]:
         """Compute the scores of images."""
@@ -94,17 +106,26 @@ class GraphRunner:
         n_threads = threads_of_run(len(images), n_jobs) if is_network else 1
         if n_threads > 1:
             n_jobs = 1
-        size = _NETWORK_BATCH if is_network else BATCH_SIZE
-        function = partial(self._run, n_threads=n_threads)
-        taken = self.record.preprocessing
-        batches = map_batches(function, images, taken, n_jobs=n_jobs, batch_size=size)
+        batches: Iterator[NDArray[Any]]
+        if self._parts:
+            slices = (images[part] for part in iter_slices(len(images), _NETWORK_BATCH))
+            run_parts = partial(self._run_parts, n_threads=n_threads)
+            batches = map_in_order(run_parts, slices, n_jobs=n_jobs)
+        else:
+            size = _NETWORK_BATCH if is_network else BATCH_SIZE
+            function = partial(self._run, n_threads=n_threads)
+            taken = self.record.preprocessing
+            batches = map_batches(function, images, taken, n_jobs=n_jobs, batch_size=size)
         scores = concatenate_batches(batches, len(images)).astype(np.float64)
         self._check_finite(scores, images.items)
         return scores
 
     def score_prepared(self, images: Sequence[Image], names: Sequence[str]) -> NDArray[np.float64]:
         """Compute the scores of images that were read with the preprocessing of the record."""
-        batches = [self._run(batch, n_threads=1) for batch in stack_images(images)]
+        if self._parts:
+            batches = [self._run_parts(ImageSequence(images), n_threads=1)]
+        else:
+            batches = [self._run(batch, n_threads=1) for batch in stack_images(images)]
         scores = np.concatenate([np.empty(0), *batches])
         self._check_finite(scores, names)
         return scores
@@ -130,11 +151,12 @@ class GraphRunner:
                 rows = self._stack.describe(batch, session.get_inputs()[0].shape[1])
             except ValueError as error:  # another number of features than the graph takes
                 raise ModelFileError(f"{self.name} cannot be run: {error}") from error
-            return self._run_once(session, "features", rows)
+            return self._run_once(session, {"features": rows})
         n_images, pixels = len(batch), batch
         if self.record.preprocessing.n_crops is not None:
             pixels = batch.reshape(-1, *batch.shape[2:])
         has_backbone = self.record.backbone is not None
+        start = "features" if has_backbone else "pixels"
         session = self._get_session(n_threads, np.dtype(np.uint8) if has_backbone else pixels.dtype)
         pixels = to_levels(pixels)
         parts = []
@@ -142,17 +164,35 @@ class GraphRunner:
             rows = pixels[part]
             if has_backbone:
                 rows = self._get_backbone(n_threads).run(rows)
-            parts.append(self._run_once(session, "features" if has_backbone else "pixels", rows))
+            parts.append(self._run_once(session, {start: rows}))
         mean: NDArray[np.float32] = np.concatenate(parts).reshape(n_images, -1).mean(axis=1)
         return mean
 
-    def _run_once(self, session: Session, name: str, rows: NDArray[Any]) -> NDArray[np.float32]:
+    def _run_parts(self, images: ImageSequence, *, n_threads: int) -> NDArray[np.float32]:
+        """Decode each image once, prepare it for each input, and run the graph."""
+        session = self._get_session(n_threads, np.dtype(np.uint8))
+        # The crops of an image need not be as many as those of the next.
+        has_crops = any(part.preprocessing.n_crops is not None for part in self._parts)
+        scores = [np.empty(0, np.float32)]
+        for run in iter_slices(len(images), 1 if has_crops else self.record.run_size or _RUN_SIZE):
+            whole = self.record.preprocessing
+            decoded = [images.read(index, whole) for index in range(run.start, run.stop)]
+            some = ImageSequence(decoded)  # the treatments of the members are yet to come
+            try:
+                feeds = {part.name: part.prepare(some) for part in self._parts}
+            except ValueError as error:  # another number of features than the graph takes
+                raise ModelFileError(f"{self.name} cannot be run: {error}") from error
+            scores.append(self._run_once(session, feeds))
+        return np.concatenate(scores)
+
+    def _run_once(self, session: Session, feeds: dict[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Run the graph once and check the scores, since the graph may come from anywhere."""
-        scores: NDArray[np.float32] = session.run(["score"], {name: rows})[0]
-        if scores.shape != (len(rows),):
+        scores: NDArray[np.float32] = session.run(["score"], feeds)[0]
+        n = len(next(iter(feeds.values())))
+        if scores.shape != (n,):
             raise ModelFileError(
-                f"{self.name} gives scores of shape {scores.shape} for {len(rows)} images; "
-                f"({len(rows)},) was expected."
+                f"{self.name} gives scores of shape {scores.shape} for {n} images; "
+                f"({n},) was expected."
             )
         return scores
 
@@ -231,14 +271,8 @@ def _with_float_pixels(content: bytes) -> bytes:
     return changed
 
 
-def _check_form(session: Session, record: ModelRecord, name: str) -> None:
-    """Check that a graph has the form of a detector and fits its record."""
-    inputs = [(one.name, one.type) for one in session.get_inputs()]
-    if len(inputs) != 1 or inputs[0] not in _INPUTS.items():
-        raise ModelFileError(
-            f"{name} takes {inputs}; one input was expected, 'pixels' of uint8 or 'features' of "
-            "float32."
-        )
+def _check_outputs(session: Session, name: str) -> None:
+    """Check that a graph has the outputs of a detector."""
     outputs = {one.name: one for one in session.get_outputs()}
     for output in _OUTPUTS:
         found = outputs.get(output)
@@ -247,6 +281,16 @@ def _check_form(session: Session, record: ModelRecord, name: str) -> None:
                 f"{name} gives {[(one.name, one.type, one.shape) for one in outputs.values()]}; "
                 f"an output {output!r} was expected, one float32 for each image."
             )
+
+
+def _check_form(session: Session, record: ModelRecord, name: str) -> None:
+    """Check that the only input of a graph has the form that fits its record."""
+    inputs = [(one.name, one.type) for one in session.get_inputs()]
+    if len(inputs) != 1 or inputs[0] not in _INPUTS.items():
+        raise ModelFileError(
+            f"{name} takes {inputs}; one input was expected, 'pixels' of uint8 or 'features' of "
+            "float32."
+        )
     shape = session.get_inputs()[0].shape
     if record.backbone is not None and inputs[0][0] == "pixels":
         raise ModelFileError(
@@ -271,15 +315,3 @@ def _check_form(session: Session, record: ModelRecord, name: str) -> None:
             f"{name} takes pixels of shape {shape}, but its record prepares images of "
             f"{wanted[1:]}, {record.run_size or 'any number'} at a time."
         )
-
-
-def _make_stack(record: ModelRecord, name: str) -> Any:
-    """Make the stack that computes the features of a record."""
-    from detectorkit.features.stack import FeatureStack
-
-    if not record.features:
-        raise ModelFileError(f"{name}: the record is damaged: features is empty.")
-    try:
-        return FeatureStack.from_record(record.features)
-    except (TypeError, ValueError) as error:  # those of the transformers' own checks
-        raise ModelFileError(f"{name}: the record is damaged: features: {error}") from error

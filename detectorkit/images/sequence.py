@@ -254,6 +254,33 @@ class ImageSequence(Sequence[Any]):
             return decode_shape(item, _BYTES, self._max_pixels, index)
         return load_shape(item, max_pixels=self._max_pixels, index=index)
 
+    def prepare(self, preprocessing: Preprocessing) -> ImageSequence:
+        """Read all images for detectors with one preprocessing, so that each need not do it.
+
+        Parameters
+        ----------
+        preprocessing : Preprocessing
+            Treatment, colour space and size of the images. Crops are not cut yet.
+
+        Returns
+        -------
+        images : ImageSequence
+            The images as arrays, of which such a detector computes the same scores.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded.
+        """
+        if preprocessing.n_crops is not None:
+            preprocessing = replace(preprocessing, image_size=None, n_crops=None)
+        return ImageSequence(
+            [self.read(index, preprocessing) for index in range(len(self))],
+            are_rows=self._are_rows,
+            start=self._start,
+            is_treated=self._is_treated or preprocessing.treatment is not None,
+        )
+
     def read_stacked(self, preprocessing: Preprocessing) -> Iterator[NDArray[Any]]:
         """Read all images, stacked into as few arrays as their sizes allow.
 

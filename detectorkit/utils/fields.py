@@ -15,11 +15,17 @@ _MISSING: Final = object()
 
 
 class Fields:
-    """Fields of a JSON object in a record, each checked when it is read."""
+    """Fields of a JSON object in a record, each checked when it is read.
+
+    Attributes
+    ----------
+    name : str
+        Name of the model in error messages.
+    """
 
     def __init__(self, content: dict[str, Any], name: str, place: str = "") -> None:
         self._content = content
-        self._name = name
+        self.name = name
         self._place = place
 
     @classmethod
@@ -41,7 +47,7 @@ class Fields:
         value = self._content.get(key, _MISSING)
         found = "missing" if value is _MISSING else reprlib.repr(value)
         return ModelFileError(
-            f"{self._name}: the record is damaged: {self._place}{key} is {found}; {expected} was "
+            f"{self.name}: the record is damaged: {self._place}{key} is {found}; {expected} was "
             "expected."
         )
 
@@ -58,7 +64,19 @@ class Fields:
         value = self._content.get(key)
         if not isinstance(value, dict):
             raise self.error(key, "an object")
-        return Fields(value, self._name, f"{self._place}{key}.")
+        return Fields(value, self.name, f"{self._place}{key}.")
+
+    def parts(self, key: str) -> list[Fields]:
+        """Return the fields of each object in a list; none if there is no list."""
+        values = self._content.get(key)
+        if values is None:
+            return []
+        if not isinstance(values, list) or not all(isinstance(one, dict) for one in values):
+            raise self.error(key, "a list of objects")
+        return [
+            Fields(one, self.name, f"{self._place}{key}[{index}].")
+            for index, one in enumerate(values)
+        ]
 
     def text(self, key: str, choices: Sequence[str] = ()) -> str:
         """Return a field of text."""

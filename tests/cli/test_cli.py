@@ -94,6 +94,24 @@ def test_calibrate_takes_a_plain_folder_of_photographs(model, folder, tmp_path, 
     assert "has no images in real/" in capsys.readouterr().err
 
 
+def test_train_combines_members(folder, tmp_path, capsys):
+    HoGSVMDetector(image_size=(32, 32), random_state=0).fit(
+        paths := [str(path) for path in sorted(folder.rglob("*.png"))],
+        ["generated" in path for path in paths],
+    ).save(tmp_path / "saved.onnx")
+    output = tmp_path / "ensemble.onnx"
+    members = ["--members", f"hog-svm,{tmp_path / 'saved.onnx'}", "--set", "hog-svm__C=0.003"]
+    assert (
+        main(["train", str(folder), "-m", "ensemble", "-o", str(output), "--json", *members]) == 0
+    )
+    training = json.loads(capsys.readouterr().out)["training"]
+    assert training["combined_on"] == "left-out generators and sources"
+    assert list(training["weights"]) == ["hog-svm", "saved"]
+    assert main(["evaluate", str(output), str(folder)]) == 0
+    assert main(["train", str(folder), "-o", str(output), "--members", "cnn"]) == 2
+    assert "--members needs -m ensemble" in capsys.readouterr().err
+
+
 def test_training_is_repeatable(folder, tmp_path):
     for name in "ab":
         main(["train", str(folder), "-o", str(tmp_path / name), "--random-state", "3", "--json"])

@@ -79,7 +79,8 @@ def test_all_detectors_make_a_table(shipped, folder, tmp_path, capsys):
     images = [good[0], str(tmp_path / "bad.png"), good[1], good[0], good[2]]
     status, lines, said = predict(capsys, "-m", "all", *images)
     assert status == 1
-    assert lines[0].split() == ["clip", "forensic", "image"]
+    assert lines[0].split() == ["clip", "forensic", "together", "image"]
+    assert {line.split()[-2] for line in lines[1:]} == {"agree"}  # one is sure, one may not be
     assert [line.split()[-1] for line in lines[1:]] == [good[0], good[1], good[0], good[2]]
     assert len({line.index("/") for line in lines[1:]}) == 1
     assert said.count("bad.png") == 1
@@ -92,6 +93,21 @@ def test_all_detectors_make_a_table(shipped, folder, tmp_path, capsys):
         paths = [good[0], good[1], good[0], good[2]]
         assert np.allclose(mine, load_detector(name).decision_function(paths), atol=1e-6)
     assert error["path"] == str(tmp_path / "bad.png")
+
+
+def test_each_line_says_whether_the_detectors_agree(shipped, folder, capsys):
+    image = str(min(folder.rglob("*.png")))
+    for name, threshold in (("clip", -9.0), ("forensic", 9.0)):
+        detector = load_detector(name)
+        detector.threshold_, detector.band_ = threshold, None
+        detector.save(shipped / f"{name}.onnx")
+    _, lines, _ = predict(capsys, "-m", "all", image)
+    assert f"disagree: clip generated, forensic real  {image}" in lines[1]
+    _, lines, _ = predict(capsys, "-m", "all", "--json", image)
+    expected = {"agree": False, "generated": ["clip"], "real": ["forensic"], "can't tell": []}
+    assert [json.loads(line)["agreement"] for line in lines] == [expected] * 2
+    _, lines, _ = predict(capsys, "-m", "clip", "--json", image)
+    assert "agreement" not in json.loads(lines[0])
 
 
 def test_what_a_file_says_of_itself_is_shown_below_the_verdict(shipped, tmp_path, capsys):
