@@ -81,12 +81,20 @@ _MEMBERS: Final = ("hog-svm", "forensic")
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of ``detectorkit train``."""
     add_data(parser)
-    parser.add_argument(
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
         "-m",
         "--model",
         choices=(*_DETECTORS, _ENSEMBLE),
         default="hog-svm",
         help="detector to train, see above for what each needs (default: hog-svm)",
+    )
+    kind.add_argument(
+        "--pipeline",
+        metavar="MODULE:OBJECT",
+        help="own classifier of scikit-learn that begins with transformers of "
+        "detectorkit.features, or a function that returns one; the module is looked for in this "
+        "folder first, and its code is run",
     )
     parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
     parser.add_argument(
@@ -196,6 +204,8 @@ def run(arguments: Namespace) -> int:
 
 def _make_detector(arguments: Namespace) -> Any:
     """Make the unfitted detector, with the parameters of the command line."""
+    if arguments.pipeline is not None:
+        return _make_pipeline(arguments)
     if arguments.model == _ENSEMBLE:
         detector = _make_ensemble(arguments)
     elif arguments.members is None:
@@ -235,6 +245,21 @@ def _make_ensemble(arguments: Namespace) -> Any:
         for name in arguments.members or _MEMBERS
     ]
     return EnsembleDetector(members, n_jobs=arguments.jobs, verbose=True)
+
+
+def _make_pipeline(arguments: Namespace) -> Any:
+    """Make the classifier of the user, as a detector."""
+    from detectorkit.base import BaseImageDetector
+    from detectorkit.cli._pipeline import PipelineDetector, import_pipeline
+
+    if arguments.checkpoint is not None:
+        raise ValueError("--checkpoint: the classifier of --pipeline does not have checkpoints.")
+    classifier = import_pipeline(arguments.pipeline)
+    arguments.model = arguments.pipeline  # its name in what is printed
+    is_detector = isinstance(classifier, BaseImageDetector)
+    detector = classifier if is_detector else PipelineDetector(classifier)
+    detector.set_params(treatment=_treatment(arguments, detector))
+    return detector.set_params(**dict(arguments.set))
 
 
 def _treatment(arguments: Namespace, detector: Any) -> Any:

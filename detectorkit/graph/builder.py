@@ -15,9 +15,9 @@ from detectorkit.calibration.maps import Calibration, SigmoidCalibration
 from detectorkit.exceptions import ModelFileError
 from detectorkit.graph.record import RECORD_KEY, ModelRecord
 
-__all__ = ["GraphBuilder", "expose_tensors", "revise_model"]
+__all__ = ["OPSETS", "GraphBuilder", "expose_tensors", "revise_model"]
 
-_OPSETS = {"": 17, "ai.onnx.ml": 3}
+OPSETS = {"": 17, "ai.onnx.ml": 3}
 _IR_VERSION = 8  # read by every onnxruntime since 1.12
 
 
@@ -43,7 +43,7 @@ class GraphBuilder:
 
     def __init__(self, prefix: str = "") -> None:
         self._prefix = prefix
-        self._opsets = dict(_OPSETS)
+        self._opsets = dict(OPSETS)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: list[onnx.TensorProto] = []
 

@@ -18,7 +18,7 @@ from detectorkit.heads.stacked import BoostingHead, LinearHead
 if TYPE_CHECKING:
     import onnx
 
-__all__ = ["forensic_graph", "is_writable"]
+__all__ = ["add_families", "forensic_graph", "is_writable"]
 
 FLOAT: Final = 1
 INT64: Final = 7
@@ -30,7 +30,10 @@ def forensic_graph(
     """Build the graph of a forensic detector, from pixels where ONNX can write all features."""
     graph = GraphBuilder()
     from_pixels = is_writable(record)
-    features = _add_features(graph, record) if from_pixels else "features"
+    features = "features"
+    if from_pixels:
+        parts = add_families(graph, record)
+        features = parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
     if isinstance(head, LinearHead):
         graph.head(features, head.coef, head.intercept, record.calibration, head.centre)
     else:
@@ -57,18 +60,19 @@ def is_writable(record: ModelRecord) -> bool:
     )
 
 
-def _add_features(graph: GraphBuilder, record: ModelRecord) -> str:
+def add_families(graph: GraphBuilder, record: ModelRecord) -> list[str]:
+    """Add the features of each family of a record."""
     shape = record.preprocessing.array_shape
-    parts = []
+    families = []
     for family in record.features:
-        if family["name"] == "hog":
-            hog = {k: v for k, v in family.items() if k not in _COMMON}
-            parts.append(add_hog(graph, shape, **hog))
-            continue
         settings = {k: v for k, v in family.items() if k not in _COMMON}
+        if family["name"] == "hog":
+            families.append(add_hog(graph, shape, **settings))
+            continue
         write = _WRITERS[family["name"]]
-        parts += [write(graph, plane, shape[:2], **settings) for plane in _planes(graph, shape)]
-    return parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1)
+        parts = [write(graph, plane, shape[:2], **settings) for plane in _planes(graph, shape)]
+        families.append(parts[0] if len(parts) == 1 else graph.add("Concat", *parts, axis=1))
+    return families
 
 
 _COMMON: Final = ("name", "color_space", "image_size", "crop_size", "tile_size")
