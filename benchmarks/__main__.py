@@ -25,6 +25,7 @@ BENCHMARKS = {
     "saliency": "accuracy.saliency",
     "gradients": "accuracy.backend_gradients",
     "texture": "accuracy.texture",
+    "fingerprints": "accuracy.fingerprints",
     "choose-hog-svm": "accuracy.choose_hog_svm",
     "choose-forensic": "accuracy.choose_forensic",
     "choose-networks": "accuracy.choose_networks",

@@ -135,7 +135,7 @@ class _EstimatorBase(BaseEstimator):
 
     def _doc_link_url_param_generator(self) -> dict[str, str]:
         module = type(self).__module__.split(".")
-        public = module[:2] if module[1] in {"features", "saliency"} else module[:1]
+        public = module[:2] if module[1] in {"features", "fingerprint", "saliency"} else module[:1]
         return {"name": ".".join([*public, type(self).__name__])}
 
 

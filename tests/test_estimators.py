@@ -49,6 +49,7 @@ from detectorkit.features import (
     ResidualTransformer,
     SmoothnessTransformer,
 )
+from detectorkit.fingerprint import FingerprintEstimator
 from detectorkit.graph.inputs import NetworkInput
 from detectorkit.graph.runner import GraphRunner
 from detectorkit.utils.estimator_checks import (
@@ -91,6 +92,8 @@ BACKBONE = {"backbone": install_backbone("corners"), "max_epochs": 3}
 CNN = {"image_size": (8, 8), "n_conv": 1, "max_epochs": 1, "augmentation": None}
 HAS_TORCH = all(importlib.util.find_spec(name) for name in ("torch", "onnxscript"))
 
+CLOSED = {"crop_size": None, "false_alarm_rate": None}
+
 
 def members():
     return [
@@ -100,6 +103,7 @@ def members():
 
 
 ON_ROWS = [
+    FingerprintEstimator(**CLOSED, input_shape=(1, -1)),
     HoGTransformer(**ONE_PIXEL),
     HoGSVMDetector(**ONE_PIXEL, image_size=None, random_state=0),
     *(transformer(**ROW) for transformer in NATIVE),
@@ -109,6 +113,8 @@ ON_ROWS = [
     *([CNNDetector(**CNN, input_shape=(1, -1), random_state=0)] if HAS_TORCH else []),
 ]
 ON_IMAGES = [
+    FingerprintEstimator(crop_size=(40, 36)),
+    FingerprintEstimator("wavelet", **CLOSED, color_space="rgb"),
     HoGTransformer(),
     HoGTransformer(image_size=(32, 40), color_space="rgb"),
     HoGSVMDetector(),
@@ -141,6 +147,11 @@ ON_IMAGES = [
 def must_fail(estimator):
     if not is_classifier(estimator):
         return {}
+    if isinstance(estimator, FingerprintEstimator):
+        why = "fit_transform leaves each image out of its own fingerprint"
+        return dict.fromkeys(
+            ("check_transformer_general", "check_transformer_data_not_an_array"), why
+        )
     words = {"check_classifiers_classes": "of the words 'one' and 'two', none means generated"}
     weights = "check_sample_weight_equivalence_on_dense_data"
     if isinstance(estimator, ForensicDetector | EnsembleDetector):

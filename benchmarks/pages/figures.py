@@ -2,9 +2,8 @@
 
     python -m benchmarks figures
 
-They are docs/figures/explanations.svg and docs/figures/texture.svg, with the same bytes for the
-same results. Letters are text in them, not outlines, and what does not change the picture is left
-out.
+They are the files of docs/figures that FIGURES names, with the same bytes for the same results.
+Letters are text in them, not outlines, and what does not change the picture is left out.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ from collections.abc import Callable
 import matplotlib as mpl
 
 from benchmarks.files import DOCS, write_text
-from benchmarks.pages import draw_explanations, draw_texture
+from benchmarks.pages import draw_explanations, draw_fingerprints, draw_texture
 from benchmarks.pages.markup import squeeze
 
 mpl.use("svg")
 
 FIGURES: dict[str, Callable[[], mpl.figure.Figure]] = {
     "explanations": draw_explanations.draw,
+    "fingerprint_detection": draw_fingerprints.draw,
     "texture": draw_texture.draw,
 }
 FONTS = ["DejaVu Sans", "Verdana", "sans-serif"]  # Verdana has the same widths

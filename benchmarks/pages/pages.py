@@ -29,6 +29,7 @@ PAGES = {
     "docs/performance.md": ("speed", "speed_networks", "speed_start", "speed_training"),
     "docs/explanations.md": ("explanations",),
     "docs/texture.md": ("texture",),
+    "docs/guide/fingerprints.md": ("fingerprints",),
 }
 """Pages, and the modules whose tables they show."""
 

@@ -126,7 +126,7 @@ def parametrize_with_image_checks(
 
 def _image_checks(estimator: Any) -> Iterator[tuple[str, Check]]:
     checks: list[Check] = [*_COMMON_CHECKS]
-    checks += _DETECTOR_CHECKS if is_classifier(estimator) else _TRANSFORMER_CHECKS
+    checks += _DETECTOR_CHECKS if _is_detector(estimator) else _TRANSFORMER_CHECKS
     for check in checks:
         yield check.__name__, check
     fitted = lru_cache(maxsize=1)(lambda: _fitted(clone(estimator)))  # errors do not change it
@@ -149,8 +149,13 @@ def _data() -> _Data:
     return _Data(images, y, paths)
 
 
+def _is_detector(estimator: Any) -> bool:
+    """Return whether it is a detector; a classifier that also makes features is checked by them."""
+    return is_classifier(estimator) and not hasattr(estimator, "transform")
+
+
 def _outputs(estimator: Any, X: Any) -> NDArray[Any]:
-    if is_classifier(estimator):
+    if _is_detector(estimator):
         return np.asarray(estimator.decision_function(X))
     return np.asarray(estimator.transform(X))
 
@@ -209,7 +214,7 @@ def check_alpha_is_dropped(estimator: Any) -> None:
 def check_float_equals_uint8(estimator: Any) -> None:
     """Check that the output is the same for floats from 0 to 1 and uint8."""
     # Transformers may keep floats, whose grey values are not rounded to levels.
-    images = _data().images if is_classifier(estimator) else _data().images[..., 0]
+    images = _data().images if _is_detector(estimator) else _data().images[..., 0]
     expected = _outputs(_fitted(estimator), images)
     for dtype in (np.float32, np.float64):
         _assert_close(_outputs(estimator, (images / 255).astype(dtype)), expected)
