@@ -47,6 +47,7 @@ N_INNER = 3  # parts of the origins, each left out once for the combination
 PROTOCOLS = "BCE"
 MANY = 200  # images of an origin of which the difference is stated
 
+MEMBERS = ("clip", "transfer", "forensic", "hog-svm")
 COMMON: dict[str, Any] = {"n_jobs": 1, "random_state": 0}
 CLASSICAL = ("residual", "block_dct", "spectrum", "smoothness")  # HoG is a member of its own
 
@@ -86,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data(parser)
     parser.add_argument("--treatment", choices=TREATMENTS, action="append", help="default: all")
     parser.add_argument("--protocol", choices=PROTOCOLS, action="append", help="default: all")
+    parser.add_argument("--without", choices=MEMBERS, action="append", default=[], help="a member")
     parser.add_argument(
         "--cache", type=Path, default=CACHE, help="folder, best outside the checkout"
     )
@@ -95,12 +97,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Measure by the treatments and protocols that are asked for."""
     sources = SourceImages(arguments.data)
     members = make_members(arguments.cache)
+    members = {name: one for name, one in members.items() if name not in arguments.without}
     for treatment in arguments.treatment or TREATMENTS:
         Remembering.known.clear()
         for protocol in arguments.protocol or PROTOCOLS:
             make = by_sources if protocol == "E" else by_origins
             images = make(arguments, sources, treatment)
-            folder = arguments.cache / "ensembles" / f"{treatment}-{protocol}"
+            parts = [treatment, protocol, *(f"without-{name}" for name in arguments.without)]
+            folder = arguments.cache / "ensembles" / "-".join(parts)
             nested = {
                 name: kept(folder / f"{number}.npz", partial(nest, images.data, members, *cut))
                 for number, (name, cut) in enumerate(images.trials[protocol].items())
