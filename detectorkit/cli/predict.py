@@ -103,6 +103,10 @@ def _open_judges(asked: Request, n_images: int, arguments: Namespace) -> list[_J
             if len(asked.models) == 1:
                 raise
             tell(f"{name} is left out: {error}")
+    if len(judges) > 1 and not arguments.json:
+        from detectorkit.cli.models import describe_best
+
+        tell(describe_best())
     if not judges:
         raise ValueError("none of the shipped detectors can be run. Install their backbones.")
     if asked.is_default and not arguments.json:
