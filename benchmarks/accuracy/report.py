@@ -27,8 +27,8 @@ from detectorkit.report import make_report
 REPORTS = DOCS / "reports"
 NOTE = (
     "Images: the evaluation faces, aligned (centre square, 160 x 160, one JPEG encode at quality "
-    "85, for both classes). Protocol B of docs/accuracy.md. Several of the collections are for "
-    "research only, so no picture is shown."
+    "85, for both classes). Protocol B of docs/accuracy_details.md. Several of the collections are "
+    "for research only, so no picture is shown."
 )
 
 

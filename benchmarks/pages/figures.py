@@ -16,12 +16,18 @@ from collections.abc import Callable
 import matplotlib as mpl
 
 from benchmarks.files import DOCS, write_text
-from benchmarks.pages import draw_explanations, draw_fingerprints, draw_texture
+from benchmarks.pages import (
+    draw_accuracy,
+    draw_explanations,
+    draw_fingerprints,
+    draw_texture,
+)
 from benchmarks.pages.markup import squeeze
 
 mpl.use("svg")
 
 FIGURES: dict[str, Callable[[], mpl.figure.Figure]] = {
+    "accuracy": draw_accuracy.draw,
     "explanations": draw_explanations.draw,
     "fingerprint_detection": draw_fingerprints.draw,
     "texture": draw_texture.draw,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable
 from types import ModuleType
 
-HOLE = re.compile(r"<!-- (table|list|value): ([\w. -]+) -->(.*?)<!-- end -->", re.DOTALL)
+HOLE = re.compile(r"<!-- (table|list|value): ([^<>]+?) -->(.*?)<!-- end -->", re.DOTALL)
 AT_LINE_START = re.compile(r"^\s*<!-- value: ", re.MULTILINE)
 
 Makers = dict[str, Callable[..., str]]

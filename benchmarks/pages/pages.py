@@ -11,27 +11,36 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
-from benchmarks.files import MODELS, ROOT, write_text
+from benchmarks.files import DOCS, MODELS, ROOT, write_text
 from benchmarks.pages.cards import SHIPPED, card
 from benchmarks.pages.holes import fill, find_makers
 
-PAGES = {
-    "README.md": ("side_by_side",),
-    "docs/accuracy.md": (
-        "sources",
-        "side_by_side",
-        "protocols",
-        "families",
-        "false_positives",
-        "robustness",
-        "choices",
-    ),
-    "docs/performance.md": ("speed", "speed_networks", "speed_start", "speed_training"),
-    "docs/explanations.md": ("explanations",),
-    "docs/texture.md": ("texture",),
-    "docs/guide/fingerprints.md": ("fingerprints",),
-}
-"""Pages, and the modules whose tables they show."""
+MODULES = (
+    "choices",
+    "ensembles",
+    "explanations",
+    "false_positives",
+    "families",
+    "fingerprints",
+    "honest",
+    "protocols",
+    "robustness",
+    "side_by_side",
+    "single",
+    "sources",
+    "speed",
+    "speed_networks",
+    "speed_start",
+    "speed_training",
+    "texture",
+)
+"""Modules whose `__all__` names what fills the holes of the pages."""
+
+
+def find_pages() -> list[str]:
+    """Return the pages that have holes, and those that might: README.md and all of docs/."""
+    pages = [ROOT / "README.md", *DOCS.glob("*.md"), *(DOCS / "guide").glob("*.md")]
+    return sorted(page.relative_to(ROOT).as_posix() for page in pages)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,11 +62,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 def render_all() -> list[tuple[Path, str]]:
     """Return every page with its text."""
-    pages = [(ROOT / name, render(name)) for name in PAGES]
+    pages = [(ROOT / name, render(name)) for name in find_pages()]
     return [*pages, *((MODELS / f"{name}.md", card(name)) for name in SHIPPED)]
 
 
 def render(name: str) -> str:
     """Return a page with its holes filled."""
-    makers = find_makers(import_module(f"benchmarks.pages.{module}") for module in PAGES[name])
+    makers = find_makers(import_module(f"benchmarks.pages.{module}") for module in MODULES)
     return fill((ROOT / name).read_text(encoding="utf-8"), makers)

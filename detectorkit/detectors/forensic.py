@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 __all__ = ["DEFAULT_FEATURES", "ForensicDetector"]
 
 DEFAULT_FEATURES = ("hog", "lbp", "residual")
-"""Families of ``feature_set="default"``, chosen by cross-validation: see docs/accuracy.md."""
+"""Families of ``feature_set="default"``, chosen as docs/accuracy_details.md says."""
 
 
 def _default_transformers() -> dict[str, ImageTransformer]:

@@ -1,0 +1,76 @@
+"""Figures of docs/accuracy.md: shipped detectors on sources that they never saw."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from benchmarks.accuracy.source_images import read_result
+from benchmarks.accuracy.table import MEAN, figures
+from benchmarks.files import RESULTS, read_json
+from benchmarks.pages.markdown import figure, table
+from detectorkit.evaluation import SourceEvaluation
+
+__all__ = ["found_least", "honest", "known", "rates", "unseen"]
+
+DETECTORS = ("clip", "transfer", "forensic", "hog-svm")
+TREATMENT = "as-found"  # files as they are: each detector treats them as it was trained
+N_IMAGES = 30  # of a generator, so that a proportion says something
+
+
+@cache
+def scores(name: str) -> SourceEvaluation:
+    """Return the left-out scores of a detector."""
+    return read_result(f"{name}.{TREATMENT}")
+
+
+def honest() -> str:
+    """Return one line a detector, the best first."""
+    found = read_json(RESULTS / "protocol_e.json")["rows"]
+    lines = []
+    for name in DETECTORS:
+        row = found[f"{name}.{TREATMENT}"]
+        keys = ("recall", "false_positive_rate", "macro_balanced_accuracy", "roc_auc")
+        found_at = (row["metrics"][key] for key in keys)
+        cells = [figure([one[end] for end in ("value", "low", "high")], 2) for one in found_at]
+        cost = f"{row['ms_per_image']:.0f}, {row['bytes'] / 1e6:.2g}"
+        lines.append([f"`{name}`", *cells, cost])
+    head = ["", "found", "photographs called generated", "macro balanced accuracy", "AUC"]
+    return table([*head, "ms an image, MB"], lines)
+
+
+def rates(name: str, what: str) -> str:
+    """Say how false-positive rates are spread over the sources of photographs.
+
+    `what` is "none" or "half", for the proportion of sources without a photograph that is called
+    generated and with more than half of them, or "n".
+    """
+    found = np.array(list(scores(name).false_positive_rates.values()))
+    if what == "n":
+        return str(len(found))
+    return f"{np.mean(found == 0 if what == 'none' else found > 0.5):.0%}".replace("%", " %")
+
+
+def found_least(name: str, n: str) -> str:
+    """Name the generators of which a detector finds the smallest proportions."""
+    result = scores(name)
+    called = result.scores > result.threshold
+    found = {}
+    for generator in np.unique(result.generator[result.y_true == 1]):
+        mine = called[(result.y_true == 1) & (result.generator == generator)]
+        if len(mine) >= N_IMAGES:
+            found[str(generator)] = np.mean(mine)
+    least = sorted(found, key=found.__getitem__)[: int(n)]
+    return ", ".join(f"{generator} ({found[generator]:.2f})" for generator in least)
+
+
+def known(name: str) -> str:
+    """Return the accuracy by protocol A: on the generator and the photographs of the training."""
+    return figure(figures()[name, TREATMENT, "A", "all", "self", "", "accuracy"].estimate, 2)
+
+
+def unseen(name: str, treatment: str) -> str:
+    """Return the macro balanced accuracy by protocol C: generators and sources left out."""
+    row = figures()[name, treatment, "C", MEAN, "foreign", "", "macro_balanced_accuracy"]
+    return figure(row.estimate, 2)
