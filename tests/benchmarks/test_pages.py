@@ -25,9 +25,7 @@ def test_a_card_shows_the_results(name):
     assert "<!--" not in text
 
 
-@pytest.mark.parametrize(
-    "name", ["accuracy", "explanations", "fingerprint_detection", "texture"]
-)
+@pytest.mark.parametrize("name", ["accuracy", "explanations", "fingerprint_detection", "texture"])
 def test_a_figure_shows_the_results(name):
     # Places depend on the fonts and the release of matplotlib, so words and marks are compared.
     figures = pytest.importorskip("benchmarks.pages.figures")
