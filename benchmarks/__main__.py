@@ -26,6 +26,8 @@ BENCHMARKS = {
     "gradients": "accuracy.backend_gradients",
     "texture": "accuracy.texture",
     "fingerprints": "accuracy.fingerprints",
+    "train-generator": "accuracy.train_generator",
+    "measure-generator": "accuracy.measure_generator",
     "choose-hog-svm": "accuracy.choose_hog_svm",
     "choose-forensic": "accuracy.choose_forensic",
     "choose-networks": "accuracy.choose_networks",

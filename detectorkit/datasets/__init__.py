@@ -2,6 +2,7 @@
 
 from detectorkit.datasets.aligning import TREATMENTS, align, align_image
 from detectorkit.datasets.audit.audit import Audit, audit
+from detectorkit.datasets.generated_faces import sample_generated_faces
 from detectorkit.datasets.ledger import Ledger, LedgerRow, read_ledger
 from detectorkit.datasets.loading import load_images
 from detectorkit.datasets.upsampling.reconstructions import make_upsampling_images
@@ -23,5 +24,6 @@ __all__ = [
     "near_duplicate_groups",
     "perceptual_hash",
     "read_ledger",
+    "sample_generated_faces",
     "train_val_test_split",
 ]

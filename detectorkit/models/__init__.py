@@ -13,6 +13,7 @@ from typing import Final
 __all__ = [
     "DEFAULT",
     "SHIPPED_BACKBONES",
+    "SHIPPED_GENERATORS",
     "card_path",
     "default_detector",
     "find_detector",
@@ -27,6 +28,9 @@ _FOLDER: Final = Path(__file__).parent
 
 SHIPPED_BACKBONES: Final = _FOLDER / "backbones"
 """Folder of the backbones that come along, to which heads may refer."""
+
+SHIPPED_GENERATORS: Final = _FOLDER / "generators"
+"""Folder of the generators that come along, each an ONNX file with a card."""
 
 _NEXT_BEST: Final = ("transfer", "forensic", "cnn", "hog-svm")
 

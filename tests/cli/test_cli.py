@@ -445,10 +445,13 @@ def test_demo_writes_a_report_and_a_model(tmp_path):
     # It takes some 6 s of the processors' time, however busy they are with other things.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 20
     assert "a decoder it never saw" in done.stdout
+    verdicts = [line for line in done.stdout.splitlines() if " -> " in line]
+    assert {line.split()[-2] for line in verdicts if "photograph " in line} >= {"real"}
+    assert {line.split()[-2] for line in verdicts if "faces64" in line} == {"generated"}
     assert done.stderr == ""
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "not AI-generated images" in report
-    assert report.count("data:image/png;base64,") == 16
+    assert "are not AI-generated images" in report
+    assert report.count("data:image/png;base64,") == 32
     assert (
         "pixel-shuffle" not in load_detector(tmp_path / "model.onnx").record_.training["generators"]
     )
@@ -461,9 +464,11 @@ def test_demo_measures_on_what_it_was_not_fitted_on():
     sources = {name: set(part.source) for name, part in parts.items()}
     generators = {name: set(part.generator) - {"photograph"} for name, part in parts.items()}
     assert not sources["train"] & sources["val"]
-    assert not (sources["train"] | sources["val"]) & (sources["known"] | sources["unseen"])
+    test = sources["known"] | sources["faces"] | sources["unseen"] | {"astronaut"}
+    assert not (sources["train"] | sources["val"]) & test
     assert generators["known"] <= generators["train"]
     assert generators["unseen"] == {"pixel-shuffle"}
+    assert generators["faces"] == {"faces64"} < generators["train"]
     assert "pixel-shuffle" not in generators["train"] | generators["val"] | generators["known"]
 
 

@@ -50,7 +50,7 @@ def make_upsampling_images(
 
     The photographs are those that scikit-image ships; the decoders are like the last layers of
     image generators. Use these images to try out code. They show upsampling traces only: a score
-    on them says nothing about AI-generated images.
+    on them says nothing about AI-generated images. `sample_generated_faces` has true ones.
 
     Parameters
     ----------
