@@ -30,7 +30,7 @@ from torch.nn import functional
 
 from benchmarks.accuracy.aligned_faces import SIZE, crop_faces
 from benchmarks.arguments import add_data
-from benchmarks.files import CACHE, MODELS, RESULTS, read_json, write_json
+from benchmarks.files import CACHE, MODELS, RESULTS, write_json
 from benchmarks.machine import find_versions
 from detectorkit.graph.quantization import halve_weights
 from detectorkit.training.to_onnx import export_network
@@ -44,7 +44,7 @@ AUGMENTED = 0.3  # of the images that the critic sees
 HALF_LIFE = 10_000  # images after which half of an old weight is left in the average
 SAVE_EVERY = 120.0  # seconds
 GENERATOR = MODELS / "generators" / "faces64.onnx"
-RESULT = RESULTS / "generator.json"
+RESULT = RESULTS / "generator_training.json"
 
 
 class Scaled(nn.Module):
@@ -351,7 +351,7 @@ def run(arguments: argparse.Namespace) -> None:
         "n_weights": sum(one.numel() for one in training.average.parameters()),
         "versions": find_versions("detectorkit", "numpy", "torch"),
     }
-    write_json(RESULT, read_json(RESULT) | {"training": about})
+    write_json(RESULT, about)
 
 
 def train(training: Training, faces: np.ndarray, minutes: float, state: Path) -> None:

@@ -173,12 +173,12 @@ def _print_verdict(source: str, generator: str, image: Any, detector: Any) -> No
 
 def _real_face() -> Any:
     """Cut the astronaut's face out as those were that the generator learned from."""
-    from skimage import data
-
+    from detectorkit.datasets.upsampling.reconstructions import read_photograph
     from detectorkit.images.preprocessing import resize_image
 
     row, column, side = _REAL_FACE
-    return resize_image(data.astronaut()[row : row + side, column : column + side], _IMAGE_SIZE)
+    whole = read_photograph("astronaut")
+    return resize_image(whole[row : row + side, column : column + side], _IMAGE_SIZE)
 
 
 def _make_page(

@@ -15,7 +15,7 @@ from detectorkit.datasets.upsampling.decoders import DECODERS
 from detectorkit.images.levels import round_to_levels
 from detectorkit.images.preprocessing import resize_image
 
-__all__ = ["PHOTOGRAPHS", "make_upsampling_images"]
+__all__ = ["PHOTOGRAPHS", "make_upsampling_images", "read_photograph"]
 
 _MOST_SHRINKING = 2.0
 
@@ -117,7 +117,7 @@ def _make(
     for index in range(0, n_samples, 2):
         photograph = photographs[random.randint(len(photographs))]
         decoder = decoders[random.randint(len(decoders))]
-        crop = _random_crop(_photograph(photograph), image_size, random)
+        crop = _random_crop(read_photograph(photograph), image_size, random)
         decoded = DECODERS[decoder](crop.astype(np.float32) / 255)
         data[index] = crop
         data[index + 1] = round_to_levels(decoded)
@@ -169,7 +169,8 @@ def _random_crop(
 
 
 @lru_cache(maxsize=len(PHOTOGRAPHS))
-def _photograph(name: str) -> NDArray[np.uint8]:
+def read_photograph(name: str) -> NDArray[np.uint8]:
+    """Read a photograph that comes with scikit-image, in RGB."""
     from skimage import data
 
     image: NDArray[Any] = getattr(data, name)()
