@@ -135,9 +135,10 @@ ON_IMAGES = [
     BackboneDetector(**BACKBONE),
     BackboneDetector(**BACKBONE, bottleneck=None, n_crops=4, quantize="static"),
     OnnxDetector(saved_model(BackboneDetector(**BACKBONE, random_state=0))),
-    EnsembleDetector(members(), cv=2, combination="soft"),
     EnsembleDetector(
-        [*members(), ("crops", BackboneDetector(**BACKBONE, n_crops=4, random_state=0))], cv=2
+        [*members(), ("crops", BackboneDetector(**BACKBONE, n_crops=4, random_state=0))],
+        combination="soft",
+        cv=2,
     ),
     OnnxDetector(saved_model(EnsembleDetector(members(), cv=2))),
     *([CNNDetector(**CNN)] if HAS_TORCH else []),

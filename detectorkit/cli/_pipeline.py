@@ -33,9 +33,8 @@ def import_pipeline(name: str) -> Any:
         raise ValueError(f"--pipeline {name}: {error}. {_FORM}") from error
     finally:
         sys.path.pop(0)
-    classifier = found if hasattr(found, "get_params") and not isinstance(found, type) else None
-    if classifier is None and callable(found):
-        classifier = found()
+    is_estimator = hasattr(found, "get_params") and not isinstance(found, type)
+    classifier = found() if callable(found) and not is_estimator else found
     _check_classifier(name, classifier)
     return classifier
 
@@ -46,8 +45,8 @@ def _check_classifier(name: str, classifier: Any) -> None:
 
     if not (hasattr(classifier, "fit") and hasattr(classifier, "get_params")):
         raise ValueError(
-            f"--pipeline {name}: found a {type(classifier).__name__}. It must be a classifier of "
-            "scikit-learn, or a function without arguments that returns one."
+            f"--pipeline {name}: found an object of the type {type(classifier).__name__}. It must "
+            "be a classifier of scikit-learn, or a function without arguments that returns one."
         )
     if isinstance(classifier, BaseImageDetector):
         return

@@ -78,7 +78,7 @@ def test_a_function_may_return_a_detector(folder, module):
         ("nowhere:hog", "--pipeline nowhere:hog: there is no module nowhere in this folder"),
         ("{}", "Pass MODULE:OBJECT, such as my_models:pipeline"),
         ("{}:nothing", "has no attribute 'nothing'"),
-        ("{}:number", "found a NoneType. It must be a classifier"),
+        ("{}:number", "found an object of the type int. It must be a classifier"),
         ("{}:rows", "does not contain a transformer of detectorkit.features"),
         ("{}:svc", "no `predict_proba`. Wrap it in CalibratedClassifierCV"),
     ],

@@ -46,7 +46,7 @@ def test_rows_come_back_as_they_were_and_are_a_manifest(tmp_path):
 
 
 @given(texts=st.lists(TEXT, min_size=5, max_size=5), seed=st.integers(0, 2**64))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_text_comes_back(tmp_path_factory, texts, seed):
     ledger = Ledger(tmp_path_factory.mktemp("ledger"))
     names = ("generator", "subject", "prompt", "negative_prompt", "scheduler")

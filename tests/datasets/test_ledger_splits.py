@@ -82,7 +82,7 @@ def read(rows, folder):
 
 
 @given(rows=ledgers(), random_state=st.integers(0, 99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_three_parts_share_nothing(tmp_path_factory, rows, random_state):
     found = read(rows, tmp_path_factory.getbasetemp() / "parts")
     index = np.arange(len(rows))
@@ -115,7 +115,7 @@ def test_three_parts_share_nothing(tmp_path_factory, rows, random_state):
     ids=lambda value: type(value).__name__ if value is not None else "",
 )
 @given(rows=ledgers())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_folds_share_nothing(tmp_path_factory, splitter, column, rows):
     found = read(rows, tmp_path_factory.getbasetemp() / "folds")
     groups = found.groups
