@@ -28,6 +28,7 @@ BENCHMARKS = {
     "fingerprints": "accuracy.fingerprints",
     "train-generator": "accuracy.train_generator",
     "measure-generator": "accuracy.measure_generator",
+    "study-data": "accuracy.study_data",
     "choose-hog-svm": "accuracy.choose_hog_svm",
     "choose-forensic": "accuracy.choose_forensic",
     "choose-networks": "accuracy.choose_networks",

@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,15 @@ class Data:
         self.paths, self.y = found.data[:N_ROWS], found.target[:N_ROWS]
         columns = {name: found.metadata[name][:N_ROWS] for name in ("generator", "source", "photo")}
         self.origin, self.source = columns["generator"], columns["source"]
-        self.picture = _pictures(self.paths, columns["photo"])
+        self._photo = columns["photo"]
         names = [str(Path(path).relative_to(folder)) for path in self.paths]
         rows = zip(names, self.y.astype(str), *columns.values(), strict=True)
         self.sha256 = hashlib.sha256("\n".join(map(",".join, rows)).encode()).hexdigest()
+
+    @cached_property
+    def picture(self) -> np.ndarray:
+        """The picture of each image, which copies share; all images are read for it."""
+        return _pictures(self.paths, self._photo)
 
     @property
     def columns(self) -> dict[str, np.ndarray]:

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from detectorkit.datasets import Ledger, LedgerRow
+
 SIDE = 96
 
 
@@ -16,6 +18,7 @@ def pictures(tmp_path_factory):
     fill(place / "my-images", 8, 14, 4, 28, random)  # sources, photographs of each, generators ...
     fill(place / "other-images", 52, 4, 10, 8, random)
     fill(place / "photographs", 8, 8, 0, 0, random)
+    fill_study(place, random)
     for index in range(3):
         write(place / "photos" / f"{index}.jpg", draw(random))
     write(place / "photo.jpg", draw(random, side=320))
@@ -35,6 +38,20 @@ def fill(folder, n_sources, n_photographs, n_generators, n_generated, random):
         for index in range(n_generated):
             image = cv2.GaussianBlur(draw(random), None, 0.6 + 0.1 * generator)
             write(folder / "generated" / f"generator-{generator}" / f"{index}.jpg", image)
+
+
+def fill_study(place, random):
+    """Write the collections of the study, with LFW where scikit-learn has it, and two ledgers."""
+    lfw = place / "scikit-learn" / "lfw_home" / "lfw_funneled"
+    for index in range(40):
+        write(place / "img_align_celeba" / f"{index}.jpg", draw(random))
+        write(lfw / f"Person_{index}" / f"Person_{index}_0001.jpg", draw(random))
+        write(place / "stylegan" / f"{index}.jpg", cv2.GaussianBlur(draw(random), None, 1))
+    for name in ("lora", "dreambooth"):
+        rows = [LedgerRow(f"{index}.jpg", name, seed=index) for index in range(20)]
+        for row in rows:
+            write(place / f"my-{name}" / row.path, cv2.GaussianBlur(draw(random), None, 0.7))
+        Ledger(place / f"my-{name}").append(rows)
 
 
 def draw(random, side=SIDE):

@@ -103,6 +103,7 @@ def test_a_page_runs_as_printed(page, pictures, tmp_path, monkeypatch):
     shutil.copytree(pictures, folder)
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(folder / "scikit-learn"))
     names = {"__name__": "snippet"}
     printed = ""
     for block in read_page(page):
