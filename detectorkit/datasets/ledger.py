@@ -24,6 +24,7 @@ from detectorkit.images.image_files import PassedOver
 from detectorkit.model_selection._groups import EMPTY
 from detectorkit.model_selection.split import connect_images
 from detectorkit.utils.files import write_whole
+from detectorkit.utils.json import dumps
 
 __all__ = [
     "LEDGER_NAME",
@@ -306,7 +307,7 @@ def _format(value: Any) -> str:
     if isinstance(value, tuple):
         return " ".join(value)
     if isinstance(value, dict):
-        return json.dumps(value, sort_keys=True) if value else ""
+        return dumps(dict(sorted(value.items()))) if value else ""
     return "" if value is None else str(value)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -31,6 +30,7 @@ from detectorkit.metrics.scoring import score_images
 from detectorkit.model_selection._groups import number_pictures
 from detectorkit.model_selection.sources import LeaveSourcesOut
 from detectorkit.model_selection.splitters import LeaveOneGeneratorOut, _OriginSplitter
+from detectorkit.utils.json import dumps
 from detectorkit.utils.names import as_names
 from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import tell
@@ -448,7 +448,7 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
         cv, y, n = self._splitter(training, origin), training.y, len(training.y)
         picture = np.arange(n) if training.groups is None else number_pictures(training.groups)
         if isinstance(cv, _OriginSplitter | LeaveSourcesOut) and origin is not None:
-            groups: Any = np.column_stack([origin, picture.astype(str)])
+            groups: Any = np.column_stack([origin, as_names(picture)])
         elif origin is None and training.groups is None and cv is self.cv:
             groups = None  # splitters without groups would warn
         else:
@@ -566,7 +566,7 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
         names = list(self.named_estimators_)
         found = [self._record_of(*pair) for pair in zip(names, self.estimators_, strict=True)]
         keys = [
-            (start, record.preprocessing, start == "features" and json.dumps(record.features))
+            (start, record.preprocessing, start == "features" and dumps(record.features))
             for start, record in found
         ]
         numbers = {key: number for number, key in enumerate(dict.fromkeys(keys), 1)}

@@ -9,7 +9,6 @@ models, neighbours and interpolation are computed in double precision, as scikit
 
 from __future__ import annotations
 
-import json
 import warnings
 from functools import singledispatchmethod
 from typing import Any, Final
@@ -34,6 +33,7 @@ from detectorkit.base import ImageTransformer
 from detectorkit.features.stack import FeatureStack
 from detectorkit.graph.builder import OPSETS, GraphBuilder
 from detectorkit.graph.trees import add_trees
+from detectorkit.utils.json import dumps
 
 __all__ = ["EstimatorWriter", "open_estimator", "scores_exactly"]
 
@@ -132,7 +132,7 @@ class EstimatorWriter:
                 f"export_pipeline: {type(estimator).__name__} must be the first step, as it takes "
                 "images."
             )
-        key = json.dumps(FeatureStack([estimator]).to_record(), default=str)
+        key = dumps(FeatureStack([estimator]).to_record())
         name = self._names.setdefault(key, f"images_{len(self._names) + 1}")
         self.transformers.setdefault(name, estimator)
         return name

@@ -142,8 +142,6 @@ def export_pipeline(
         )
     writer = EstimatorWriter(GraphBuilder())
     writer.graph.add("Identity", writer.score(pipeline), name="score")
-    if not writer.transformers:
-        raise ValueError(f"{_NAME}: {_describe(pipeline)} takes rows of numbers, not images.")
     preprocessing, features = _describe_images(list(writer.transformers.values()), treatment)
     record = ModelRecord(
         detector=_describe(pipeline),
@@ -313,7 +311,11 @@ def _find_step(
     pipeline = open_estimator(pipeline)
     if not isinstance(pipeline, Pipeline):
         return type(pipeline).__name__
+    name, one = pipeline.steps[-1]
+    last = f"the step {name!r} ({type(one).__name__})"
     steps = [(name, one) for name, one in pipeline.steps[:-1] if id(one) in writer.written]
+    if not steps:
+        return last
     start = model.graph.input[0].name
     if start == "features":
         rows = np.concatenate([one.transform(taken) for one in writer.transformers.values()], 1)
@@ -327,5 +329,4 @@ def _find_step(
         wanted = one.transform(wanted)
         if np.max(np.abs(found - wanted)) > _TOLERANCE * max(1, np.max(np.abs(wanted))):
             return f"the step {name!r} ({type(one).__name__})"
-    name, last = pipeline.steps[-1]
-    return f"the step {name!r} ({type(last).__name__})"
+    return last

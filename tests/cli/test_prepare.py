@@ -147,6 +147,11 @@ def test_nothing_is_overwritten_or_half_written(study, tmp_path, monkeypatch, ca
     assert "exists and is not an empty folder" in capsys.readouterr().err
     assert main(["prepare", str(tmp_path / "new"), "--real", f"a={study}/celeba"]) == 2
     assert "prepare: pass folders of photographs" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["prepare", str(tmp_path / "new"), "--real", str(study / "celeba")])
+    assert "is not NAME=FOLDER" in capsys.readouterr().err
+    assert run(study, tmp_path / "new", monkeypatch, "--max-per-source", "0") == 2
+    assert "--max-per-source 0: pass a number of at least 1" in capsys.readouterr().err
     empty = tmp_path / "empty"
     empty.mkdir()
     assert main(["prepare", str(tmp_path / "new"), "--real", f"a={empty}"]) == 2

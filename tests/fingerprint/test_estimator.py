@@ -1,4 +1,5 @@
 import pickle
+import sys
 import tracemalloc
 
 import cv2
@@ -50,7 +51,7 @@ def test_spectrum_peaks_at_the_frequency_of_a_planted_wave(make):
 
 
 def test_predicts_the_generator_or_unknown(make):
-    estimator = small().fit(*make.several(COUNTS, amplitude=1))
+    estimator = small(false_alarm_rate=0.05).fit(*make.several(COUNTS, amplitude=1))
     X, y = make.several({"a": 20, "b": 20, "c": 20, "real": 20}, amplitude=1)
     predicted = estimator.predict(X)
     assert (predicted[:40] == y[:40]).all()
@@ -193,6 +194,32 @@ def test_one_generator_gives_one_score(make):
     ]
 
 
+def test_whole_images_in_colour(make):
+    X, y = make.several({"a": 20, "b": 20, "c": 20}, amplitude=1)
+    colour = np.repeat(X[..., np.newaxis], 3, axis=3)
+    estimator = FingerprintEstimator(crop_size=None, color_space="rgb", false_alarm_rate=None)
+    margins = estimator.fit(colour, y).decision_function(colour)
+    assert estimator.fingerprints_.shape == (3, 64, 64, 3)
+    assert margins.shape == (60, 3)
+    assert (estimator.classes_[margins.argmax(axis=1)] == y).all()
+    assert (estimator.predict(colour) == y).all()
+
+
+def test_crops_may_be_as_small_as_the_neighbourhood_of_a_peak(make):
+    X, y = make.several({"a": 40, "b": 40}, amplitude=2)
+    estimator = FingerprintEstimator(crop_size=(8, 64), false_alarm_rate=None).fit(X, y)
+    assert estimator.score(X, y) > 0.9
+    assert np.isfinite(estimator.transform(X)).all()
+
+
+def test_thresholds_are_set_on_a_sample_of_very_many(make, monkeypatch):
+    monkeypatch.setattr(sys.modules[FingerprintEstimator.__module__], "_MAX_NEGATIVES", 60)
+    X, y = make.several({"a": 10, "real": 150})
+    one, two = (small(random_state=0).fit(X, y) for _ in range(2))
+    assert one.false_alarm_rate_ == pytest.approx(1 / 61)
+    assert (one.thresholds_ == two.thresholds_).all()
+
+
 def test_numbers_as_labels_have_the_number_for_unknown(make):
     X, y = make.several({"a": 40, "b": 40, "real": 80})
     codes = np.searchsorted(["a", "b", "real"], y)
@@ -236,6 +263,11 @@ def test_errors_name_the_cure(make, parameters, labels, message):
     estimator = small().set_params(**parameters)
     with pytest.raises(ValueError, match=message):
         estimator.fit(X, y if labels is None else labels)
+
+
+def test_names_of_generators_are_needed(make):
+    with pytest.raises(ValueError, match=r"requires y to be passed.*name of the generator"):
+        small().fit(make("a", 4), None)
 
 
 def test_changed_parameters_are_refused(make):

@@ -84,6 +84,7 @@ CLASSIFIERS = [
     CalibratedClassifierCV(FOREST, method="temperature", cv=2),
     FrozenEstimator(LR),
     GridSearchCV(LR, {"C": [0.1, 1]}, cv=2),
+    FixedThresholdClassifier(LR),
     FixedThresholdClassifier(LR, threshold=0.8),
     FixedThresholdClassifier(LR, threshold=0.5, response_method="predict_proba"),
     FixedThresholdClassifier(LinearSVC(), threshold=0.5),
@@ -247,6 +248,13 @@ class Shifted(StandardScaler):
         return super().transform(X) + 1
 
 
+class Certain(LogisticRegression):
+    """A classifier that does more than its base."""
+
+    def decision_function(self, X):
+        return 2 * super().decision_function(X)
+
+
 def halve(X):
     return X / 2
 
@@ -256,6 +264,11 @@ def halve(X):
     [
         ([HoGTransformer(image_size=SIZE), Shifted(), LR], r"the step 'shifted' \(Shifted\)"),
         ([LBPTransformer(), Shifted(), LR], r"the step 'shifted' \(Shifted\)"),
+        ([LBPTransformer(), Certain()], r"the step 'certain' \(Certain\)"),
+        (
+            [LBPTransformer(), LBPTransformer(input_shape=(1, -1), image_size=(32, 32)), LR],
+            "LBPTransformer must be the first step",
+        ),
         ([LBPTransformer(), FunctionTransformer(halve), LR], "FunctionTransformer cannot be writ"),
         ([LBPTransformer(), GaussianProcessClassifier()], "GaussianProcessClassifier.* cannot"),
         (
@@ -273,6 +286,15 @@ def test_what_cannot_be_written_is_refused_by_name(tmp_path, files, steps, messa
     with pytest.raises(ValueError, match=f"^export_pipeline: .*{message}"):
         export_pipeline(pipeline, tmp_path / "model.onnx", files[2])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_classifier_of_images_is_named_as_a_whole(tmp_path, files):
+    inner = make_pipeline(LBPTransformer(), Shifted(), clone(LR))
+    voting = VotingClassifier([("a", inner)], voting="soft").fit(*files[:2])
+    of_step = r"the step 'votingclassifier' \(VotingClassifier\)"
+    for whole, name in ((voting, "VotingClassifier"), (make_pipeline(voting), of_step)):
+        with pytest.raises(ValueError, match=f"because {name} is computed differently"):
+            export_pipeline(whole, tmp_path / "model.onnx", files[2])
 
 
 def test_labels_that_contradict_the_probabilities_are_refused(tmp_path, files):
