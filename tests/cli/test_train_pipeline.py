@@ -88,6 +88,14 @@ def test_errors_name_the_option_and_the_cure(folder, module, capsys, name, messa
     assert message in capsys.readouterr().err
 
 
+def test_an_import_that_fails_within_the_module_is_named(folder, module, tmp_path, capsys):
+    (tmp_path / f"{module}.py").write_text("import no_such_package")
+    assert train(folder, f"{module}:hog") == 2
+    err = capsys.readouterr().err
+    assert "No module named 'no_such_package'" in err
+    assert "there is no module" not in err
+
+
 def test_a_pipeline_has_no_checkpoint_and_no_model(folder, module, capsys):
     assert train(folder, f"{module}:hog", "--checkpoint", "state.pt") == 2
     assert "--checkpoint: the classifier of --pipeline" in capsys.readouterr().err

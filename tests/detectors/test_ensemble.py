@@ -422,6 +422,63 @@ def test_inputs_must_be_those_of_the_record(fitted):
         GraphRunner(model.SerializeToString())
 
 
+def test_inputs_must_have_the_shapes_of_the_record(fitted, images):
+    model = fitted["different"].to_onnx()
+    (text,) = (one for one in model.metadata_props if one.key == "detectorkit")
+    content = json.loads(text.value)
+    hog, native = (content["members"][number]["record"] for number in (0, 1))
+
+    def run():
+        text.value = json.dumps(content)
+        GraphRunner(model.SerializeToString()).score(ImageSequence(list(images[:2])))
+
+    run()
+    native["features"][0] = {"name": "smoothness"}
+    with pytest.raises(ModelFileError, match="cannot be run: "):
+        run()
+    (found,) = (one for one in model.graph.input if one.name == "features_2")
+    found.type.tensor_type.shape.dim[1].dim_param = "any"
+    with pytest.raises(ModelFileError, match=r"features_2' of shape .*; expected \(n, number\)"):
+        run()
+    hog["preprocessing"]["image_size"] = [9, 9]
+    content["members"][3]["record"]["preprocessing"]["image_size"] = [9, 9]
+    with pytest.raises(ModelFileError, match=r"its member prepares images of \(9, 9\)"):
+        run()
+
+
+def crops_detector():
+    """A network that scores four crops of an image by their brightness."""
+    graph = onnx.parser.parse_graph(
+        """
+        tiny (float[n, 3, 8, 8] images) => (float[n, 1] logit) {
+            mean = GlobalAveragePool (images)
+            rows = Flatten (mean)
+            axes = Constant <value_ints = [1]> ()
+            logit = ReduceSum (rows, axes)
+        }"""
+    )
+    opsets = [onnx.helper.make_opsetid("", 17)]
+    content = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    taken = NetworkInput((8, 8), n_crops=4)
+    return OnnxDetector(content.SerializeToString(), network_input=taken)
+
+
+def test_scores_of_crops_are_averaged(images, tmp_path):
+    members = [("crops", crops_detector()), ("hog", hog())]
+    ensemble = EnsembleDetector(members, cv=2).fit(images, Y)
+    ensemble.save(tmp_path / "m.onnx")
+    mixed = [*images[:5], np.zeros((7, 90, 3), np.uint8)]
+    expected = ensemble.decision_function(mixed)
+    np.testing.assert_allclose(
+        load_detector(tmp_path / "m.onnx").decision_function(mixed), expected, atol=1e-4
+    )
+    crops = ensemble.named_estimators_["crops"]
+    scores = crops.decision_function(images)
+    crops.calibration_ = fit_calibration(scores, Y, method="isotonic")
+    with pytest.raises(ModelFileError, match="'crops' has crops and an isotonic calibration"):
+        ensemble.to_onnx()
+
+
 def test_an_ensemble_is_not_a_member_of_a_file(fitted, images):
     nested = EnsembleDetector([("a", fitted["same"])], cv="prefit").fit(images, Y)
     with pytest.raises(ModelFileError, match="is an ensemble itself"):

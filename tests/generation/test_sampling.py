@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 pytest.importorskip("diffusers", reason="needs the extra generate")
 pytest.importorskip("peft", reason="needs the extra generate")
 
@@ -13,7 +13,7 @@ from detectorkit.cli import main
 from detectorkit.datasets.ledger import read_ledger
 from detectorkit.generation import sample_generator
 from detectorkit.generation.pictures import format_parameters
-from detectorkit.generation.pipelines import Base
+from detectorkit.generation.pipelines import Base, _find_dtype
 from detectorkit.generation.sampling import _Order, _Sampler, _Settings
 from detectorkit.images.decoding import load_image
 
@@ -91,3 +91,38 @@ def test_wrong_arguments_are_named(tiny_sd, tmp_path):
         sample_generator(tiny_sd, "a cat", n=0, output_dir=tmp_path)
     with pytest.raises(FileNotFoundError):
         sample_generator(tiny_sd, "a cat", adapter=tmp_path / "none", output_dir=tmp_path)
+
+
+def test_a_generator_of_the_hub_is_named_with_its_revision(tiny_sd, tmp_path, monkeypatch):
+    from diffusers import DiffusionPipeline
+
+    asked = {}
+
+    def download(name, **options):
+        asked.update(options, name=name)
+        return str(tiny_sd)
+
+    monkeypatch.setattr(DiffusionPipeline, "download", download)
+    sample_generator("some/model", "a cat", revision="v1", output_dir=tmp_path, **SETTINGS)
+    assert asked == {"name": "some/model", "revision": "v1", "use_safetensors": True}
+    (row,) = read_ledger(tmp_path)
+    assert (row.base_model, row.base_revision) == ("some/model", tiny_sd.name)
+
+
+@pytest.mark.parametrize(
+    ("precision", "has_bfloat16", "expected"),
+    [
+        ("single", True, torch.float32),
+        ("sampling", True, torch.float16),
+        ("training", True, {"vae": torch.float32, "default": torch.bfloat16}),
+        ("training", False, {"vae": torch.float32, "default": torch.float16}),
+    ],
+)
+def test_number_formats_of_a_graphics_card(
+    tiny_sd, tmp_path, monkeypatch, precision, has_bfloat16, expected
+):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: has_bfloat16)
+    assert _find_dtype(tiny_sd, "cuda", precision) == expected
+    assert _find_dtype(tiny_sd, "cpu", precision) == torch.float32
+    if precision == "sampling":  # a transformer
+        assert _find_dtype(tmp_path, "cuda", precision) == torch.bfloat16
