@@ -82,7 +82,7 @@ def hog_features(
     weighted count computes the histograms of several images. Float images need arctan2, which is
     slower. With `transform_sqrt`, all images are converted to floats.
 
-    Where numba is installed (``pip install detectorkit[fast]``), 8-bit images are counted by
+    Where numba is installed (the extra "fast"), 8-bit images are counted by
     compiled code, some three times as fast, and in several threads at a time. Loading it takes
     half a second, and some seconds on a machine's first time, so this begins after the first 67
     million pixels of a process (4096 grey images of 128 x 128), or when

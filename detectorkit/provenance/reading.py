@@ -58,7 +58,7 @@ def read_provenance(
     Notes
     -----
     The signature of content credentials (C2PA) is checked if the extra ``provenance`` is installed
-    (``pip install 'detectorkit[provenance]'``). Without it a finding says that there are some.
+    (c2pa-python). Without it a finding says that there are some.
     Manifests that are kept elsewhere and lists of revoked certificates (OCSP) are not fetched.
 
     Examples
