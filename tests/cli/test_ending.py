@@ -29,6 +29,7 @@ def place(fitted, folder, tmp_path_factory):
 COMMAND = {
     "demo": "demo -o demo",
     "audit": "audit data",
+    "prepare": "prepare new --real a=data/real --generated b=data/generated",
     "align": "align data -o copy",
     "train": "train data -o new.onnx",
     "calibrate": "calibrate m.onnx data -o new.onnx --method sigmoid",
@@ -41,6 +42,7 @@ COMMAND = {
     "models": "models",
     "backbones": "backbones list",
     "completion": "completion bash",
+    "generate": "generate --help",  # as the extra need not be there
 }
 WRITES = ("demo", "align", "train", "calibrate", "report", "explain")
 

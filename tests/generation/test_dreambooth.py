@@ -98,6 +98,15 @@ def test_killed_training_goes_on_to_the_same_bits(
     assert resumed.loss_curve_ == trained.loss_curve_
 
 
+def test_lora_learns_from_pictures_with_captions(tiny_sd, pictures, tmp_path, capsys):
+    words = ["generate", "lora", str(tiny_sd), *map(str, pictures), "-o", str(tmp_path)]
+    words += ["--side", str(SIDE), "--rank", "2", "--steps", "1", "--device", "cpu", "-n", "1"]
+    assert main([*words, "--inference-steps", "2"]) == 0
+    assert f"1 images in {tmp_path / 'images'}" in capsys.readouterr().out
+    (row,) = read_ledger(tmp_path / "images")
+    assert row.prompt == "a red square, number 0"  # the first caption
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent")
 def test_interrupted_training_leaves_a_checkpoint(
     trained, tiny_sd, pictures, class_images, tmp_path, monkeypatch, capsys

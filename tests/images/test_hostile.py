@@ -237,7 +237,7 @@ def test_heic_is_read_with_the_extra_and_named_without(monkeypatch):
     pillow_heif.from_pillow(Image.fromarray(PICTURE)).save(file, quality=95, chroma=444)
     assert np.abs(decode_image(file.getvalue()).astype(int) - PICTURE).mean() < 8
     monkeypatch.setitem(sys.modules, "pillow_heif.as_plugin", None)
-    with pytest.raises(ImageReadError, match=r"pip install pillow-heif"):
+    with pytest.raises(ImageReadError, match="pip install pillow-heif"):
         decode_image(file.getvalue())
 
 

@@ -60,7 +60,7 @@ def test_parquet_holds_the_rows_with_their_types(tree, model, tmp_path, expected
 
 def test_parquet_without_its_package_is_an_error_that_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"needs pyarrow.*pip install pyarrow"):
+    with pytest.raises(ImportError, match=r'needs pyarrow.*the extra "scan": pip install pyarrow'):
         scan_to_file([tmp_path], tmp_path / "a.parquet")
 
 
