@@ -26,7 +26,8 @@ INTERNAL = {
     "detectorkit.datasets": {"TREATMENTS"},
     "detectorkit.datasets.audit": {"MAX_AUC"},
     "detectorkit.models": {
-        "DEFAULT", "SHIPPED_BACKBONES", "card_path", "default_detector", "find_detector",
+        "DEFAULT", "SHIPPED_BACKBONES", "SHIPPED_GENERATORS", "card_path", "default_detector",
+        "find_detector",
     },
     "detectorkit.report": {"check_report_path"},
 }  # fmt: skip

@@ -36,7 +36,7 @@ COMMAND = {
     "evaluate": "evaluate m.onnx data",
     "report": "report m.onnx data -o report.html",
     "predict": "predict m.onnx data",
-    "scan": "scan data -m m.onnx -o new.csv",
+    "scan": "scan data -m m.onnx -o new.csv --again",
     "serve": "serve -m m.onnx --port 0",
     "explain": "explain m.onnx one.png -o new.png --numbers new.npy",
     "models": "models",
