@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # OpenCV logs every broken file on its own; our messages are printed instead.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     words = sys.argv[1:] if argv is None else list(argv)
+    if not words:
+        make_parser(words).print_help(sys.stderr)
+        return 2
     arguments = argparse.Namespace(command="")
     try:
         arguments = _parse(words)
@@ -61,10 +64,17 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise KeyboardInterrupt from error
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
             error.filename = "standard output"  # what writes files names them
-        tell(f"detectorkit {arguments.command}: {error}")
+        tell(f"detectorkit {arguments.command}: {_describe(error)}")
         return 2
     # What a search passed over because it could not be read counts as an unreadable image.
     return status or int(getattr(arguments, "is_incomplete", False))
+
+
+def _describe(error: Exception) -> str:
+    """Write an error without the number that Python puts before those of files."""
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def make_parser(words: Container[str]) -> argparse.ArgumentParser:

@@ -9,6 +9,8 @@ as inverted: the detector takes their images to be more real than photographs.
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -26,6 +28,8 @@ from detectorkit.utils.json import dumps
 from detectorkit.utils.text import printable
 
 __all__ = ["add_arguments", "run"]
+
+_MAX_NAMES: Final = 12
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -79,8 +83,21 @@ def run(arguments: Namespace) -> int:
         }
         print(dumps(summary, indent=1))
     else:
-        trained_on = ", ".join(training.get("generators") or []) or "not recorded"
-        print(f"{len(read)} images; the model was trained on: {printable(trained_on)}")
+        trained_on = list(training.get("generators") or [])
+        print(f"{len(read)} images; the model was trained on: {_list_names(trained_on)}")
+        here = set(found.origin[read][found.target[read] == 1])
+        if known := [name for name in trained_on if name in here]:
+            print(
+                f"Generators of these images that were in training: {_list_names(known)}. Metrics "
+                "on them say little about other generators."
+            )
         print(f"Treatment of every image: {detector.record_.treatment_text()}")
         print(evaluation.to_text())
     return 1 if failures else 0
+
+
+def _list_names(names: Sequence[str]) -> str:
+    """Write names in a line, or how many there are if the line would be long."""
+    if len(names) > _MAX_NAMES:
+        return f"{len(names)} generators, which --json lists"
+    return printable(", ".join(names)) or "not recorded"

@@ -84,6 +84,7 @@ def run(arguments: Namespace) -> int:
     from detectorkit.exceptions import ImageReadError
 
     outputs = [check_output(one) for one in (arguments.output, arguments.numbers) if one]
+    _check_place(outputs[0])
     asked = find_request(arguments)
     paths = find_paths(arguments, asked.images)
     if len(asked.models) > 1:
@@ -92,7 +93,8 @@ def run(arguments: Namespace) -> int:
     if arguments.numbers and len(paths) > 1:
         raise ValueError(f"--numbers takes the map of one image, not of {len(paths)}.")
     detector = load_detector(file, n_jobs=arguments.jobs)
-    explainer = make_explainer(detector, arguments.method).set_params(verbose=True)
+    # The lines of several images are a progress of their own.
+    explainer = make_explainer(detector, arguments.method).set_params(verbose=len(paths) == 1)
     tell(f"Treatment of every image: {detector.record_.treatment_text()}")
     legend = _draw_legend(name, arguments.method, detector.record_)
     # In a folder, a picture is written as soon as it is drawn.
@@ -119,6 +121,15 @@ def run(arguments: Namespace) -> int:
     if places is None:
         _write([*rows, legend], outputs[0])
     return 1 if failures else 0
+
+
+def _check_place(place: Path) -> None:
+    """Check that the output is a folder or is named as a PNG file."""
+    if not place.is_dir() and place.suffix.lower() != ".png":
+        raise ValueError(
+            f"-o {place}: pass a name that ends in .png, for one picture of all images, or an "
+            "existing folder, for a picture of each."
+        )
 
 
 def _name_pictures(folder: Path, paths: list[str]) -> list[Path]:

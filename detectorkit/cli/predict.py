@@ -1,9 +1,9 @@
 """Predict for each image whether it is real or generated.
 
 Prints a line for each image, as soon as it is known: verdict, probability of being generated, path,
-with control characters escaped. The verdict is "can't
-tell" where the score lies in the band that the record of the model has for this. The probability
-holds only for images like those on which the model was trained.
+with control characters escaped. The verdict is "can't tell" where the score lies in the band that
+the record of the model has for this. The probability holds only for images like those on which the
+model was trained.
 
 The model is an ONNX file that `detectorkit train` wrote, or the name of a shipped detector. Pass it
 with -m, or as the first argument if that ends in .onnx or is such a name and not a file. Otherwise
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from detectorkit.graph.record import ModelRecord
     from detectorkit.provenance import Provenance
 
 __all__ = ["add_arguments", "run"]
@@ -110,7 +109,7 @@ def _open_judges(asked: Request, n_images: int, arguments: Namespace) -> list[_J
     if not judges:
         raise ValueError("none of the shipped detectors can be run. Install their backbones.")
     if asked.is_default and not arguments.json:
-        _explain_default(judges[0].name, judges[0].runner.record)
+        _explain_default(judges[0])
     return judges
 
 
@@ -206,11 +205,21 @@ def _said_by(path: str) -> Provenance:
         return Provenance()
 
 
-def _explain_default(name: str, record: ModelRecord) -> None:
-    """Print on standard error what the default detector is, and when it cannot tell."""
-    lines = [f"Default model {name}. Treatment of images: {record.treatment_text()}."]
-    if record.band is not None:
-        lines.append(f"It {record.band.describe()}.")
-    limits = f"What it was trained on and where it fails: detectorkit models {name}"
-    for line in [*lines, limits]:
+def _explain_default(judge: _Judge) -> None:
+    """Print on standard error what the default detector is, and what its lines mean."""
+    import numpy as np
+
+    treatment = judge.runner.record.treatment_text()
+    lines = [f"Default model {judge.name}. Treatment of images: {treatment}."]
+    decision = judge.decision
+    band = decision.band
+    edges = [decision.threshold] if band is None else [band.low, band.high]
+    probabilities = [f"{one:.3f}" for one in decision.probabilities(np.array(edges))]
+    bounds = f"generated above {probabilities[0]}"
+    if band is not None:
+        lines.append(f"It {band.describe()}.")
+        bounds = f"can't tell from {' to '.join(probabilities)}"
+    lines.append(f"What it was trained on and where it fails: detectorkit models {judge.name}")
+    lines.append(f"Verdict, probability of being generated ({bounds}), image:")
+    for line in lines:
         tell(line)

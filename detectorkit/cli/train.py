@@ -296,8 +296,9 @@ def _check_ready(detector: Any, model: str) -> None:
         try:
             find_backbone(parameters["backbone"], parameters["network_input"], image_size=size)
         except (BackboneNotFoundError, ImportError) as error:
+            missing = str(error).rstrip(".")
             raise ValueError(
-                f"-m {model}: {error} Or train -m clip, whose network comes along."
+                f"-m {model}: {missing}. Or train -m clip, whose network comes along."
             ) from error
 
 

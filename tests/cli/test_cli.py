@@ -1,4 +1,5 @@
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -315,6 +316,25 @@ def test_evaluate_measures_groups(model, folder, capsys):
     out = capsys.readouterr().out
     assert "pixel-shuffle" in out
     assert "trained on: bilinear, nearest" in out
+    assert "Generators of these images that were in training: bilinear, nearest" in out
+
+
+def test_evaluate_counts_the_generators_of_a_large_training(folder, capsys):
+    assert main(["evaluate", "forensic", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"trained on: \d+ generators, which --json lists\n", out)
+    assert "were in training" not in out
+
+
+def test_a_model_that_does_not_exist_is_named_without_an_error_number(folder, capsys):
+    assert main(["evaluate", "gone.onnx", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert "detectorkit evaluate: gone.onnx: No such file or directory\n" in said
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert main([]) == 2
+    assert "predict for each image whether it is real or generated" in capsys.readouterr().err
 
 
 def test_evaluate_measures_every_source_and_generator(model, folder, capsys):

@@ -195,3 +195,12 @@ def test_it_says_that_the_map_of_a_large_image_is_that_of_a_copy(upsampled, tmp_
     cv2.imwrite(str(large), np.random.default_rng(0).integers(0, 256, (700, 800, 3), np.uint8))
     assert main(["explain", str(model), str(large), "-o", str(tmp_path / "map.png")]) == 0
     assert "the map explains its score of a copy" in capsys.readouterr().err
+
+
+def test_an_output_that_is_neither_a_png_file_nor_a_folder_is_refused(
+    model, image, tmp_path, capsys
+):
+    output = tmp_path / "maps"
+    assert main(["explain", str(model), str(image), "-o", str(output)]) == 2
+    assert "pass a name that ends in .png" in capsys.readouterr().err
+    assert not output.exists()

@@ -57,6 +57,9 @@ def test_verdicts_are_those_of_the_band_and_labels_those_of_the_threshold(shippe
     assert said.startswith("Default model clip. Treatment of images: ")
     assert "where it fails: detectorkit models clip\n" in said
     assert said.count("can't tell at scores from") == 1
+    edges = np.array([detector.band_.low, detector.band_.high])
+    low, high = detector.record_.decision.probabilities(edges)
+    assert f"probability of being generated (can't tell from {low:.3f} to {high:.3f})" in said
     assert "of 120 images from 7 sources" in said
     assert "called 2.0% of the photographs generated" in said
     _, lines, said = predict(capsys, "--json", *paths)
@@ -67,6 +70,9 @@ def test_verdicts_are_those_of_the_band_and_labels_those_of_the_threshold(shippe
     assert rows[0]["treatment"]
     assert re.fullmatch(r"(Predicting: \d+ in [\d.]+ s\n)?", said)  # what took over a second
     # A threshold that is asked for decides alone.
+    _, _, said = predict(capsys, "--fpr", "0.05", *paths)
+    assert "(generated above 0." in said
+    assert "can't tell" not in said
     _, lines, _ = predict(capsys, "--fpr", "0.05", "--json", *paths)
     rows = [json.loads(line) for line in lines]
     assert [row["verdict"] == "generated" for row in rows] == (scores > 0).tolist()
