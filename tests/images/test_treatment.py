@@ -195,7 +195,7 @@ def test_every_command_treats_raw_files(photos, tmp_path, capsys):
         "evaluate": ["--json"],
         "report": ["-o", out, "--no-images"],
         "calibrate": ["-o", out, "--fpr", "0.1"],
-        "explain": ["-o", out],
+        "explain": ["-o", str(tmp_path / "output.png")],
     }.items():
         said = []
         for chosen, data in ((model, raw), (plain, copies)):
