@@ -186,9 +186,10 @@ def test_predict_needs_no_model(shipped, folder, capsys):
     assert main(["predict", *paths]) == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 2
-    first, last = captured.err.splitlines()
+    first, limits, columns = captured.err.splitlines()
     assert first.startswith("Default model transfer. ")
-    _, _, command = last.partition(" fails: detectorkit ")
+    assert columns.startswith("Verdict, probability of being generated (generated above 0.")
+    _, _, command = limits.partition(" fails: detectorkit ")
     assert main(command.split()) == 0
     assert capsys.readouterr().out.strip() == (shipped / "transfer.md").read_text().strip()
     assert main(["predict", "--json", *paths]) == 0
@@ -442,7 +443,6 @@ def test_unusable_input_is_status_2_and_says_why(arguments, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["dance"],
         ["train", "."],
         ["train", ".", "-o", "m", "--set", "C"],
@@ -456,6 +456,11 @@ def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as info:
         main(arguments)
     assert info.value.code == 2
+
+
+def test_no_command_prints_the_help(capsys):
+    assert main([]) == 2
+    assert "audit" in capsys.readouterr().err
 
 
 def test_demo_writes_a_report_and_a_model(tmp_path):
