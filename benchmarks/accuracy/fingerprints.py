@@ -171,7 +171,7 @@ class Images:
         return order[np.argsort(rank, kind="stable")[:n]]
 
     def describe(self, chosen: np.ndarray) -> dict[str, Any]:
-        """Say of each generator how many images and sources it has."""
+        """Count the images and sources of each generator."""
         found = {}
         for name in np.unique(self.labels[chosen]):
             mine = chosen[self.labels[chosen] == name]
@@ -209,7 +209,7 @@ class Images:
         return random.permutation(mine[self.source[mine] == where])[:N_PAIR]
 
     def measure_native(self) -> dict[str, Any]:
-        """Tell generated images from photographs by one fingerprint, on sources left out."""
+        """Measure one common fingerprint against photographs, on sources left out."""
         has = np.array([bool(v) and str(v) != "nan" for v in self.native])
         index = np.flatnonzero(has)
         paths = [self.folder / str(v) for v in self.native[index]]
@@ -277,7 +277,7 @@ def attribute(
 
 
 def _known_auc(margins: np.ndarray, labels: np.ndarray, names: list[str], name: str) -> Estimate:
-    """Tell images of known generators from those of one, whose fingerprint is taken away."""
+    """Measure images of known generators against those of one whose fingerprint is taken away."""
     others = np.delete(margins, names.index(name), axis=1).max(axis=1)
     is_known = labels != "real"
     return roc_auc_estimate((labels[is_known] != name).astype(int), others[is_known])

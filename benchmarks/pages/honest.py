@@ -41,7 +41,7 @@ def honest() -> str:
 
 
 def rates(name: str, what: str) -> str:
-    """Say how false-positive rates are spread over the sources of photographs.
+    """Describe how false-positive rates are spread over the sources of photographs.
 
     `what` is "none" or "half", for the proportion of sources without a photograph that is called
     generated and with more than half of them, or "n".

@@ -181,7 +181,7 @@ def _put_json(rows: Sequence[_Row]) -> None:
 
 
 def _agreement(rows: Sequence[_Row]) -> _Row:
-    """Say whether the detectors agree, and which of them gave each verdict."""
+    """Return whether the detectors agree, and which of them gave each verdict."""
     from detectorkit.calibration.decision import VERDICTS
 
     said = {word: [row["model"] for row in rows if row["verdict"] == word] for word in VERDICTS}

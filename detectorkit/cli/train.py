@@ -353,7 +353,7 @@ def _ledger_groups(found: Any) -> Any:
 
 
 def _warn_of_files(arguments: Namespace, found: Any, read: Any, hashes: Any) -> None:
-    """Tell if the data fail the gravest checks of the audit; facts of some files are enough."""
+    """Report data that fail the gravest checks of the audit; facts of some files are enough."""
     from detectorkit.datasets import near_duplicate_groups
     from detectorkit.datasets.audit import MAX_AUC, read_file_facts
     from detectorkit.datasets.audit.metadata_auc import container_auc

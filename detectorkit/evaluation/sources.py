@@ -156,7 +156,7 @@ class SourceEvaluation(ResultMixin):
     def _estimates(
         self, point: dict[str, Floats], drawn: list[dict[str, Floats]]
     ) -> dict[str, Estimate]:
-        """Give each value the percentiles of its bootstrap samples as its interval."""
+        """Return each value with the percentiles of its bootstrap samples as its interval."""
         ends = 50 * (1 - self.confidence), 50 * (1 + self.confidence)
         found = {}
         for name, (value,) in point.items():
