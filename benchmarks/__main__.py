@@ -44,6 +44,7 @@ BENCHMARKS = {
     "speed-scan": "speed.scan",
     "speed-training": "speed.training",
     "speed-start": "speed.start",
+    "speed-shipped": "speed.shipped",
     "speed-server": "speed.server",
     "pages": "pages.pages",
     "figures": "pages.figures",

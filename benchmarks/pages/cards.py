@@ -12,9 +12,9 @@ from benchmarks.pages.markdown import figure, table
 TEMPLATE = Path(__file__).parent / "card.md"
 
 TITLES = {
-    "clip": "four blocks of CLIP ViT-B/16 in 4 bits, with a small head",
-    "hog-svm": "histograms of oriented gradients with a linear machine, as in the study",
-    "forensic": "a stack of classical features with a linear machine",
+    "clip": "features of four layers of CLIP ViT-B/16 (4-bit weights) with a small head",
+    "hog-svm": "histograms of oriented gradients with a linear SVM, as in the study",
+    "forensic": "a stack of classical features with a linear SVM",
     "cnn": "the modified CNN, in 8 bits",
     "transfer": "features of EfficientNet-Lite0 with a small head",
 }

@@ -28,7 +28,6 @@ def protocol_e() -> str:
     """Return one line a detector and treatment."""
     head = ["", "macro balanced accuracy", "found", "false positives", "AUC", "faces", "scenes"]
     head += ["within sources", "found at 5 % / 2 %", "a source's false positives: median, 90 %"]
-    head += ["ms an image", "MB"]
     return table(head, [[name, *cells(row)] for name, row in rows().items()])
 
 
@@ -43,8 +42,6 @@ def cells(row: dict[str, Any]) -> Iterator[str]:
         yield short(found[name])
     yield " / ".join(short(found[f"recall@{name}"]) for name in ("fpr_5", "fpr_2"))
     yield f"{spread['median']:.2f}, {spread['percentile_90']:.2f}"
-    yield f"{row['ms_per_image']:.0f}"
-    yield f"{row['bytes'] / 1e6:.2g}"
 
 
 def short(value: dict[str, float]) -> str:

@@ -83,7 +83,7 @@ def describe_best(rows: Sequence[Mapping[str, Any]] | None = None) -> str:
 def _describe(name: str, path: Path, default: str) -> dict[str, Any]:
     """Return what the record and the card of a detector say of it; None for what they do not."""
     from detectorkit.graph.runner import read_record
-    from detectorkit.models import SHIPPED_BACKBONES, model_card
+    from detectorkit.models import SHIPPED_BACKBONES, model_card, read_speeds
 
     record = read_record(path)
     training = record.training
@@ -95,7 +95,7 @@ def _describe(name: str, path: Path, default: str) -> dict[str, Any]:
         "name": name,
         "is_default": name == default,
         "bytes": sum(one.stat().st_size for one in (path, backbone) if one and one.exists()),
-        "ms_per_image": _number(training.get("ms_per_image")),
+        "ms_per_image": read_speeds().get(name),
         **{key: _number(measured.get(key)) for key in _METRICS},
         "summary": title.partition(":")[2].strip() or "-",
     }

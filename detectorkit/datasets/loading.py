@@ -137,7 +137,7 @@ def _find_unlabelled(folder: Path) -> list[str]:
     labelled = [place for place in (folder / "real", folder / "generated") if place.exists()]
     _, names, _ = next(os.walk(folder), ("", [], []))
     unlabelled = []
-    for place in (folder / name for name in sorted(names)):
+    for place in (folder / name for name in sorted(names) if not name.startswith(".")):
         # Not by name, as some file systems do not distinguish capitals.
         if not any(place.samefile(known) for known in labelled):
             n_images = len(search_images(place, PassedOver()))

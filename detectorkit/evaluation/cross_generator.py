@@ -72,7 +72,7 @@ class CrossGeneratorReport(ResultMixin):
         )
         lines += [
             "",
-            "found: share of generated images called generated; alarms: share of photographs.",
+            "found: proportion of generated images called generated; alarms: of photographs.",
             "Macro balanced accuracy, every generator and source counting the same:",
             f"  of known origins   {known['value']:.3f}",
             f"  of unknown origins {unknown['value']:.3f}",

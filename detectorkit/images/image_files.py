@@ -45,12 +45,16 @@ class PassedOver:
         Folders and files that could not be read, each with the reason.
     others : Counter of str
         Number of the files that are not images, by their suffix.
+    hidden : Counter of str
+        Number of the folders whose names begin with a dot, by name, and of the files "._*" that
+        macOS puts beside others.
     unlabelled : list of str
         Folders of images whose names say no label, each with the number of images.
     """
 
     unread: list[str] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
+    hidden: Counter[str] = field(default_factory=Counter)
     unlabelled: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -70,6 +74,10 @@ class PassedOver:
             if self.others.total() > 1:
                 files = "files that are not images"
             parts.append(f"{self.others.total()} {files} ({', '.join(suffixes)}{more})")
+        if self.hidden:
+            names = [name for name, _ in self.hidden.most_common(_N_NAMED)]
+            more = ", ..." if len(self.hidden) > _N_NAMED else ""
+            parts.append(f"{self.hidden.total()} hidden ({', '.join(names)}{more})")
         return f"Passed over: {' and '.join(parts)}." if parts else ""
 
     def warn(self, caller: str) -> None:
@@ -95,7 +103,7 @@ def find_images(folder: str | os.PathLike[str]) -> list[Path]:
     paths : list of Path
         Sorted paths of the files with the suffix of an image format that the library reads, and of
         the files without a suffix whose first bytes are those of such a format. Other files are
-        ignored.
+        ignored, and so are folders below it whose names begin with a dot.
 
     Warns
     -----
@@ -133,7 +141,8 @@ def walk_images(
             folders.clear()
             continue
         seen.add(os.path.realpath(place))
-        for path in (Path(place, name) for name in sorted(files)):
+        folders[:] = _without(".", folders, passed_over)
+        for path in (Path(place, name) for name in _without("._", sorted(files), passed_over)):
             try:
                 is_image = is_image_name(path.name, lambda: read_start(path, N_START))  # noqa: B023
             except OSError as error:
@@ -143,6 +152,13 @@ def walk_images(
                 yield path
             else:
                 passed_over.others[path.suffix.lower()] += 1
+
+
+def _without(start: str, names: list[str], passed_over: PassedOver) -> list[str]:
+    """Leave out what begins so: environments and caches of other tools, and notes of macOS."""
+    hidden = [name for name in names if name.startswith(start)]
+    passed_over.hidden.update("._*" if name.startswith("._") else name for name in hidden)
+    return [name for name in names if not name.startswith(start)] if hidden else names
 
 
 def is_image_name(name: str, read: Callable[[], bytes]) -> bool:

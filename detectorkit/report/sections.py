@@ -293,7 +293,7 @@ def add_robustness(page: Page, report: ReportData, level: int) -> None:
         [
             "change",
             "false-positive rate",
-            "share found",
+            "proportion found",
             "balanced accuracy",
             "area under ROC curve",
         ],

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectorkit.datasets import find_images, load_images
+from detectorkit.images.image_files import PassedOver, search_images
 
 
 def write(path, content):
@@ -41,6 +42,17 @@ def test_links_are_followed_once_and_loops_end(tmp_path):
     (data / "second").symlink_to(tmp_path / "elsewhere")
     (data / "sub" / "loop").symlink_to(data)
     assert find_images(data) == [data / "first" / "a.png"]
+
+
+def test_hidden_folders_and_notes_of_macos_are_passed_over_and_told(tmp_path):
+    for name in (".a.png", "._a.png", "._b.png", ".venv/logo.png", "b/c.png", "b/.x/d.png"):
+        write(tmp_path / name, "")
+    passed_over = PassedOver()
+    found = search_images(tmp_path, passed_over)
+    assert [path.name for path in found] == [".a.png", "c.png"]
+    assert str(passed_over) == "Passed over: 4 hidden (._*, .venv, .x)."
+    hidden = tmp_path / ".venv"
+    assert find_images(hidden) == [hidden / "logo.png"], "a folder that is named is searched"
 
 
 def test_manifest_gives_every_column_as_text(tmp_path):

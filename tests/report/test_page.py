@@ -95,9 +95,9 @@ def test_intervals_do_not_break_in_html_and_undefined_figures_are_said_in_words(
 def test_metrics_can_be_explained_and_have_another_confidence():
     page = Page("t")
     estimate = Estimate(0.5, 0.25, 0.75)
-    page.metrics({"recall": estimate}, meanings={"recall": "share found"}, confidence=0.9)
+    page.metrics({"recall": estimate}, meanings={"recall": "proportion found"}, confidence=0.9)
     assert "| metric | value | 90 % interval | meaning |" in page.to_markdown()
-    assert "share found" in page.to_html()
+    assert "proportion found" in page.to_html()
 
 
 def test_long_pages_have_a_table_of_contents_below_the_lead():
