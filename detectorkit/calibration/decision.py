@@ -84,12 +84,13 @@ class Band:
         text = f"can't tell at scores from {self.low:.3g} to {self.high:.3g}"
         if None in {self.n_images, *(getattr(self, name) for name in _PROPORTIONS)}:
             return text
-        units = f" from {self.n_units} sources" if self.n_units else ""
+        units = f" from {self.n_units} independent sources" if self.n_units else ""
         return (
-            f"{text}. So of {self.n_images} images{units} on which it was not trained, it called "
-            f"{self.wrong_photographs:.1%} of the photographs generated, found {self.found:.0%} of "
-            f"the generated images, called {self.wrong_generated:.0%} of them real, and could not "
-            f"tell for {self.undecided_photographs:.0%} and {self.undecided_generated:.0%}"
+            f"{text}. This was set on {self.n_images} images{units} on which it was not trained. "
+            f"Of these, it calls {self.wrong_photographs:.1%} of the photographs generated, finds "
+            f"{self.found:.0%} of the generated images, calls {self.wrong_generated:.0%} of them "
+            f"real, and can't tell for {self.undecided_photographs:.0%} and "
+            f"{self.undecided_generated:.0%}"
         )
 
 

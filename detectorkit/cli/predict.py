@@ -7,9 +7,9 @@ model was trained.
 
 The model is an ONNX file that `detectorkit train` wrote, or the name of a shipped detector. Pass it
 with -m, or as the first argument if that ends in .onnx or is such a name and not a file. Otherwise
-the default detector is used, which is described on standard error. With -m all, every shipped
-detector is used, and the verdicts are a table with a column for each; each line says whether the
-detectors agree, that is, whether none says generated where another says real.
+the default detector is used. A shipped detector is described on standard error. With -m all, every
+shipped detector is used, and the verdicts are a table with a column for each; each line says
+whether the detectors agree, that is, whether none says generated where another says real.
 
 What a file says of itself, such as the name of a generator, is printed below the verdict. It can be
 forged and removed, and has no part in the verdict.
@@ -108,8 +108,11 @@ def _open_judges(asked: Request, n_images: int, arguments: Namespace) -> list[_J
         tell(describe_best())
     if not judges:
         raise ValueError("none of the shipped detectors can be run. Install their backbones.")
-    if asked.is_default and not arguments.json:
-        _explain_default(judges[0])
+    if not arguments.json and len(judges) == 1:
+        from detectorkit.models import shipped_detectors
+
+        if shipped_detectors().get(judges[0].name) in asked.models.values():
+            _explain_shipped(judges[0], "Default model" if asked.is_default else "Model")
     return judges
 
 
@@ -205,20 +208,24 @@ def _said_by(path: str) -> Provenance:
         return Provenance()
 
 
-def _explain_default(judge: _Judge) -> None:
-    """Print on standard error what the default detector is, and what its lines mean."""
+def _explain_shipped(judge: _Judge, title: str) -> None:
+    """Print on standard error what a shipped detector is, and what its lines mean."""
     import numpy as np
 
+    from detectorkit.cli.models import describe_macro
+
     treatment = judge.runner.record.treatment_text()
-    lines = [f"Default model {judge.name}. Treatment of images: {treatment}."]
+    lines = [f"{title} {judge.name}. Treatment of images: {treatment}."]
     decision = judge.decision
     band = decision.band
     edges = [decision.threshold] if band is None else [band.low, band.high]
     probabilities = [f"{one:.3f}" for one in decision.probabilities(np.array(edges))]
-    bounds = f"generated above {probabilities[0]}"
     if band is not None:
         lines.append(f"It {band.describe()}.")
         bounds = f"can't tell from {' to '.join(probabilities)}"
+    else:
+        lines += [text] if (text := describe_macro(judge.name)) else []
+        bounds = f"generated above {probabilities[0]}"
     lines.append(f"What it was trained on and where it fails: detectorkit models {judge.name}")
     lines.append(f"Verdict, probability of being generated ({bounds}), image:")
     for line in lines:

@@ -145,6 +145,6 @@ def test_it_is_saved_with_a_detector_and_kept_by_a_new_calibration(upsampled, fi
 def test_it_is_described():
     scores, y = draw()
     text = fit_band(scores, y, units=y).describe()
-    assert "of 4000 images from 2 sources" in text
+    assert "on 4000 images from 2 independent sources" in text
     assert "1.9% of the photographs generated" in text
     assert Band(-1, 1).describe() == "can't tell at scores from -1 to 1"

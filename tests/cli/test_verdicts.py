@@ -60,8 +60,8 @@ def test_verdicts_are_those_of_the_band_and_labels_those_of_the_threshold(shippe
     edges = np.array([detector.band_.low, detector.band_.high])
     low, high = detector.record_.decision.probabilities(edges)
     assert f"probability of being generated (can't tell from {low:.3f} to {high:.3f})" in said
-    assert "of 120 images from 7 sources" in said
-    assert "called 2.0% of the photographs generated" in said
+    assert "set on 120 images from 7 independent sources" in said
+    assert "calls 2.0% of the photographs generated" in said
     _, lines, said = predict(capsys, "--json", *paths)
     rows = [json.loads(line) for line in lines]
     assert [row["verdict"] for row in rows] == expected
