@@ -20,9 +20,11 @@ extensions = [
 exclude_patterns = ["_build", "_templates", "reports"]  # reports are linked to as they are
 templates_path = ["_templates"]
 default_role = "py:obj"  # single backticks in docstrings are names
+highlight_language = "none"  # blocks without a language are commands for a shell
 
 autosummary_generate = True
 autodoc_mock_imports = ["safetensors", "torch"]  # an extra
+toc_object_entries_show_parents = "hide"  # "fit" and not "HoGSVMDetector.fit"
 autodoc_typehints = "none"  # the Parameters sections say more
 numpydoc_show_class_members = False  # the template of classes lists them
 

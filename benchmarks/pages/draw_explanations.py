@@ -26,8 +26,8 @@ def draw() -> Figure:
         draw_sizes(panels[0, column], gradients)
         draw_regions(panels[1, column], gradients)
         panels[0, column].set_title(name)
-    panels[0, 0].set_ylabel("share of the derivatives")
-    panels[1, 0].set_ylabel("share of the gradient / share of the area")
+    panels[0, 0].set_ylabel("proportion of the derivatives")
+    panels[1, 0].set_ylabel("proportion of the gradient / proportion of the area")
     panels[0, 0].legend(frameon=False)
     return figure
 

@@ -17,7 +17,7 @@ TREATMENTS = {
 MEASURES = {"variance3": "variance of 3 x 3 pixels", "mscn_sd": "finest texture (MSCN)"}
 GAP = 10 * "\N{NO-BREAK SPACE}"
 XLABEL = (
-    "share of pairs in which the generated image is the smoother one\n"
+    "proportion of pairs in which the generated image is the smoother one\n"
     f"\N{LEFTWARDS ARROW} the photograph is smoother{GAP}the generated image is smoother "
     "\N{RIGHTWARDS ARROW}"
 )

@@ -52,7 +52,7 @@ def derivatives() -> str:
         ]
         for label, found in sides()
     ]
-    head = ["derivatives of the loss", "standard deviation", "kurtosis", "share near zero"]
+    head = ["derivatives of the loss", "standard deviation", "kurtosis", "proportion near zero"]
     return table(head, rows)
 
 

@@ -223,4 +223,4 @@ def medians(treatment: str) -> str:
         if group["kind"] == kind
     ]
     heads = [f"{LABELS[measure]}, {REGIONS[region]}" for region, measure in shown]
-    return table(["", "n", "share of skin", *heads], lines)
+    return table(["", "n", "proportion of skin", *heads], lines)

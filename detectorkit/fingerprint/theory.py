@@ -24,7 +24,7 @@ def expected_correlation(strength: float, n_images: float) -> float:
 def detection_probability(
     strength: float, n_images: float, n_pixels: float, *, false_alarm_rate: float = 0.01
 ) -> float:
-    r"""Compute how often an image with a pattern of known strength is detected.
+    """Compute how often an image with a pattern of known strength is detected.
 
     Parameters
     ----------
@@ -50,27 +50,23 @@ def detection_probability(
 
     Notes
     -----
-    Let the residual of an image be :math:`r = \sqrt{\kappa} p + \sqrt{1 - \kappa} w` with the
+    Let the residual of an image be ``sqrt(k) * p + sqrt(1 - k) * w`` with the strength k, the
     pattern p and white noise w, both of mean 0 and variance 1 over N pixels. The average of n of
-    them is a fingerprint F with the variance :math:`v = \kappa + (1 - \kappa) / n`. Its normalised
-    correlation with another residual then has
+    them is a fingerprint F with the variance ``v = k + (1 - k) / n``. Its normalised correlation
+    with another residual then has ::
 
-    .. math::
+        mean = k / sqrt(v)
+        variance = (1 - k) * (k + 1 / n) / (N * v)
 
-        E[\rho] = \frac{\kappa}{\sqrt{v}}, \qquad
-        \mathrm{Var}[\rho] = \frac{(1 - \kappa) (\kappa + 1 / n)}{N v},
+    and the mean 0 and the variance 1 / N without the pattern. So at the false-alarm rate a it is
+    detected with the probability ::
 
-    and the mean 0 and the variance 1 / N without the pattern. So at a false-alarm rate
-    :math:`\alpha` it is detected with the probability
+        cdf((mean - z(1 - a) / sqrt(N)) / sqrt(variance))
 
-    .. math::
-
-        P_D = \Phi\left(\frac{E[\rho] - z_{1 - \alpha} / \sqrt{N}}
-        {\sqrt{\mathrm{Var}[\rho]}}\right).
-
-    The deflection :math:`\sqrt{N} E[\rho]` grows from :math:`\sqrt{N} \kappa` for one image to
-    :math:`\sqrt{N \kappa}`. Two fingerprints of n images each correlate with
-    :math:`n \kappa / (1 + (n - 1) \kappa)`, the formula of Spearman and Brown.
+    where cdf and z are the distribution function and the quantile of the standard normal
+    distribution. The deflection ``sqrt(N) * mean`` grows from ``sqrt(N) * k`` for one image to
+    ``sqrt(N * k)``. Two fingerprints of n images each correlate with ``n * k / (1 + (n - 1) * k)``,
+    the formula of Spearman and Brown.
 
     If the noise is not white but has the power spectrum S with the mean 1, N is divided by the mean
     of S weighted by the power spectrum of F.

@@ -60,7 +60,8 @@ th:first-child, td:first-child { position: sticky; left: 0; background: Canvas;
 pre { overflow-x: auto; margin: .6rem 0; padding: .6rem .8rem; font-size: .8rem;
   background: rgba(128, 128, 128, .12); overflow-wrap: normal; }
 figure { margin: 0; } figcaption { font-size: .8rem; }
-nav ul { columns: 18rem; max-width: none; } a { color: inherit; }
+nav ul { columns: 18rem; column-gap: 2rem; max-width: none; } nav li { break-inside: avoid; }
+a { color: inherit; }
 .images { display: flex; flex-wrap: wrap; gap: .8rem; }
 .images figure { max-width: 100%; min-width: 8.5rem; }
 .images img { display: block; max-width: 100%; height: auto; margin-bottom: .2rem; }
@@ -71,7 +72,7 @@ svg { display: block; width: 100%; height: auto; }
 .real { fill: #2a7fbf; } .generated { fill: #d9622b; }
 @media (max-width: 40rem) {
   body { padding: .8rem; } table { font-size: .85rem; }
-  th, td { white-space: normal; padding-right: .7rem; }
+  th, td { white-space: normal; padding-right: .7rem; } .chart { margin-right: 0; }
   td.long { min-width: 13rem; } th:first-child, td:first-child { min-width: 6.4rem; }
 }
 footer { margin-top: 2.5rem; font-size: .8rem; }

@@ -213,7 +213,7 @@ def add_probabilities(page: Page, report: ReportData, level: int) -> None:
         add_metrics(page, evaluation.probability_metrics, evaluation.confidence)
         page.heading("Are the probabilities right?", level + 1)
         page.table(
-            ["mean probability", "share that is generated", "n"],
+            ["mean probability", "proportion generated", "n"],
             [
                 [f"{row.mean_probability:.3f}", describe_estimate(row.generated), row.n]
                 for row in evaluation.reliability
@@ -293,7 +293,7 @@ def add_robustness(page: Page, report: ReportData, level: int) -> None:
         [
             "change",
             "false-positive rate",
-            "proportion found",
+            "generated images found",
             "balanced accuracy",
             "area under ROC curve",
         ],
