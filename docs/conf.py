@@ -1,5 +1,7 @@
 """Configuration of the documentation. Build it with ``python -m sphinx -b html docs OUTPUT``."""
 
+from sphinx_gallery.sorting import FunctionSortKey
+
 from detectorkit import __version__
 
 project = "detectorkit"
@@ -34,10 +36,21 @@ extlinks = {"doi": ("https://doi.org/%s", "doi:%s")}
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 
+EXAMPLES = [  # in the order in which one would learn
+    "plot_first_detector.py",
+    "plot_hog_features.py",
+    "plot_forensic_features.py",
+    "plot_grid_search.py",
+    "plot_cross_generator.py",
+    "plot_thresholds.py",
+    "plot_robustness.py",
+    "plot_explanations.py",
+]
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": FunctionSortKey(EXAMPLES.index),
     "download_all_examples": False,
     "show_signature": False,
     "write_computation_times": False,

@@ -6,7 +6,8 @@ A histogram of oriented gradients (HoG) holds, for each cell of an image, how st
 each direction are. Draw it for the crop of a photograph and for its reconstruction by a small
 decoder, compare it with that of scikit-image, and measure the time.
 
-A reconstruction is the same picture with traces of upsampling. It is not an AI-generated image.
+A reconstruction is the same picture with traces of upsampling, so whatever differs in its features
+is due to these traces. It is not an AI-generated image.
 """
 
 import time

@@ -8,8 +8,9 @@ promised. Then try two remedies: the verdict "can't tell", and moving the thresh
 labelled images of the new source.
 
 The images are crops of photographs and their *reconstructions* by small decoders. Reconstructions
-are not AI-generated images. Each of the photographs stands for a source. The new sources were
-chosen because they show the difference clearly; it need not be so large elsewhere.
+are not AI-generated images. They are used because each photograph stands for a source and brings
+its own reconstructions, so that only the source changes, and not what generated images are. The new
+sources were chosen because they show the difference clearly; it need not be so large elsewhere.
 """
 
 import matplotlib.pyplot as plt
