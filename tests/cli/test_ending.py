@@ -2,11 +2,13 @@
 
 import os
 import random
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -51,6 +53,19 @@ def files(place):
     return {path.name for path in place.iterdir()}
 
 
+def wait_until_signals_are_caught(process):
+    """Wait until the interpreter has started and runs our code: before, a signal may be lost."""
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():  # not Linux
+        time.sleep(1)
+        return
+    while process.poll() is None:
+        caught = re.search(r"SigCgt:\s*(\w+)", status.read_text())
+        if caught is None or int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_signal_ends_every_command_in_one_line(name, number, place):
@@ -59,9 +74,10 @@ def test_a_signal_ends_every_command_in_one_line(name, number, place):
     process = subprocess.Popen(
         [*DETECTORKIT, *COMMAND[name].split()], cwd=place, stderr=subprocess.PIPE, text=True
     )
-    time.sleep(random.Random(f"{name} {number}").uniform(0.15, 1))
+    wait_until_signals_are_caught(process)
+    time.sleep(random.Random(f"{name} {number}").uniform(0, 0.85))
     process.send_signal(number)
-    said = process.communicate()[1]
+    said = process.communicate(timeout=60)[1]
     if process.returncode:  # it had not ended yet
         assert process.returncode == 128 + number, said
         assert said.splitlines()[-1] == "detectorkit: stopped."
