@@ -48,6 +48,30 @@ _HOME_OF = {
 }
 _DETECTORS = [name for name in __all__ if name not in _HOME_OF]  # that package knows their files
 
+_SUBPACKAGES = [
+    "backbones",
+    "calibration",
+    "datasets",
+    "detectors",
+    "evaluation",
+    "exceptions",
+    "features",
+    "fingerprint",
+    "generation",
+    "graph",
+    "images",
+    "metrics",
+    "model_selection",
+    "models",
+    "provenance",
+    "report",
+    "saliency",
+    "scan",
+    "serve",
+    "training",
+    "utils",
+]
+
 __getattr__, __dir__ = lazy_names(
-    __name__, _HOME_OF | dict.fromkeys(_DETECTORS, "detectorkit.detectors")
+    __name__, _HOME_OF | dict.fromkeys(_DETECTORS, "detectorkit.detectors"), _SUBPACKAGES
 )

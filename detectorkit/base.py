@@ -8,7 +8,8 @@ base                   a subclass defines                         and inherits
 `ImageTransformer`     ``__init__``, ``_check_parameters``,       ``fit``, ``transform``, tags
                        ``_compute(batch)``
 `BaseImageDetector`    ``__init__``, ``fit``,                     ``predict``, ``predict_proba``,
-                       ``decision_function``, ``to_onnx``         ``save``, tags
+                       ``decision_function``, ``to_onnx``         ``predict_verdict``, ``save``,
+                                                                  tags
 =====================  =========================================  ==============================
 
 Labels are 0 for a real photograph and 1 for a generated image; a higher score means
@@ -48,6 +49,7 @@ from detectorkit.images.sequence import ImageSequence, check_images, kind_of
 from detectorkit.images.treatment import Treatment
 from detectorkit.utils.files import write_whole
 from detectorkit.utils.labels import find_classes
+from detectorkit.utils.names import as_names
 from detectorkit.utils.validation import (
     check_choice,
     check_pair,
@@ -56,7 +58,13 @@ from detectorkit.utils.validation import (
     refuse_masked,
 )
 
-__all__ = ["BaseImageDetector", "FitInputs", "ImageInputMixin", "ImageTransformer"]
+__all__ = [
+    "BaseImageDetector",
+    "FitInputs",
+    "ImageInputMixin",
+    "ImageTransformer",
+    "summarize_images",
+]
 
 _DOCS = "https://detectorkit.readthedocs.io/en/latest/generated/{name}.html"
 
@@ -274,6 +282,8 @@ class FitInputs(NamedTuple):
         Weights of the images; None where all weigh the same.
     groups : ndarray of shape (n_samples,) or None
         Group of each image. Images of one group are held out together.
+    origin : ndarray of shape (n_samples,) or None, default=None
+        Generator of each generated image and source of each photograph, if known.
     n_views : int, default=0
         Number of random variants that follow each image.
     """
@@ -283,7 +293,22 @@ class FitInputs(NamedTuple):
     y: NDArray[np.int64]
     weight: NDArray[np.float64] | None
     groups: NDArray[Any] | None
+    origin: NDArray[Any] | None = None
     n_views: int = 0
+
+
+def summarize_images(y: NDArray[np.int64], origin: NDArray[Any] | None) -> dict[str, Any]:
+    """Return the numbers of training images, and their generators and sources if known."""
+    real = y == 0
+    summary: dict[str, Any] = {
+        "n_samples": len(y),
+        "n_real": int(real.sum()),
+        "n_generated": int((~real).sum()),
+    }
+    if origin is not None:
+        summary["generators"] = np.unique(origin[~real]).tolist()
+        summary["sources"] = np.unique(origin[real]).tolist()
+    return summary
 
 
 class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metaclass=ABCMeta):
@@ -363,6 +388,47 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         scores = self._finite_scores(X)  # first, so that an unfitted detector says that it is
         return self._decision.labels(scores)
 
+    def predict_verdict(self, X: Any) -> NDArray[np.str_]:
+        """Predict for each image "real", "generated" or "can't tell".
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, height, width) or \
+                (n_samples, height, width, n_channels), or sequence
+            The images: one array, or a sequence of arrays (of any sizes), of paths, of PIL images,
+            of bytes or of file objects. A 2-D array needs `input_shape`.
+
+        Returns
+        -------
+        verdicts : ndarray of shape (n_samples,), dtype str
+            "generated" where the score is above the band of the detector, "real" where it is at or
+            below it, and "can't tell" within it. Without a band, `threshold_` decides alone. Where
+            the threshold is outside of the band, the band reaches to it, so that a verdict never
+            contradicts `predict`.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be decoded. The error names the path and its index in X.
+        ValueError
+            If a score or the threshold is NaN, or a score is infinite.
+
+        Examples
+        --------
+        >>> from detectorkit import HoGSVMDetector
+        >>> from detectorkit.calibration import Band
+        >>> from detectorkit.datasets import make_upsampling_images
+        >>> data = make_upsampling_images(n_samples=40, random_state=0)
+        >>> detector = HoGSVMDetector(random_state=0).fit(data.data, data.target)
+        >>> detector.predict_verdict(data.data[:2]).tolist()
+        ['real', 'generated']
+        >>> detector.band_ = Band(low=-100, high=100)
+        >>> detector.predict_verdict(data.data[:2]).tolist()
+        ["can't tell", "can't tell"]
+        """
+        scores = self._finite_scores(X)
+        return self._decision.verdicts(scores)
+
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Compute the probabilities of the two classes.
 
@@ -411,14 +477,17 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         """
         write_whole(path, self.to_onnx().SerializeToString())
 
-    def _check_training(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> FitInputs:
+    def _check_training(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any, origin: Any
+    ) -> FitInputs:
         """Check the arguments of `fit`, for a detector with the parameter `class_weight`."""
         images = self._validate_images(X, reset=True)
         classes, y = find_classes(type(self).__name__, y)
         groups = None if groups is None else np.asarray(groups)
-        check_consistent_length(images, y, groups)
+        origin = None if origin is None else as_names(origin)
+        check_consistent_length(images, y, groups, origin)
         weight = self._check_weights(sample_weight, images, classes, y)
-        return FitInputs(images, classes, y, weight, groups)
+        return FitInputs(images, classes, y, weight, groups, origin)
 
     def _finish_fit(
         self,
@@ -436,13 +505,9 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         self.classes_ = training.classes
         self.threshold_ = 0.0
         self.band_ = None
-        y = training.y[:: training.n_views + 1]  # the images without their variants
-        self.training_summary_ = {
-            "n_samples": len(y),
-            "n_real": int(np.sum(y == 0)),
-            "n_generated": int(np.sum(y == 1)),
-            **settings,
-        }
+        step = training.n_views + 1  # over the variants of an image
+        origin = None if training.origin is None else training.origin[::step]
+        self.training_summary_ = summarize_images(training.y[::step], origin) | settings
 
     def _check_weights(
         self,

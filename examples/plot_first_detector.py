@@ -158,5 +158,6 @@ for image, p, ax in zip(chosen, p_chosen, axes.flat, strict=True):
     ax.imshow(image)
     ax.set_title(f"{p:.2f}")
     ax.axis("off")
+# sphinx_gallery_thumbnail_number = 3 # noqa: ERA001
 fig.suptitle("Probability of a reconstruction: shrunk photographs (above), generated faces (below)")
 plt.show()

@@ -74,16 +74,18 @@ plt.show()
 # have spots at a quarter of a cycle a pixel: patterns that are repeated every four pixels, as
 # layers of upsampling leave them. Photographs have no such spots, whatever they show.
 #
-# The crosses in the middle of the spectrum of the faces are content: all faces have eyes and mouth
-# at the same places.
+# The bright figure in the middle of the spectrum of the faces is content: all of them have eyes and
+# mouth at the same places.
 
 # %%
 # The mean over rings
 # -------------------
 #
 # ``RadialSpectrumTransformer`` averages the power over rings. The chart shows the difference to the
-# photographs. The rings hide the spots, and the photographs that were shrunk differ from the others
-# too: they have more fine detail. So a raised curve is no proof of a generator.
+# photographs. The rings show the spots of the reconstructions, at a quarter and at half a cycle,
+# but hide those of the faces, which are weaker. And the photographs that were shrunk differ from
+# the others too: they have more fine detail. So a raised curve does not prove that there is a
+# generator.
 
 N_RINGS = 32
 

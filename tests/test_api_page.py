@@ -27,7 +27,7 @@ INTERNAL = {
     "detectorkit.datasets.audit": {"MAX_AUC"},
     "detectorkit.models": {
         "DEFAULT", "SHIPPED_BACKBONES", "SHIPPED_GENERATORS", "card_path", "default_detector",
-        "find_detector",
+        "find_detector", "read_speeds",
     },
     "detectorkit.report": {"check_report_path"},
 }  # fmt: skip

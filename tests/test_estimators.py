@@ -113,7 +113,7 @@ ON_ROWS = [
     *([CNNDetector(**CNN, input_shape=(1, -1), random_state=0)] if HAS_TORCH else []),
 ]
 ON_IMAGES = [
-    FingerprintEstimator(crop_size=(40, 36)),
+    FingerprintEstimator(crop_size=(40, 36), false_alarm_rate=None),
     FingerprintEstimator("wavelet", **CLOSED, color_space="rgb"),
     HoGTransformer(),
     HoGTransformer(image_size=(32, 40), color_space="rgb"),

@@ -45,9 +45,6 @@ def run(arguments: argparse.Namespace) -> None:
     (trial,) = make_trials(data)["B"]
     images = data.images("aligned")
     fitted = run_trial(DETECTORS[name](), images, data.y, trial=trial, **data.columns).detector
-    for label, key in enumerate(("sources", "generators")):
-        used = data.origin[trial.train][data.y[trial.train] == label]
-        fitted.training_summary_[key] = np.unique(used).tolist()
     # From here on the saved form is measured, as anybody would who was given it.
     model = fitted.to_onnx().SerializeToString()
     detector = OnnxDetector(model, n_jobs=-1).fit(images[:1])

@@ -120,8 +120,11 @@ def how_to_get(name: str, image_size: tuple[int, int] | None = None) -> str:
     """Describe how to install a backbone that is not installed."""
     entry = REGISTRY.get(name)
     if entry is None:
+        from detectorkit.backbones.store import installed_backbones
+
+        names = ", ".join(dict.fromkeys([*installed_backbones(), *REGISTRY]))
         return (
-            f"Known names are {', '.join(REGISTRY)}. Or pass the path of an ONNX file, or export a "
+            f"Known names are {names}. Or pass the path of an ONNX file, or export a "
             "checkpoint: detectorkit backbones export NAME"
         )
     size = "" if image_size is None else " --image-size {} {}".format(*image_size)

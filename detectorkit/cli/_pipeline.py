@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 __all__ = ["PipelineDetector", "import_pipeline"]
 
 _FORM = "Pass MODULE:OBJECT, such as my_models:pipeline for `pipeline` in my_models.py."
@@ -85,18 +83,14 @@ class PipelineDetector:
         self.classifier.set_params(**parameters)
         return self
 
-    def fit(self, X: list[str], y: Any) -> Self:
+    def fit(self, X: list[str], y: Any, origin: Any = None) -> Self:
         """Fit the classifier to treated images."""
+        from detectorkit.base import summarize_images
         from detectorkit.graph.pipelines import treat_images
         from detectorkit.images.sequence import check_images
 
         self.classifier.fit(treat_images(check_images(X), self.treatment), y)
-        n_real, n_generated = np.bincount(y, minlength=2).tolist()
-        self.training_summary_ = {
-            "n_samples": len(X),
-            "n_real": n_real,
-            "n_generated": n_generated,
-        }
+        self.training_summary_ = summarize_images(y, origin)
         self._checked = X[:: max(1, len(X) // 50)]
         return self
 

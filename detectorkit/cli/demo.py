@@ -167,7 +167,7 @@ def _print_verdicts(parts: dict[str, Any], detector: Any) -> None:
 
 def _print_verdict(source: str, generator: str, image: Any, detector: Any) -> None:
     probability = detector.predict_proba(image[np.newaxis])[0, 1]
-    verdict = ("real", "generated")[detector.predict(image[np.newaxis])[0]]
+    verdict = detector.predict_verdict(image[np.newaxis])[0]
     print(f"  {source:20} {generator:17} -> {verdict:9} ({probability:.2f})")
 
 

@@ -11,12 +11,15 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from detectorkit.cli._common import add_json
 from detectorkit.utils.fields import is_finite
 from detectorkit.utils.json import dumps
 from detectorkit.utils.tables import text_table
+
+if TYPE_CHECKING:
+    from detectorkit.graph.record import ModelRecord
 
 __all__ = ["add_arguments", "describe_best", "describe_macro", "run"]
 
@@ -80,13 +83,9 @@ def describe_best(rows: Sequence[Mapping[str, Any]] | None = None) -> str:
     return f"{text}; then {', '.join(others)}." if others else f"{text}."
 
 
-def describe_macro(name: str) -> str:
-    """Write how good a shipped detector is on unseen sources, by its card; "" if unknown."""
-    from detectorkit.models import default_detector, shipped_detectors
-
-    found = _describe(name, shipped_detectors()[name], default_detector())[
-        "macro_balanced_accuracy"
-    ]
+def describe_macro(record: ModelRecord) -> str:
+    """Write how good a detector is on unseen sources, by its record; "" if that does not say."""
+    found = _measured(record)["macro_balanced_accuracy"]
     if found is None:
         return ""
     return (
@@ -95,23 +94,27 @@ def describe_macro(name: str) -> str:
     )
 
 
+def _measured(record: ModelRecord) -> dict[str, float | None]:
+    """Return the metrics on unseen sources that a record has; None for the others."""
+    measured = record.training.get("protocol_e")
+    measured = measured if isinstance(measured, dict) else {}
+    return {key: _number(measured.get(key)) for key in _METRICS}
+
+
 def _describe(name: str, path: Path, default: str) -> dict[str, Any]:
     """Return what the record and the card of a detector say of it; None for what they do not."""
     from detectorkit.graph.runner import read_record
     from detectorkit.models import SHIPPED_BACKBONES, model_card, read_speeds
 
     record = read_record(path)
-    training = record.training
     backbone = SHIPPED_BACKBONES / f"{record.backbone.name}.onnx" if record.backbone else None
-    measured = training.get("protocol_e")
-    measured = measured if isinstance(measured, dict) else {}
     title = model_card(name).partition("\n")[0]
     return {
         "name": name,
         "is_default": name == default,
         "bytes": sum(one.stat().st_size for one in (path, backbone) if one and one.exists()),
         "ms_per_image": read_speeds().get(name),
-        **{key: _number(measured.get(key)) for key in _METRICS},
+        **_measured(record),
         "summary": title.partition(":")[2].strip() or "-",
     }
 

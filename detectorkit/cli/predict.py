@@ -224,7 +224,7 @@ def _explain_shipped(judge: _Judge, title: str) -> None:
         lines.append(f"It {band.describe()}.")
         bounds = f"can't tell from {' to '.join(probabilities)}"
     else:
-        lines += [text] if (text := describe_macro(judge.name)) else []
+        lines += [text] if (text := describe_macro(judge.runner.record)) else []
         bounds = f"generated above {probabilities[0]}"
     lines.append(f"What it was trained on and where it fails: detectorkit models {judge.name}")
     lines.append(f"Verdict, probability of being generated ({bounds}), image:")

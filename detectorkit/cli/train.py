@@ -173,9 +173,6 @@ def run(arguments: Namespace) -> int:
     taken = {name: column for name, column in columns.items() if has_fit_parameter(detector, name)}
     detector.fit([found.data[i] for i in train], found.target[train], **taken)
     seconds = time.monotonic() - start
-    for label, key in enumerate(("sources", "generators")):
-        used = found.origin[train[found.target[train] == label]]
-        detector.training_summary_[key] = np.unique(used).tolist()
     detector.save(output)
 
     scores = detector.decision_function([found.data[i] for i in test])

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.base import FitInputs
 from detectorkit.detectors._graph_detector import GraphDetector
@@ -20,7 +19,6 @@ from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence
 from detectorkit.training.augmentation import Augmentation
 from detectorkit.utils.extras import require_extra
-from detectorkit.utils.names import as_names
 from detectorkit.utils.parallel import count_threads
 from detectorkit.utils.validation import check_choice, check_integer, check_real, parameter_error
 
@@ -133,8 +131,8 @@ class TorchDetector(GraphDetector):
             Group of each image. Images of one group, such as copies of a photograph or a
             photograph and its reconstruction, are on the same side of the validation split.
         origin : array-like of shape (n_samples,), default=None
-            Generator of each generated image and source of each photograph, for `balance` and
-            `validation`.
+            Generator of each generated image and source of each photograph, for `balance`,
+            `validation` and the training summary.
 
         Returns
         -------
@@ -155,14 +153,14 @@ class TorchDetector(GraphDetector):
         """
         settings = self._check_settings()
         random_state = check_random_state(self.random_state)
-        training = self._check_training(X, y, sample_weight, groups)
-        self._train(training, self._check_origin(origin, training), settings, random_state)
+        training = self._check_training(X, y, sample_weight, groups, origin)
+        self._check_origin(training)
+        self._train(training, settings, random_state)
         return self
 
     def _train(
         self,
         training: FitInputs,
-        origin: NDArray[Any] | None,
         settings: dict[str, Any],
         random_state: np.random.RandomState,
     ) -> None:
@@ -177,7 +175,7 @@ class TorchDetector(GraphDetector):
             torch.manual_seed(schedule.seed)
             network, network_input = self._make_network()
             network_input = replace(network_input, treatment=self._check_treatment())
-            data = self._prepare(training, origin, network_input, settings, random_state)
+            data = self._prepare(training, network_input, settings, random_state)
             checkpoint = None if self.checkpoint is None else Path(self.checkpoint)
             history = fit_network(
                 network, data, schedule, checkpoint=checkpoint, verbose=self.verbose
@@ -209,19 +207,16 @@ class TorchDetector(GraphDetector):
             "quantize": self.quantize,
         }
 
-    def _check_origin(self, origin: Any, training: FitInputs) -> NDArray[Any] | None:
-        """Check `origin`, which some values of `validation` and `balance` need."""
-        if origin is not None:
-            origin = as_names(origin)
-            check_consistent_length(training.y, origin)
-            return origin
+    def _check_origin(self, training: FitInputs) -> None:
+        """Check that `origin` is there if `validation` or `balance` needs it."""
+        if training.origin is not None:
+            return
         for name, value in (("validation", "origins"), ("balance", "origin")):
             if getattr(self, name) == value:
                 raise ValueError(
                     f"{type(self).__name__}: {name}={value!r} needs `origin` in fit. Pass the "
                     "generator of each generated image and the source of each photograph."
                 )
-        return None
 
     def _check_rate(self) -> float:
         return check_real(self, "learning_rate", above=0)
@@ -229,13 +224,13 @@ class TorchDetector(GraphDetector):
     def _prepare(
         self,
         training: FitInputs,
-        origin: NDArray[Any] | None,
         network_input: NetworkInput,
         settings: dict[str, Any],
         random_state: np.random.RandomState,
     ) -> TrainingSet:
         from detectorkit.training.loop import TrainingSet
 
+        origin = training.origin
         train, val = split_validation(
             training,
             origin,
@@ -266,6 +261,11 @@ class TorchDetector(GraphDetector):
         device = self.device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            torch.device(device)
+        except (RuntimeError, TypeError) as error:
+            expected = "'auto' or a device of torch, such as 'cpu' or 'cuda'"
+            raise parameter_error(self, "device", expected) from error
         return Schedule(
             learning_rate=settings["learning_rate"],
             batch_size=self.batch_size,

@@ -182,8 +182,8 @@ class BackboneDetector(TorchDetector):
     record_ : ModelRecord
         Record of the model, with its current threshold and calibration.
     training_summary_ : dict
-        Number of images in total and in each class, the backbone and its licence, and settings;
-        saved with the model.
+        Number of images in total and in each class, generators and sources if `origin` was passed,
+        the backbone and its licence, and settings; saved with the model.
     n_features_in_ : int
         Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -309,30 +309,26 @@ class BackboneDetector(TorchDetector):
     def _train(
         self,
         training: FitInputs,
-        origin: NDArray[Any] | None,
         settings: dict[str, Any],
         random_state: np.random.RandomState,
     ) -> None:
         self._kept: _KeptFeatures | None = None
         if self.fine_tune:
-            super()._train(training, origin, settings, random_state)
+            super()._train(training, settings, random_state)
             return
-        n_views = settings["n_views"]
-        training = add_views(training, n_views, random_state)
-        origin = None if origin is None else np.repeat(origin, n_views + 1)
+        training = add_views(training, settings["n_views"], random_state)
         train, val = split_validation(
             training,
-            origin,
+            training.origin,
             proportion=settings["validation_fraction"],
             by_origin=self.validation == "origins",
             random_state=random_state,
         )
-        self._fit_head(training, origin, train, val, random_state, settings)
+        self._fit_head(training, train, val, random_state, settings)
 
     def _fit_head(
         self,
         training: FitInputs,
-        origin: NDArray[Any] | None,
         train: NDArray[np.intp],
         val: NDArray[np.intp],
         random_state: np.random.RandomState,
@@ -344,8 +340,8 @@ class BackboneDetector(TorchDetector):
         backbone = self._find()
         features = self._embed(backbone, training.images)
         weight = np.ones(len(features)) if training.weight is None else training.weight
-        if self.balance == "origin" and origin is not None:
-            weight = weight * balanced_chances(training.y, origin) * len(features)
+        if self.balance == "origin" and training.origin is not None:
+            weight = weight * balanced_chances(training.y, training.origin) * len(features)
         head = fit_network_head(
             features,
             training.y,

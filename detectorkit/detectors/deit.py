@@ -138,8 +138,8 @@ class DeiTDetector(BackboneDetector):
     record_ : ModelRecord
         Record of the model, with its current threshold and calibration.
     training_summary_ : dict
-        Number of images in total and in each class, the backbone and its licence, and settings;
-        saved with the model.
+        Number of images in total and in each class, generators and sources if `origin` was passed,
+        the backbone and its licence, and settings; saved with the model.
     n_features_in_ : int
         Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -15,7 +15,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import BaseCrossValidator, StratifiedGroupKFold, check_cv
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import _BaseComposition
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, has_fit_parameter
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from detectorkit.base import FitInputs, ImageInputMixin
 from detectorkit.calibration.maps import SigmoidCalibration
@@ -112,7 +112,8 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
         Record of the model and of its members. There is none if a member is not a detector of this
         library.
     training_summary_ : dict
-        Number of images, weights of the members, and on what the combination was fitted.
+        Number of images, generators and sources if `origin` was passed, weights of the members,
+        and on what the combination was fitted.
     n_features_in_ : int
         Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -258,14 +259,13 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
             raise parameter_error(
                 self, "weights", f"None for 'stacking', or {len(members)} numbers, one a member"
             )
-        training = self._check_training(X, y, sample_weight, groups)
-        names = None if origin is None else as_names(origin)
-        check_consistent_length(training.images, names)
+        training = self._check_training(X, y, sample_weight, groups, origin)
 
+        names = training.origin
         is_fixed = [self._is_fixed(member) for _, member in members]
         everyone = np.arange(len(training.y))
         # Members that are all fixed need no folds: the images are new to them.
-        folds = [] if all(is_fixed) else self._folds(training, names)
+        folds = [] if all(is_fixed) else self._folds(training)
         rows = np.concatenate([test for _, test in folds]) if folds else everyone
         columns = []
         for (name, member), fixed in zip(members, is_fixed, strict=True):
@@ -275,7 +275,7 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
             parts = [np.empty(0)]
             for number, (train, test) in enumerate(folds, 1):
                 self._tell(f"Fold {number} of {len(folds)}: {name}")
-                fitted = self._fit_member(name, member, training, names, train)
+                fitted = self._fit_member(name, member, training, train)
                 parts.append(_log_odds(fitted, _form(fitted, training.images.take(test))))
             columns.append(np.concatenate(parts))
         log_odds = np.column_stack(columns)
@@ -291,7 +291,7 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
             log_odds, training.y[rows], weight, kind, weights=self.weights
         )
         self.estimators_ = [
-            member if fixed else self._fit_member(name, member, training, names, everyone)
+            member if fixed else self._fit_member(name, member, training, everyone)
             for (name, member), fixed in zip(members, is_fixed, strict=True)
         ]
         self.named_estimators_ = Bunch(
@@ -443,9 +443,10 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
         """Return whether a member is taken as it is."""
         return _is_word(self.cv, "prefit") or isinstance(member, OnnxDetector | FrozenEstimator)
 
-    def _folds(self, training: FitInputs, origin: NDArray[Any] | None) -> list[Fold]:
+    def _folds(self, training: FitInputs) -> list[Fold]:
         """Split the images so that members are tested on origins that they were not trained on."""
-        cv, y, n = self._splitter(training, origin), training.y, len(training.y)
+        origin = training.origin
+        cv, y, n = self._splitter(training), training.y, len(training.y)
         picture = np.arange(n) if training.groups is None else number_pictures(training.groups)
         if isinstance(cv, _OriginSplitter | LeaveSourcesOut) and origin is not None:
             groups: Any = np.column_stack([origin, as_names(picture)])
@@ -465,7 +466,7 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
                 )
         return folds
 
-    def _splitter(self, training: FitInputs, origin: NDArray[Any] | None) -> Any:
+    def _splitter(self, training: FitInputs) -> Any:
         """Return the splitter that `cv` means."""
         if self.cv is not None and not isinstance(self.cv, int | np.integer):
             if isinstance(self.cv, str):
@@ -474,8 +475,8 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
                 )
             return self.cv
         y, n_folds = training.y, _N_FOLDS if self.cv is None else int(self.cv)
-        if origin is not None:
-            if self.cv is None and len(np.unique(origin[y == 1])) <= n_folds:
+        if training.origin is not None:
+            if self.cv is None and len(np.unique(training.origin[y == 1])) <= n_folds:
                 return LeaveOneGeneratorOut()
             return LeaveSourcesOut(n_folds, random_state=0)
         groups = np.arange(len(y)) if training.groups is None else training.groups
@@ -492,11 +493,14 @@ class EnsembleDetector(RecordedDetector, _BaseComposition):
         name: str,
         member: Any,
         training: FitInputs,
-        origin: NDArray[Any] | None,
         index: Indices,
     ) -> Any:
         """Fit a clone of a member on some of the images."""
-        known = {"groups": training.groups, "origin": origin, "sample_weight": training.weight}
+        known = {
+            "groups": training.groups,
+            "origin": training.origin,
+            "sample_weight": training.weight,
+        }
         taken = {
             key: value[index]
             for key, value in known.items()

@@ -149,7 +149,8 @@ class ForensicDetector(RecordedDetector):
     record_ : ModelRecord
         Record of the model, with its current threshold and calibration.
     training_summary_ : dict
-        Number of images in total and in each class, and settings; saved with the model.
+        Number of images in total and in each class, generators and sources if `origin` was passed,
+        and settings; saved with the model.
     n_features_in_ : int
         Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -213,7 +214,9 @@ class ForensicDetector(RecordedDetector):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, origin: Any = None
+    ) -> Self:
         """Fit the classifier and its probabilities.
 
         Parameters
@@ -230,6 +233,9 @@ class ForensicDetector(RecordedDetector):
             Group of each image. Images of one group are held out together when the probabilities
             are fitted. Pass groups where images come in pairs or copies, such as photographs and
             their reconstructions: without them, the probabilities are far off.
+        origin : array-like of shape (n_samples,), default=None
+            Generator of each generated image and source of each photograph, for the training
+            summary.
 
         Returns
         -------
@@ -248,7 +254,7 @@ class ForensicDetector(RecordedDetector):
         stack = self._make_stack()
         n_views = check_integer(self, "n_views", minimum=0)
         random_state = check_random_state(self.random_state)
-        training = self._check_training(X, y, sample_weight, groups)
+        training = self._check_training(X, y, sample_weight, groups, origin)
         training = add_views(training, n_views, random_state)
         images, y = training.images, training.y
 

@@ -114,7 +114,8 @@ class HoGSVMDetector(RecordedDetector):
     record_ : ModelRecord
         Record of the model, with its current threshold and calibration.
     training_summary_ : dict
-        Number of images in total and in each class, and the solver used; saved with the model.
+        Number of images in total and in each class, generators and sources if `origin` was passed,
+        and the solver used; saved with the model.
     n_features_in_ : int
         Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -192,7 +193,9 @@ class HoGSVMDetector(RecordedDetector):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None, origin: Any = None
+    ) -> Self:
         """Fit the support vector machine and its probabilities.
 
         Parameters
@@ -209,6 +212,9 @@ class HoGSVMDetector(RecordedDetector):
             Group of each image. Images of one group are held out together when the probabilities
             are fitted. Pass groups where images come in pairs or copies, such as photographs and
             their reconstructions: without them, the probabilities are far off.
+        origin : array-like of shape (n_samples,), default=None
+            Generator of each generated image and source of each photograph, for the training
+            summary.
 
         Returns
         -------
@@ -227,7 +233,7 @@ class HoGSVMDetector(RecordedDetector):
         hog, preprocessing = check_hog_parameters(self), self._check_preprocessing()
         n_views = check_integer(self, "n_views", minimum=0)
         random_state = check_random_state(self.random_state)
-        training = self._check_training(X, y, sample_weight, groups)
+        training = self._check_training(X, y, sample_weight, groups, origin)
         training = add_views(training, n_views, random_state)
         images, y = training.images, training.y
 

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_consistent_length
 
 from detectorkit.detectors._graph_detector import GraphDetector
 from detectorkit.graph.sessions import read_model_file
-from detectorkit.models import find_detector
+from detectorkit.models import default_detector, find_detector
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.validation import check_choice
 
@@ -33,8 +33,9 @@ class OnnxDetector(GraphDetector):
     Parameters
     ----------
     model : str, Path or bytes
-        Path of the ONNX file, or its content. Unless `network_input` is given, it must contain the
-        record that `save` writes.
+        Path of the ONNX file, or its content, or the name of a shipped detector, one of
+        `detectorkit.models.shipped_detectors`. Unless `network_input` is given, the file must
+        contain the record that `save` writes.
     network_input : NetworkInput, default=None
         Size, colours and scaling of the images that a classifier from elsewhere takes. None reads
         them from the record of a saved detector.
@@ -122,7 +123,7 @@ class OnnxDetector(GraphDetector):
         Parameters
         ----------
         path : str or Path
-            Path of the ONNX file.
+            Path of the ONNX file, or name of a shipped detector.
         **parameters : object
             Other parameters of the constructor.
 
@@ -142,7 +143,7 @@ class OnnxDetector(GraphDetector):
         detector._load()
         return detector
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self, X: Any, y: Any = None, origin: Any = None) -> Self:  # noqa: ARG002
         """Load the model; nothing is trained.
 
         Parameters
@@ -154,6 +155,8 @@ class OnnxDetector(GraphDetector):
         y : array-like of shape (n_samples,), default=None
             Labels of the images. They must be the two labels that the model knows. None skips
             this check.
+        origin : None
+            Ignored; present so that a detector can take the place of another.
 
         Returns
         -------
@@ -176,7 +179,7 @@ class OnnxDetector(GraphDetector):
         return self
 
     def _load(self) -> None:
-        source = self.model if isinstance(self.model, bytes) else Path(self.model)
+        source = self.model if isinstance(self.model, bytes) else find_detector(self.model)
         name = "model" if isinstance(source, bytes) else str(source)
         if self.network_input is None:
             self._adopt(source if isinstance(source, bytes) else read_model_file(source), name)
@@ -221,14 +224,22 @@ def load_detector(
         If the file is not a detector.
     OSError
         If the file cannot be read.
+    TypeError
+        If `model` is neither text nor a Path.
     ValueError
         If `model` is neither a path nor the name of a shipped detector.
 
     Examples
     --------
     >>> from detectorkit import load_detector
+    >>> load_detector("hog-svm")
+    OnnxDetector(model='hog-svm')
     >>> load_detector("missing.onnx")
     Traceback (most recent call last):
     FileNotFoundError: [Errno 2] No such file or directory: 'missing.onnx'
     """
-    return OnnxDetector.from_file(find_detector(model), n_jobs=n_jobs)
+    if model is None:
+        model = default_detector()
+        if Path(model).is_file():  # which would take precedence over the name
+            model = find_detector()
+    return OnnxDetector.from_file(model, n_jobs=n_jobs)

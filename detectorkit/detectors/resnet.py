@@ -111,7 +111,8 @@ class ResNetDetector(TorchDetector):
     record_ : ModelRecord
         Record of the model, with its current threshold and calibration.
     training_summary_ : dict
-        Number of images in total and in each class, and settings; saved with the model.
+        Number of images in total and in each class, generators and sources if `origin` was passed,
+        and settings; saved with the model.
     n_features_in_ : int
         Number of columns of X in `fit`; only if X was 2-D.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

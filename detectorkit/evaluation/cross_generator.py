@@ -21,7 +21,7 @@ _METRICS = ("roc_auc", "recall", "false_positive_rate")
 _HEADINGS = ("left out", "self: area", "found", "alarms", "foreign: area", "found", "alarms", "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class CrossGeneratorReport(ResultMixin):
     """Metrics on known and on unknown origins, with each generator left out in turn.
 

@@ -44,7 +44,7 @@ _OF_ONE_CLASS = (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation(ResultMixin):
     """Scores of labelled images, and the metrics that follow from them.
 
@@ -250,6 +250,8 @@ class Evaluation(ResultMixin):
             kind, kept = _OF_ONE_CLASS[int(kinds[0])]
             figures = {name: value for name, value in figures.items() if name in kept}
             lines.append(f"All images are {kind}, so that metrics of both classes mean nothing:")
+        elif len(self.origins) == 2:  # one of each class: it is the balanced accuracy
+            del figures["macro balanced accuracy"]
         rows = [(name.replace("_", " "), value) for name, value in figures.items()]
         lines += text_table(rows, indent=2)
         return "\n".join([*lines, "", *origin_lines(self.origins)])

@@ -19,7 +19,7 @@ fits and evaluates a detector on them.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,9 @@ class Trial:
     """
 
     name: str
-    train: Indices
-    val: Indices
-    test: dict[str, Indices]
+    train: Indices = field(repr=False)
+    val: Indices = field(repr=False)
+    test: dict[str, Indices] = field(repr=False)
 
 
 def same_generator_trials(

@@ -28,7 +28,7 @@ __all__ = ["SourceLearningCurve", "SourceLearningCurveDisplay", "source_learning
 METRICS = {"roc_auc": "area under ROC curve", "macro_balanced_accuracy": "macro balanced accuracy"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SourceLearningCurve(ResultMixin):
     """Evaluations of a detector that was trained on more and more units.
 
@@ -84,7 +84,14 @@ class SourceLearningCurve(ResultMixin):
         plain: dict[str, Any] = to_plain(content)
         return plain
 
-    def __str__(self) -> str:
+    def to_text(self) -> str:
+        """Format the curve as a table.
+
+        Returns
+        -------
+        text : str
+            A line for each number of units.
+        """
         rows = [
             (f"{units:.0f}", f"{images:.0f}", *(one.metrics[name] for name in METRICS))
             for units, images, one in zip(

@@ -42,7 +42,7 @@ class _Origins(NamedTuple):
     called: Floats  # called generated
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SourceEvaluation(ResultMixin):
     """Scores of images whose sources were not trained on, and the metrics that follow.
 
@@ -200,7 +200,15 @@ class SourceEvaluation(ResultMixin):
         )
         return plain
 
-    def __str__(self) -> str:
+    def to_text(self) -> str:
+        """Format the metrics as text.
+
+        Returns
+        -------
+        text : str
+            A line for each metric, then the false-positive rates of sources and the numbers of
+            images and sources.
+        """
         lines = text_table((name.replace("_", " "), one) for name, one in self.metrics.items())
         spread = self._spread()
         if spread:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -50,8 +50,8 @@ class TrialResult:
 
     trial: Trial
     detector: Any
-    val: Evaluation
-    test: dict[str, Evaluation]
+    val: Evaluation = field(repr=False)
+    test: dict[str, Evaluation] = field(repr=False)
     thresholds: dict[str, float]
     fit_seconds: float
 

@@ -44,6 +44,7 @@ __all__ = ["FingerprintEstimator"]
 _JPEG_UNIT: Final = 16  # pixels; crops begin at multiples of it, so that blocks and grids stay put
 _MAX_VALUES: Final = 4_000_000  # pixels of a batch of residuals
 _MAX_NEGATIVES: Final = 10_000  # images that thresholds are set on, drawn at random
+_PHOTOGRAPHS: Final = ("photograph", "photographs")  # as the data sets of this library name them
 _STATISTICS: Final = ("correlation", "pce")
 
 
@@ -77,7 +78,8 @@ class FingerprintEstimator(ImageInputMixin, ClassifierMixin, TransformerMixin, _
         the generator with the highest score.
     real_label : str or number, default="real"
         Label of photographs in y. They have no fingerprint, and serve to set the thresholds. Pass
-        0 if y is 0 for photographs.
+        0 if y is 0 for photographs, or "photograph" if that is their name in the column of
+        generators.
     treatment : None, "aligned" or Treatment, default=None
         Treatment of every image, see `detectorkit.images.Treatment`. None takes images as they are.
     color_space : {"gray", "rgb"}, default="gray"
@@ -238,10 +240,11 @@ class FingerprintEstimator(ImageInputMixin, ClassifierMixin, TransformerMixin, _
         ImageReadError
             If a file cannot be decoded. The error names the path and its index in X.
         ValueError
-            If a parameter, the labels or X are wrong, an image is too small, or there is nothing
-            to set thresholds on.
+            If a parameter, the labels or X are wrong, an image is too small, there is nothing to
+            set thresholds on, or photographs seem to have another label than `real_label`.
         """
         images, labels = self._check_inputs(X, y, reset=True)
+        self._check_real_label(labels)
         self._accumulate(images, labels, reset=True)
         return self._set_thresholds(images, labels)
 
@@ -294,7 +297,9 @@ class FingerprintEstimator(ImageInputMixin, ClassifierMixin, TransformerMixin, _
             The estimator, with new `thresholds_`.
         """
         self._check_fitted()
-        return self._set_thresholds(*self._check_inputs(X, y, reset=False))
+        images, labels = self._check_inputs(X, y, reset=False)
+        self._check_real_label(labels, self._sums.labels)
+        return self._set_thresholds(images, labels)
 
     def score_samples(self, X: Any) -> NDArray[np.float64]:
         """Compute the scores of images with all fingerprints.
@@ -560,6 +565,22 @@ class FingerprintEstimator(ImageInputMixin, ClassifierMixin, TransformerMixin, _
         check_classification_targets(labels)
         check_consistent_length(images, labels)
         return images, labels
+
+    def _check_real_label(self, *labels: NDArray[Any]) -> None:
+        """Refuse labels among which photographs would be taken for one more generator."""
+        found = {label for part in labels for label in part.tolist()}
+        if self.real_label in found:
+            return
+        likely = [name for name in _PHOTOGRAPHS if name in found]
+        cure = ""
+        if self.false_alarm_rate is not None and found == {0, 1}:
+            likely, cure = [min(found)], ", or false_alarm_rate=None if 0 is a generator as 1 is"
+        if likely:
+            raise ValueError(
+                f"FingerprintEstimator: y has the label {likely[0]!r} and no "
+                f"real_label={self.real_label!r}, so that photographs would be one more generator. "
+                f"Pass real_label={likely[0]!r}{cure}."
+            )
 
     def _check_fitted(self) -> None:
         check_is_fitted(self)

@@ -74,6 +74,11 @@ def find_detector(model: str | os.PathLike[str] | None = None) -> Path:
     shipped = shipped_detectors()
     if model is None:
         return shipped[default_detector()]
+    if not isinstance(model, str | os.PathLike):
+        raise TypeError(
+            f"model={model!r} must be the path of an ONNX file that `save` or `detectorkit train` "
+            f"wrote, or the name of a shipped detector: {', '.join(shipped) or 'none'}."
+        )
     path = Path(model)
     if not isinstance(model, str) or path.is_file():
         return path

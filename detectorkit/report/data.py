@@ -51,11 +51,11 @@ class ReportData:
     """
 
     title: str
-    evaluation: Evaluation
-    record: dict[str, Any] | None
+    evaluation: Evaluation = field(repr=False)
+    record: dict[str, Any] | None = field(repr=False)
     examples: list[ExampleGroup] = field(repr=False)
-    robustness: RobustnessReport | None
-    audit: Audit | None
+    robustness: RobustnessReport | None = field(repr=False)
+    audit: Audit | None = field(repr=False)
     hashes: dict[str, str]
     command: str | None
     notes: tuple[str, ...]

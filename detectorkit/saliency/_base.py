@@ -21,6 +21,7 @@ from detectorkit.images.preprocessing import Preprocessing
 from detectorkit.images.sequence import ImageSequence, check_images
 from detectorkit.saliency._kept import KeptMixin
 from detectorkit.utils.progress import track
+from detectorkit.utils.validation import refuse_name
 
 __all__ = [
     "Map",
@@ -64,6 +65,7 @@ class Saliency(KeptMixin, TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
         self : object
             The explainer itself, unchanged.
         """
+        refuse_name(type(self).__name__, self.detector)
         check_is_fitted(self.detector)
         return self
 
@@ -91,6 +93,7 @@ class Saliency(KeptMixin, TransformerMixin, _EstimatorBase, metaclass=ABCMeta):
         ValueError
             If a parameter is wrong, or X is not a set of images.
         """
+        refuse_name(type(self).__name__, self.detector)
         check_is_fitted(self.detector)
         images = check_images(X, caller=type(self).__name__)
         explain = self._explain(images)

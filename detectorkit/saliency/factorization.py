@@ -20,7 +20,7 @@ from detectorkit.saliency._base import Map, place_back, window_of
 from detectorkit.saliency._kept import KeptMixin
 from detectorkit.utils.labels import encode_labels
 from detectorkit.utils.progress import track
-from detectorkit.utils.validation import check_integer, check_seed, parameter_error
+from detectorkit.utils.validation import check_integer, check_seed, parameter_error, refuse_name
 
 __all__ = ["ConceptExamples", "DeepFeatureFactorization"]
 
@@ -194,6 +194,7 @@ class DeepFeatureFactorization(
             If a parameter is wrong, X is not a set of images, or y does not hold
             both classes.
         """
+        refuse_name(type(self).__name__, self.detector)
         check_is_fitted(self.detector)
         name = type(self).__name__
         images = check_images(X, caller=name)

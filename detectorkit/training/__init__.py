@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from detectorkit.utils.extras import require_extra
 from detectorkit.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -20,4 +21,10 @@ _HOME_OF = {
     "make_pairs": "detectorkit.training.pairs",
 }
 
-__getattr__, __dir__ = lazy_names(__name__, _HOME_OF)
+_import, __dir__ = lazy_names(__name__, _HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if _HOME_OF.get(name) == "detectorkit.training.pairs":  # written with torch
+        require_extra("train", "torch", caller=name)
+    return _import(name)

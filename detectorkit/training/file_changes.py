@@ -193,5 +193,6 @@ def add_views(training: FitInputs, n_views: int, random_state: np.random.RandomS
         y=repeat(training.y),
         weight=repeat(training.weight),
         groups=repeat(groups),
+        origin=repeat(training.origin),
         n_views=n_views,
     )

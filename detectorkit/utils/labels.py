@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from detectorkit.utils.validation import refuse_masked
+from detectorkit.utils.validation import refuse_masked, refuse_name
 
 __all__ = ["check_classes", "check_labels", "encode_labels", "find_classes"]
 
@@ -81,6 +81,7 @@ def encode_labels(
 
 def check_classes(caller: str, detector: Any) -> NDArray[Any]:
     """Return the labels of a classifier; it must be known that the second means "generated"."""
+    refuse_name(caller, detector)
     classes = np.asarray(getattr(detector, "classes_", [0, 1]))
     if classes.shape != (2,):
         raise ValueError(

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
+from numbers import Integral
 from threading import get_ident
 from typing import Any, Final, TypeVar
 
@@ -34,7 +35,15 @@ def count_threads(n_jobs: int | None) -> int:
     """
     from joblib import effective_n_jobs
 
+    _check_n_jobs(n_jobs)
     return _bounded(effective_n_jobs(n_jobs))
+
+
+def _check_n_jobs(n_jobs: Any) -> None:
+    if n_jobs is not None and not isinstance(n_jobs, Integral):
+        raise ValueError(
+            f"n_jobs={n_jobs!r} must be None or a whole number. -1 means all processors."
+        )
 
 
 def _bounded(n_threads: int) -> int:
@@ -55,6 +64,7 @@ def map_in_order(
     On a cluster of dask, the function with all it holds, such as a model, travels once to each
     worker. What a lost worker was doing is done again by others.
     """
+    _check_n_jobs(n_jobs)
     if n_jobs in {None, 1} and "joblib" not in sys.modules:
         # Without joblib there cannot be a `parallel_config`, so it need not be imported.
         yield from map(function, items)

@@ -22,7 +22,8 @@ _Rows = list[dict[str, Any]]
 class ResultMixin:
     """Mixin of results that consist of tables of estimates.
 
-    A subclass defines `_tables`. Its `_title` is printed above the tables in a notebook, and
+    A subclass defines `_tables` and `to_text`, which is also its `repr`: a dataclass is therefore
+    made with ``repr=False``. Its `_title` is printed above the tables in a notebook, and
     `_plotted` names the table that `plot` draws and those of its columns that hold estimates.
     """
 
@@ -32,6 +33,13 @@ class ResultMixin:
     def _tables(self) -> dict[str, _Rows]:
         """Return the rows of each table, by its name; the first cell of a row names it."""
         raise NotImplementedError
+
+    def to_text(self) -> str:
+        """Format the result as plain text."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.to_text()
 
     def to_frame(self, table: str | None = None) -> DataFrame:
         """Return a table of the result as a pandas DataFrame.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any, Final
@@ -24,6 +25,7 @@ __all__ = [
     "check_threshold",
     "parameter_error",
     "refuse_masked",
+    "refuse_name",
 ]
 
 
@@ -193,3 +195,12 @@ def check_pair(estimator: Any, name: str) -> tuple[int, int]:
             estimator, name, f"a height and a width of at most {_MAX_AREA} pixels"
         )
     return int(height), int(width)
+
+
+def refuse_name(caller: str, detector: Any) -> None:
+    """Refuse the name or the file of a detector where the detector itself is needed."""
+    if isinstance(detector, str | os.PathLike):
+        raise TypeError(
+            f"{caller}: detector={detector!r} must be a fitted detector, not its name or file. "
+            "Call load_detector first."
+        )

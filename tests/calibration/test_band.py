@@ -1,11 +1,12 @@
 """The band in which a detector cannot tell: what it keeps to, what it costs, and where it stays."""
 
+from copy import deepcopy
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
-from detectorkit import load_detector
+from detectorkit import EnsembleDetector, load_detector
 from detectorkit.calibration import Band, Decision, SigmoidCalibration, fit_band
 from detectorkit.evaluation import calibrate
 
@@ -136,10 +137,33 @@ def test_it_is_saved_with_a_detector_and_kept_by_a_new_calibration(upsampled, fi
     loaded = load_detector(tmp_path / "a.onnx")
     assert asdict(loaded.band_) == asdict(detector.band_)
     assert calibrate(loaded, upsampled.data, upsampled.target, method="shift").band_ == loaded.band_
-    verdicts = loaded.record_.decision.verdicts(scores)
+    verdicts = loaded.predict_verdict(upsampled.data)
     assert set(verdicts) <= {"real", "generated", "can't tell"}
     detector.fit(upsampled.data, upsampled.target)
     assert detector.band_ is None
+
+
+@pytest.mark.parametrize("kind", ["fitted", "saved", "ensemble"])
+def test_verdicts_in_words_are_those_of_the_band(kind, upsampled, fitted, tmp_path):
+    detector, X = deepcopy(fitted), upsampled.data[:40]
+    if kind == "saved":
+        detector.save(tmp_path / "a.onnx")
+        detector = load_detector(tmp_path / "a.onnx")
+    elif kind == "ensemble":
+        members = [("a", detector), ("b", detector)]
+        detector = EnsembleDetector(members, cv="prefit").fit(X, upsampled.target[:40])
+    scores = detector.decision_function(X)
+    labels = np.where(scores > detector.threshold_, "generated", "real")
+    verdicts = detector.predict_verdict(X)
+    assert verdicts.dtype.kind == "U"
+    assert verdicts.tolist() == labels.tolist()
+    low, high = np.sort(scores)[[9, 29]] + 1e-3
+    detector.band_ = Band(low, high)
+    detector.threshold_ = (low + high) / 2
+    within = (scores > low) & (scores <= high)
+    assert 10 < within.sum() < 30
+    labels = np.where(within, "can't tell", np.where(scores > high, "generated", "real"))
+    assert detector.predict_verdict(X).tolist() == labels.tolist()
 
 
 def test_it_is_described():

@@ -50,7 +50,7 @@ def test_verdicts_are_those_of_the_band_and_labels_those_of_the_threshold(shippe
     status, lines, said = predict(capsys, *paths)
     assert status == 0
     scores = detector.decision_function(paths)
-    expected = detector.record_.decision.verdicts(scores).tolist()
+    expected = detector.predict_verdict(paths).tolist()
     assert set(expected) == {"real", "generated", "can't tell"}
     assert [line[:10].rstrip() for line in lines] == expected
     assert [line[19:] for line in lines] == paths  # the columns are aligned

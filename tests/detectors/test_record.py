@@ -6,9 +6,19 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
-from detectorkit import ForensicDetector, OnnxDetector, load_detector
+from detectorkit import (
+    BackboneDetector,
+    CNNDetector,
+    EnsembleDetector,
+    ForensicDetector,
+    HoGSVMDetector,
+    OnnxDetector,
+    load_detector,
+)
 from detectorkit.calibration.maps import SigmoidCalibration
 from detectorkit.evaluation import calibrate, evaluate
 from detectorkit.graph.record import ModelRecord
@@ -49,6 +59,46 @@ def test_the_record_follows_the_attributes(detector):
     assert "record_" not in vars(detector)
     with pytest.raises(AttributeError):
         detector.record_ = record
+
+
+@pytest.mark.parametrize("kind", ["hog", "views", "forensic", "backbone", "ensemble", "network"])
+def test_generators_and_sources_are_in_the_summary(kind, upsampled):
+    if kind == "network":
+        pytest.importorskip("torch")
+        pytest.importorskip("onnxscript")
+    hog = HoGSVMDetector(image_size=(32, 32), random_state=0)
+    detector = {
+        "hog": hog,
+        "views": clone(hog).set_params(n_views=1),
+        "forensic": ForensicDetector(["block_dct"], image_size=(48, 48), random_state=0),
+        "backbone": BackboneDetector(
+            "clip-vit-b16-4bit", layers=[1], bottleneck=None, max_epochs=1, random_state=0
+        ),
+        "ensemble": EnsembleDetector([("a", hog)], cv=2),
+        "network": CNNDetector((8, 8), n_conv=1, max_epochs=1, augmentation=None, random_state=0),
+    }[kind]
+    rows = np.flatnonzero(np.isin(upsampled.generator, ["photograph", "nearest", "bilinear"]))[:24]
+    y, generator = upsampled.target[rows], upsampled.generator[rows]
+    origin = np.where(y == 1, generator, upsampled.source[rows])
+    fitted = detector.fit(upsampled.data[rows], y, origin=origin)
+    summary = fitted.record_.training
+    assert summary["generators"] == ["bilinear", "nearest"]
+    assert summary["sources"] == sorted(set(origin[y == 0]))
+    assert record_in(fitted.to_onnx()).training["generators"] == summary["generators"]
+    loaded = OnnxDetector(fitted.to_onnx().SerializeToString())
+    assert loaded.fit(upsampled.data[rows], y, origin=origin).training_summary_ == summary
+    assert "generators" not in detector.fit(upsampled.data[rows], y).training_summary_
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        detector.fit(upsampled.data[rows], y, origin=origin[1:])
+
+
+def test_origin_is_routed_to_fit(upsampled):
+    X, y = upsampled.data[:24], upsampled.target[:24]
+    hog = HoGSVMDetector(image_size=(32, 32), random_state=0)
+    with config_context(enable_metadata_routing=True):
+        search = GridSearchCV(hog.set_fit_request(origin=True), {"C": [0.1]}, cv=2)
+        search.fit(X, y, origin=upsampled.generator[:24])
+    assert search.best_estimator_.training_summary_["sources"] == ["photograph"]
 
 
 def test_what_is_saved_says_the_same(detector, tmp_path):

@@ -1,5 +1,6 @@
 """The detectors that come with the library, whichever they are."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 
-from detectorkit import OnnxDetector, load_detector, models
+from detectorkit import ModelFileError, OnnxDetector, load_detector, models
 from detectorkit.models import default_detector, find_detector, model_card, shipped_detectors
 
 SHIPPED = shipped_detectors()
@@ -35,6 +37,33 @@ def test_it_is_small_and_has_a_card(name):
     assert SHIPPED[name].stat().st_size < MOST_BYTES
     headings = re.findall(r"^#+ +(.*?)\s*$", model_card(name), flags=re.MULTILINE)
     assert not set(SECTIONS) - set(headings)
+
+
+def test_its_name_is_its_parameter(place, upsampled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    X, y = upsampled.data[:4], upsampled.target[:4]
+    detector = load_detector("forensic", n_jobs=1)
+    assert repr(load_detector()) == repr(load_detector("forensic"))
+    assert repr(load_detector()) == "OnnxDetector(model='forensic')"
+    expected = detector.decision_function(X)
+    for other in (
+        pickle.loads(pickle.dumps(detector)),
+        clone(detector).fit(X, y),
+        OnnxDetector("forensic").fit(X, y),
+    ):
+        assert other.model == "forensic"
+        np.testing.assert_array_equal(other.decision_function(X), expected)
+    path = place / "hog-svm.onnx"
+    assert load_detector(path).model == path
+    assert load_detector(str(path)).model == str(path)
+    with pytest.raises(ValueError, match="'other' is neither a file nor one of the shipped"):
+        OnnxDetector("other").fit(X, y)
+    (tmp_path / "forensic").write_text("a file of that name, of something else")
+    assert load_detector().model == place / "forensic.onnx"
+    (place / "forensic.onnx").write_bytes(b"broken")
+    (tmp_path / "forensic").unlink()
+    with pytest.raises(ModelFileError, match=r"models.forensic\.onnx is not an ONNX model"):
+        load_detector("forensic")
 
 
 @each

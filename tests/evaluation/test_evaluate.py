@@ -135,6 +135,15 @@ def test_one_origin_has_a_plain_wilson_interval_halved():
     assert_allclose(interval.low, 1 - np.sqrt(2) * low / 2)
 
 
+def test_the_text_has_the_macro_figure_only_where_it_is_another_one(upsampled, fitted):
+    X, y = upsampled.data, upsampled.target
+    alone = evaluate(fitted, X, y, n_resamples=20)
+    assert alone.macro_balanced_accuracy.value == alone.metrics["balanced_accuracy"].value
+    assert "macro balanced accuracy" not in alone.to_text()
+    by_origin = evaluate(fitted, X, y, origin=upsampled.generator, n_resamples=20)
+    assert "macro balanced accuracy" in by_origin.to_text()
+
+
 def test_photographs_alone_have_a_false_positive_rate_and_nothing_else(upsampled, fitted):
     real = upsampled.target == 0
     result = evaluate(fitted, upsampled.data[real], upsampled.target[real], n_resamples=20)

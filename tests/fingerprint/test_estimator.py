@@ -89,6 +89,26 @@ def test_too_few_images_for_a_rate_are_said(make):
     estimator.transform(X)  # does not depend on thresholds
 
 
+@pytest.mark.parametrize("real", [0, 0.0, "photograph", "photographs"])
+def test_photographs_are_not_taken_for_a_generator(make, real):
+    X, y = make.several({"a": 40, "real": 120})
+    y = np.array([real if name == "real" else type(real)(1) for name in y])  # "1" is a name, too
+    with pytest.raises(ValueError, match=rf"no real_label='real', .* Pass real_label={real!r}"):
+        small().fit(X, y)
+    estimator = small(real_label=real).fit(X, y)
+    assert estimator.classes_.tolist() == [y[0]]
+    assert estimator.n_real_ == 120
+    streamed = small().partial_fit(X, y)
+    with pytest.raises(ValueError, match=rf"Pass real_label={real!r}"):
+        streamed.fit_thresholds(X, y)
+    closed = small(false_alarm_rate=None)
+    if isinstance(real, str):
+        with pytest.raises(ValueError, match=rf"Pass real_label={real!r}"):
+            closed.fit(X, y)
+    else:  # two generators, one of which is always the answer
+        assert closed.fit(X, y).classes_.tolist() == [real, 1]
+
+
 def test_peak_to_energy_finds_a_shifted_pattern(make):
     pattern = make.random.normal(0, 1.5, (64, 64))
     X = (make.random.normal(128, 3, (60, 64, 64)) + pattern).clip(0, 255).astype(np.uint8)
@@ -148,7 +168,7 @@ def test_one_more_family_of_features_in_a_pipeline(make):
     X, y = make.several({"a": 40, "b": 40, "real": 80}, amplitude=1)
     is_generated = (y != "real").astype(int)
     folds = StratifiedKFold(2, shuffle=True, random_state=0)  # both generators in each
-    for estimator in (small(real_label=0), small()):
+    for estimator in (small(real_label=0), small(false_alarm_rate=None)):
         alone = make_pipeline(estimator, LogisticRegression())
         joined = make_pipeline(
             make_union(estimator, BlockDCTTransformer()), StandardScaler(), LogisticRegression()

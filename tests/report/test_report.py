@@ -298,6 +298,12 @@ def test_the_page_warns(report):
         assert "A note of mine." in text
 
 
+def test_its_repr_is_short(report):
+    assert repr(report).startswith(f"Report(title={report.title!r}, hashes=")
+    assert "array(" not in repr(report)
+    assert len(repr(report)) < 2000
+
+
 def test_the_surest_verdicts_are_shown(report, evaluation):
     content = report.to_dict()["examples"]
     right, alarms, misses = content.values()

@@ -30,7 +30,7 @@ def test_rows_are_those_of_predict(tree, model):
     paths = [str(path) for path in found if by_path[str(path)].error is None]
     scores = detector.decision_function(paths)
     assert [by_path[path].score for path in paths] == pytest.approx(scores, abs=1e-6)
-    verdicts = detector.record_.decision.verdicts(scores).tolist()
+    verdicts = detector.predict_verdict(paths).tolist()
     assert [by_path[path].verdict for path in paths] == verdicts
     probabilities = detector.predict_proba(paths)[:, 1]
     assert [by_path[path].probability for path in paths] == pytest.approx(probabilities, abs=1e-6)

@@ -88,6 +88,19 @@ def test_every_result_is_a_table(name, table, n_rows, columns):
 
 
 @every_result
+def test_every_result_is_printed_as_its_text(name):
+    result = RESULTS[name]
+    assert repr(result) == str(result) == result.to_text()
+    assert len(repr(result)) < 3000
+    assert "array(" not in repr(result)
+
+
+def test_a_trial_is_printed_without_its_images_and_scores():
+    assert repr(TRIAL).startswith("TrialResult(trial=Trial(name='without gan'), detector=None, ")
+    assert len(repr(TRIAL)) < 120
+
+
+@every_result
 def test_every_result_is_a_chart(name):
     plt = pytest.importorskip("matplotlib.pyplot")
     try:

@@ -31,7 +31,7 @@ MAX_AUC = 0.6
 """Largest AUC that a classifier without pixels may reach before the data fail the audit."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit(ResultMixin):
     """Result of an audit: what the files tell apart from their pictures, and a verdict.
 
@@ -306,6 +306,12 @@ def _check(paths: Sequence[str | os.PathLike[str]], y: Any, max_auc: float) -> N
     """Check the parameters before a file is read; return the labels."""
     if isinstance(paths, str | os.PathLike):
         raise TypeError(f"audit: paths is the single path {os.fspath(paths)!r}. Pass a list.")
+    for index, path in enumerate(paths):
+        if not isinstance(path, str | os.PathLike):
+            raise TypeError(
+                f"audit: paths[{index}] is of the type {type(path).__name__}. Pass the paths of "
+                "image files, as the files themselves are audited."
+            )
     if not 0.5 <= max_auc < 1:
         raise ValueError(f"audit: max_auc={max_auc!r} must be at least 0.5 and below 1.")
     check_consistent_length(paths, y)

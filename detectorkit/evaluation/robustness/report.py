@@ -7,7 +7,7 @@ that it returns computes metrics from the scores when they are asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -124,7 +124,7 @@ class PerturbationMetrics(NamedTuple):
         return content
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RobustnessReport(ResultMixin):
     """Scores of labelled images before and after perturbations, and the metrics from them.
 
@@ -145,8 +145,8 @@ class RobustnessReport(ResultMixin):
     """
 
     names: tuple[str, ...]
-    y_true: NDArray[np.int64] = field(repr=False)
-    scores: NDArray[np.float64] = field(repr=False)
+    y_true: NDArray[np.int64]
+    scores: NDArray[np.float64]
     threshold: float
     confidence: float = 0.95
 

@@ -92,6 +92,13 @@ def perturbed_scores(
     (3, 40)
     """
     images = check_images(X, caller="perturbed_scores")
+    for index, one in enumerate(perturbations):
+        if not isinstance(one, Perturbation):
+            raise TypeError(
+                f"perturbed_scores: perturbations[{index}]={one!r} must be a Perturbation, such as "
+                "one of PERTURBATIONS or jpeg(75) of "
+                "detectorkit.evaluation.robustness.perturbations."
+            )
     names = [perturbation.name for perturbation in perturbations]
     if not names or len({CLEAN, *names}) <= len(names):
         raise ValueError(
