@@ -54,7 +54,6 @@ _SUBPACKAGES = [
     "datasets",
     "detectors",
     "evaluation",
-    "exceptions",
     "features",
     "fingerprint",
     "generation",

@@ -197,6 +197,7 @@ class ImageTransformer(
         images = self._validate_images(X, reset=True)
         first = images.read(0, preprocessing)
         self.n_features_out_ = self._compute(first[np.newaxis]).shape[1]
+        self._fitted_shape = first.shape
         self._fitted_parameters = self._feature_parameters()
         return self
 

@@ -178,7 +178,7 @@ class SourceData:
         )
 
     def folds(self, n_splits: int, seed: int) -> list[Fold]:
-        """Deal the units to folds; return the training and test images of each."""
+        """Assign the units to folds; return the training and test images of each."""
         groups = np.column_stack([self.unit, self.picture])
         return list(LeaveSourcesOut(n_splits, random_state=seed).split(self.y, self.y, groups))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.utils.validation import _check_feature_names_in, check_is_fitted
 
 from detectorkit.base import ImageTransformer
 from detectorkit.features._hog_blocks import BLOCK_NORMS, EPS, HYSTERESIS, BlockNorm
@@ -270,6 +271,28 @@ class HoGTransformer(ImageTransformer):
         self.image_size = image_size
         self.input_shape = input_shape
         self.n_jobs = n_jobs
+
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[np.object_]:
+        """Return the names of the features.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the columns of X; only used to check that they are those of `fit`.
+
+        Returns
+        -------
+        names : ndarray of shape (`n_features_out_`,), dtype object
+            Names such as "hog_block_0_3_cell_1_0_bin_5": row and column of the block in the image
+            and of the cell in the block, and the orientation bin, all from 0.
+        """
+        check_is_fitted(self)
+        if hasattr(self, "n_features_in_"):
+            _check_feature_names_in(self, input_features)
+        size = self._fitted_shape[:2]
+        shape = hog_shape(size, self.orientations, self.pixels_per_cell, self.cells_per_block)
+        form = "hog_block_{}_{}_cell_{}_{}_bin_{}"
+        return np.array([form.format(*place) for place in np.ndindex(shape)], object)
 
     def _check_parameters(self) -> Preprocessing:
         check_hog_parameters(self)

@@ -78,7 +78,7 @@ class _SourceDealer(_OriginSplitter):
         self.random_state = random_state
 
     def _deal_sources(self, origins: Origins, n_folds: int) -> list[list[int]]:
-        """Deal the sources to the folds in turn, repeating them if there are more folds."""
+        """Assign the sources to the folds in turn, repeating them if there are more folds."""
         sources = origins.of_class(generated=False, caller=type(self).__name__)
         if self.shuffle:
             sources = check_random_state(self.random_state).permutation(sources)

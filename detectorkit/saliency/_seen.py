@@ -56,7 +56,7 @@ class SeenImage:
         return unbounded_scores(self._detector, X)
 
     def place_back(self, found: Map) -> Map:
-        """Bring a map of `image` back to the shape of the original image."""
+        """Convert a map of `image` to the shape of the original image."""
         return place_back(found, self._shape, self._preprocessing)
 
 

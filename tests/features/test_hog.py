@@ -284,3 +284,17 @@ def test_rows_take_the_shape_that_input_shape_says():
     with pytest.raises(ValueError, match=r"input_shape=\(31, 24, 3\) must be .* of rows of 2304"):
         HoGTransformer(input_shape=(31, 24, 3)).fit(rows)
     assert_array_equal(HoGTransformer(input_shape=(32, 24, 3)).fit_transform(images), expected)
+
+
+def test_names_are_those_of_block_cell_and_orientation():
+    images = make("uint8", (2, 40, 32))
+    transformer = HoGTransformer(orientations=6, cells_per_block=(2, 3)).fit(images)
+    names = transformer.get_feature_names_out().reshape(4, 2, 2, 3, 6)
+    assert names[0, 0, 0, 0, 0] == "hog_block_0_0_cell_0_0_bin_0"
+    assert names[3, 1, 0, 2, 5] == "hog_block_3_1_cell_0_2_bin_5"
+    assert len(set(names.ravel())) == transformer.n_features_out_
+    rows = images.reshape(2, -1)
+    on_rows = HoGTransformer(input_shape=(40, 32), image_size=(16, 16)).fit(rows)
+    assert len(on_rows.get_feature_names_out()) == on_rows.n_features_out_ == 36
+    with pytest.raises(ValueError, match="input_features should have length equal"):
+        on_rows.get_feature_names_out(["one", "two"])

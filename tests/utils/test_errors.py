@@ -1,6 +1,5 @@
 """Mistakes that are easily made are told in words of this library, with the cure."""
 
-import pkgutil
 import subprocess
 import sys
 
@@ -99,10 +98,3 @@ def test_subpackages_are_imported_when_they_are_used():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "has no attribute 'evaluations'" in done.stdout
-
-
-def test_every_package_of_the_reference_is_an_attribute():
-    names = [one.name for one in pkgutil.iter_modules(detectorkit.__path__) if one.ispkg]
-    assert set(names) - {"cli", "heads"} <= set(dir(detectorkit))
-    for name in set(names) & set(dir(detectorkit)):
-        assert getattr(detectorkit, name).__name__ == f"detectorkit.{name}"
