@@ -82,16 +82,26 @@ class Band:
             A sentence without a full stop.
         """
         text = f"can't tell at scores from {self.low:.3g} to {self.high:.3g}"
+        return f"{text}. {costs}" if (costs := self.describe_costs()) else text
+
+    def describe_costs(self) -> str:
+        """Describe in words what the verdicts with this band were on the images that set it.
+
+        Returns
+        -------
+        text : str
+            Sentences without the last full stop; "" if the proportions are not known.
+        """
         if None in {self.n_images, *(getattr(self, name) for name in _PROPORTIONS)}:
-            return text
+            return ""
         units = f" from {self.n_units} independent sources" if self.n_units else ""
+        of_100 = {name: _of_100(getattr(self, name)) for name in _PROPORTIONS}
         return (
-            f"{text}. This was set on {self.n_images} images{units} on which it was not trained. "
-            f"Of these, it calls {self.wrong_photographs:.1%} of the photographs generated, finds "
-            f"{self.found:.0%} of the generated images, calls {self.wrong_generated:.0%} of them "
-            f"real, and can't tell for {self.undecided_photographs:.0%} and "
-            f"{self.undecided_generated:.0%}"
-        )
+            "Of 100 photographs from sources on which it was not trained, it calls "
+            "{wrong_photographs} generated, and can't tell for {undecided_photographs}. Of 100 "
+            "generated images, it finds {found}, calls {wrong_generated} real, and can't tell for "
+            "{undecided_generated}"
+        ).format(**of_100) + f" (set on {self.n_images} images{units})"
 
 
 _PROPORTIONS: Final = (
@@ -101,6 +111,11 @@ _PROPORTIONS: Final = (
     "undecided_generated",
     "found",
 )
+
+
+def _of_100(proportion: float) -> str:
+    """Write how many of 100 a proportion is, in two digits."""
+    return f"{100 * proportion:.2g}" if proportion < 0.995 else "100"
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ _MEANINGS = {
     "grad-cam": _EVIDENCE[:1],
 }
 _SLOPE = [("red", "the score depends on it")]
+_NOTE = "Colours are by the largest value in each map, also where all are small. Not a proof."
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -151,8 +152,8 @@ def _draw_legend(name: str, method: str, record: Any) -> NDArray[np.uint8]:
     entries = _MEANINGS.get(method, _SLOPE)
     if record.preprocessing.treatment is not None:
         entries = [*entries, ("striped", "not looked at")]
-    title = f"Maps of the detector {name} by {method}, in grey. Above each: verdict, probability."
-    return draw_legend(title, entries)
+    title = f"Maps of the detector {printable(name)} by {method}, over the image in grey."
+    return draw_legend(title, entries, _NOTE)
 
 
 def _write(rows: list[NDArray[np.uint8]], place: Path) -> None:
@@ -179,8 +180,9 @@ def _explain(
     if isinstance(explainer, OcclusionSaliency):
         _tell_of_shrinking(record, path, (found.shape[0], found.shape[1]))
     window = window_of(record.preprocessing, (found.shape[0], found.shape[1]))
+    caption = f"{verdict}, probability of being generated {probability:.3f}: {printable(path)}"
     image = load_image(path)  # late, so that it is not in memory beside the features of a large one
-    return draw_row(image, found, window, f"{verdict} {probability:.3f} {path}"), found
+    return draw_row(image, found, window, caption), found
 
 
 def _tell_of_shrinking(record: Any, path: str, shape: tuple[int, int]) -> None:

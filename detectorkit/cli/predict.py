@@ -7,9 +7,10 @@ model was trained.
 
 The model is an ONNX file that `detectorkit train` wrote, or the name of a shipped detector. Pass it
 with -m, or as the first argument if that ends in .onnx or is such a name and not a file. Otherwise
-the default detector is used. A shipped detector is described on standard error. With -m all, every
-shipped detector is used, and the verdicts are a table with a column for each; each line says
-whether the detectors agree, that is, whether none says generated where another says real.
+the default detector is used. What it is worth is said on standard error. With -m all, every shipped
+detector is used, and the verdicts are a table with a column for each; each line says whether those
+agree that may say "can't tell", that is, whether none says generated where another says real. The
+others are hardly better than a coin, and have no part in that.
 
 What a file says of itself, such as the name of a generator, is printed below the verdict. It can be
 forged and removed, and has no part in the verdict.
@@ -43,7 +44,11 @@ __all__ = ["add_arguments", "run"]
 _Row = dict[str, Any]
 _BATCH: Final = 8  # images that a thread judges at a time
 _WIDTH: Final = 17  # of a verdict with its probability
-_AGREE: Final = 8  # of the word whether the detectors agree
+_AGREE: Final = 10  # of the word whether the detectors agree
+_UNKNOWN: Final = (
+    "Its record does not say how good it is on images from sources on which it was not trained: "
+    "detectorkit evaluate MODEL OTHER-IMAGES. It gives every image a verdict."
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -109,10 +114,7 @@ def _open_judges(asked: Request, n_images: int, arguments: Namespace) -> list[_J
     if not judges:
         raise ValueError("none of the shipped detectors can be run. Install their backbones.")
     if not arguments.json and len(judges) == 1:
-        from detectorkit.models import shipped_detectors
-
-        if shipped_detectors().get(judges[0].name) in asked.models.values():
-            _explain_shipped(judges[0], "Default model" if asked.is_default else "Model")
+        _explain(judges[0], "Default model" if asked.is_default else "Model")
     return judges
 
 
@@ -184,18 +186,25 @@ def _put_json(rows: Sequence[_Row]) -> None:
 
 
 def _agreement(rows: Sequence[_Row]) -> _Row:
-    """Return whether the detectors agree, and which of them gave each verdict."""
+    """Return whether the detectors agree, and which of them gave each verdict.
+
+    Those without a band give every image a verdict, as nothing that they say is sure enough for
+    one; they count only if there are no others.
+    """
     from detectorkit.calibration.decision import VERDICTS
 
-    said = {word: [row["model"] for row in rows if row["verdict"] == word] for word in VERDICTS}
+    asked = [row for row in rows if row["band"]] or rows
+    said = {word: [row["model"] for row in asked if row["verdict"] == word] for word in VERDICTS}
     return {"agree": not (said["real"] and said["generated"])} | said
 
 
 def _agreement_text(rows: Sequence[_Row]) -> str:
-    if _agreement(rows)["agree"]:
-        return "agree"
-    decided = [row for row in rows if row["verdict"] in {"real", "generated"}]
-    return "disagree: " + ", ".join(f"{row['model']} {row['verdict']}" for row in decided)
+    found = _agreement(rows)
+    decided = {*found["real"], *found["generated"]}
+    if found["agree"]:
+        return "agree" if decided else "can't tell"
+    said = (f"{row['model']} {row['verdict']}" for row in rows if row["model"] in decided)
+    return f"disagree: {', '.join(said)}"
 
 
 def _said_by(path: str) -> Provenance:
@@ -208,25 +217,26 @@ def _said_by(path: str) -> Provenance:
         return Provenance()
 
 
-def _explain_shipped(judge: _Judge, title: str) -> None:
-    """Print on standard error what a shipped detector is, and what its lines mean."""
+def _explain(judge: _Judge, title: str) -> None:
+    """Print on standard error what a detector is worth, and what its lines mean."""
     import numpy as np
 
     from detectorkit.cli.models import describe_macro
+    from detectorkit.models import shipped_detectors
 
-    treatment = judge.runner.record.treatment_text()
-    lines = [f"{title} {judge.name}. Treatment of images: {treatment}."]
-    decision = judge.decision
-    band = decision.band
+    record, decision, band = judge.runner.record, judge.decision, judge.decision.band
+    lines = [f"{title} {printable(judge.name)}. A verdict is not a proof."]
     edges = [decision.threshold] if band is None else [band.low, band.high]
     probabilities = [f"{one:.3f}" for one in decision.probabilities(np.array(edges))]
-    if band is not None:
-        lines.append(f"It {band.describe()}.")
-        bounds = f"can't tell from {' to '.join(probabilities)}"
-    else:
-        lines += [text] if (text := describe_macro(judge.runner.record)) else []
+    if band is None:
+        lines.append(describe_macro(record) or _UNKNOWN)
         bounds = f"generated above {probabilities[0]}"
-    lines.append(f"What it was trained on and where it fails: detectorkit models {judge.name}")
+    else:
+        lines += [f"{costs}."] if (costs := band.describe_costs()) else []
+        bounds = f"can't tell from {' to '.join(probabilities)}"
+    lines.append(f"Treatment of images: {record.treatment_text()}.")
+    if judge.name in shipped_detectors():
+        lines.append(f"What it was trained on and where it fails: detectorkit models {judge.name}")
     lines.append(f"Verdict, probability of being generated ({bounds}), image:")
     for line in lines:
         tell(line)

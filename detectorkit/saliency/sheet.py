@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 
 from detectorkit.images.preprocessing import resize_image
 from detectorkit.saliency._base import Map
@@ -36,7 +37,8 @@ def draw_row(
     window : tuple of (slice, slice)
         Rows and columns of the image that the detector looked at. The rest is striped.
     caption : str
-        Text above the image. What is not ASCII is replaced, and a long text is cut.
+        Text above the image. A long text is cut, accents are left out, and other
+        letters than those of English are boxes.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def draw_overlay(
     return small, np.where(is_seen[..., np.newaxis], overlay, _striped(overlay))
 
 
-def draw_legend(title: str, entries: Sequence[tuple[str, str]]) -> NDArray[np.uint8]:
+def draw_legend(title: str, entries: Sequence[tuple[str, str]], note: str) -> NDArray[np.uint8]:
     """Draw what the maps are and what their colours mean.
 
     Parameters
@@ -75,15 +77,18 @@ def draw_legend(title: str, entries: Sequence[tuple[str, str]]) -> NDArray[np.ui
         Text of the first line.
     entries : sequence of (str, str)
         Pairs of "red", "blue" or "striped", and what it means.
+    note : str
+        Text of the last line.
 
     Returns
     -------
     legend : ndarray of shape (n_rows, n_columns, 3), dtype uint8
         The legend, as wide as a row.
     """
-    head = np.full((_LINE, _WIDTH, 3), 255, np.uint8)
-    _write(head, title, _GAP)
-    lines = [head]
+    first, last = (np.full((_LINE, _WIDTH, 3), 255, np.uint8) for _ in range(2))
+    _write(first, title, _GAP)
+    _write(last, note, _GAP)
+    lines = [first]
     for colour, meaning in entries:
         line: Any = np.full((_LINE, _WIDTH, 3), 255, np.uint8)
         box = line[4:-4, _GAP : _GAP + 2 * _LINE]
@@ -92,7 +97,7 @@ def draw_legend(title: str, entries: Sequence[tuple[str, str]]) -> NDArray[np.ui
             box[:] = _striped(box)
         _write(line, f"{colour}: {meaning}", 2 * _GAP + 2 * _LINE)
         lines.append(line)
-    return np.concatenate(lines)
+    return np.concatenate([*lines, last])
 
 
 def _striped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -105,8 +110,13 @@ def _striped(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _write(picture: NDArray[np.uint8], text: str, left: int) -> None:
     """Write a line of text at the top of a picture."""
-    plain = "".join(one if " " <= one <= "~" else "?" for one in text)
-    font, scale = cv2.FONT_HERSHEY_SIMPLEX, 0.5
-    while cv2.getTextSize(plain, font, scale, 1)[0][0] > _WIDTH - left:
-        plain = f"{plain[:-4]}..." if plain.endswith("...") else f"{plain[:-3]}..."
-    cv2.putText(picture, plain, (left, _LINE - 9), font, scale, (0, 0, 0), 1, cv2.LINE_AA)
+    # The font has letters of English; of others it has those without their accents.
+    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    canvas = Image.fromarray(picture)
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(15)
+    if pen.textlength(text, font) > _WIDTH - left:
+        while pen.textlength(f"{text}...", font) > _WIDTH - left:
+            text = text[:-1]
+        text = f"{text}..."
+    pen.text((left, _LINE // 2), text, "black", font, anchor="lm")
+    picture[:] = np.asarray(canvas)

@@ -170,5 +170,5 @@ def test_it_is_described():
     scores, y = draw()
     text = fit_band(scores, y, units=y).describe()
     assert "on 4000 images from 2 independent sources" in text
-    assert "1.9% of the photographs generated" in text
+    assert "it calls 1.9 generated" in text
     assert Band(-1, 1).describe() == "can't tell at scores from -1 to 1"

@@ -3,6 +3,7 @@
 import json
 import re
 from copy import deepcopy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,14 +55,17 @@ def test_verdicts_are_those_of_the_band_and_labels_those_of_the_threshold(shippe
     assert set(expected) == {"real", "generated", "can't tell"}
     assert [line[:10].rstrip() for line in lines] == expected
     assert [line[19:] for line in lines] == paths  # the columns are aligned
-    assert said.startswith("Default model clip. Treatment of images: ")
+    assert said.startswith("Default model clip. A verdict is not a proof.\n")
     assert "where it fails: detectorkit models clip\n" in said
-    assert said.count("can't tell at scores from") == 1
+    assert "\nTreatment of images: " in said
     edges = np.array([detector.band_.low, detector.band_.high])
     low, high = detector.record_.decision.probabilities(edges)
     assert f"probability of being generated (can't tell from {low:.3f} to {high:.3f})" in said
     assert "set on 120 images from 7 independent sources" in said
-    assert "calls 2.0% of the photographs generated" in said
+    assert (
+        "trained, it calls 2 generated, and can't tell for 40. Of 100 generated images, it finds 65"
+        in said
+    )
     _, lines, said = predict(capsys, "--json", *paths)
     rows = [json.loads(line) for line in lines]
     assert [row["verdict"] for row in rows] == expected
@@ -86,7 +90,7 @@ def test_all_detectors_make_a_table(shipped, folder, tmp_path, capsys):
     status, lines, said = predict(capsys, "-m", "all", *images)
     assert status == 1
     assert lines[0].split() == ["clip", "forensic", "together", "image"]
-    assert {line.split()[-2] for line in lines[1:]} == {"agree"}  # one is sure, one may not be
+    assert {line.split()[-2] for line in lines[1:]} <= {"agree", "tell"}  # where neither is sure
     assert [line.split()[-1] for line in lines[1:]] == [good[0], good[1], good[0], good[2]]
     assert len({line.index("/") for line in lines[1:]}) == 1
     assert said.count("bad.png") == 1
@@ -114,6 +118,30 @@ def test_each_line_says_whether_the_detectors_agree(shipped, folder, capsys):
     assert [json.loads(line)["agreement"] for line in lines] == [expected] * 2
     _, lines, _ = predict(capsys, "-m", "clip", "--json", image)
     assert "agreement" not in json.loads(lines[0])
+
+
+def test_detectors_that_never_abstain_have_no_part_in_the_agreement(shipped, folder, capsys):
+    image = str(min(folder.rglob("*.png")))
+    clip, forensic = load_detector("clip"), load_detector("forensic")
+    clip.threshold_ = 9.0
+    clip.band_ = replace(clip.band_, low=8.0, high=9.0)
+    forensic.threshold_, forensic.band_ = -9.0, None
+    for name, detector in (("clip", clip), ("forensic", forensic)):
+        detector.save(shipped / f"{name}.onnx")
+    _, lines, _ = predict(capsys, "-m", "all", image)
+    assert lines[1].split()[::2] == ["real", "generated", "agree"]
+    clip.band_ = replace(clip.band_, low=-9.0, high=9.0)
+    clip.save(shipped / "clip.onnx")
+    _, lines, _ = predict(capsys, "-m", "all", image)
+    assert f"  can't tell  {image}" in lines[1]
+
+
+def test_own_models_are_described_too(fitted, folder, tmp_path, capsys):
+    fitted.save(tmp_path / "own.onnx")
+    image = str(min(folder.rglob("*.png")))
+    _, _, said = predict(capsys, "-m", str(tmp_path / "own.onnx"), image)
+    assert "own.onnx. A verdict is not a proof.\nIts record does not say how good it is" in said
+    assert "(generated above 0." in said
 
 
 def test_what_a_file_says_of_itself_is_shown_below_the_verdict(shipped, tmp_path, capsys):
