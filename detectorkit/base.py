@@ -47,6 +47,7 @@ from detectorkit.images.batches import map_batches
 from detectorkit.images.preprocessing import COLOR_SPACES, ColorSpace, Preprocessing
 from detectorkit.images.sequence import ImageSequence, check_images, kind_of
 from detectorkit.images.treatment import Treatment
+from detectorkit.images.unfit import MIN_SIDE
 from detectorkit.utils.files import write_whole
 from detectorkit.utils.labels import find_classes
 from detectorkit.utils.names import as_names
@@ -405,7 +406,9 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
             "generated" where the score is above the band of the detector, "real" where it is at or
             below it, and "can't tell" within it. Without a band, `threshold_` decides alone. Where
             the threshold is outside of the band, the band reaches to it, so that a verdict never
-            contradicts `predict`.
+            contradicts `predict`. It is also "can't tell" where an image is of one colour or its
+            shorter side is below 64 pixels, or below the size that the detector uses if that is
+            smaller.
 
         Raises
         ------
@@ -427,8 +430,11 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
         >>> detector.predict_verdict(data.data[:2]).tolist()
         ["can't tell", "can't tell"]
         """
-        scores = self._finite_scores(X)
-        return self._decision.verdicts(scores)
+        images = self._validate_images(X, reset=False).noting()
+        scores = self._finite_scores(images)
+        record = getattr(self, "record_", None)  # not of every detector of others
+        min_side = MIN_SIDE if record is None else record.min_side
+        return self._decision.verdicts(scores, images.unfit(min_side))
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Compute the probabilities of the two classes.

@@ -76,3 +76,25 @@ def real_faces(manifest_rows):
         [row["path"] for row in chosen],
         np.array([int(row["label"]) for row in chosen]),
     )
+
+
+@pytest.fixture
+def odd_images(tmp_path, upsampled):
+    """Files of which only the last can be judged, by what is odd about them."""
+    import numpy as np
+    from PIL import Image
+
+    image = Image.fromarray(upsampled.data[0])
+    nearly_white = np.full((200, 300, 3), 254, np.uint8)
+    nearly_white[::2] = 255
+    images = {
+        "pixel": Image.new("RGB", (1, 1)),
+        "tiny": image.resize((40, 90)),
+        "black": Image.new("RGB", (300, 200)),
+        "white": Image.fromarray(nearly_white),
+        "normal": image,
+    }
+    paths = {name: str(tmp_path / f"{name}.png") for name in images}
+    for name, path in paths.items():
+        images[name].save(path)
+    return paths

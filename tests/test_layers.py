@@ -7,9 +7,9 @@ ROOT = Path(__file__).parents[1] / "detectorkit"
 
 # From the ground up. What is on one line does not import one another.
 LAYERS = [
-    "exceptions _version models",
+    "exceptions _version",
     "utils",
-    "images calibration",
+    "images calibration models",
     "metrics",
     "model_selection",
     "base",

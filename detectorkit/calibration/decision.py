@@ -166,32 +166,40 @@ class Decision:
         labels: NDArray[Any] = np.asarray(self.classes)[self.is_generated(scores).astype(int)]
         return labels
 
-    def verdicts(self, scores: NDArray[Any]) -> NDArray[np.str_]:
-        """Convert scores to "real", "generated" or "can't tell"."""
+    def verdicts(
+        self, scores: NDArray[Any], unfit: Sequence[str | None] | None = None
+    ) -> NDArray[np.str_]:
+        """Convert scores to "real", "generated" or "can't tell".
+
+        It is always "can't tell" where `unfit` has a reason why the image cannot be judged.
+        """
         self.is_generated(scores)  # for its checks
-        verdicts: NDArray[np.str_] = np.array(VERDICTS)[
-            verdict_codes(scores, self.threshold, self.band)
-        ]
+        codes = verdict_codes(scores, self.threshold, self.band)
+        if unfit is not None:
+            codes[[reason is not None for reason in unfit]] = CANT_TELL
+        verdicts: NDArray[np.str_] = np.array(VERDICTS)[codes]
         return verdicts
 
     def probabilities(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """Convert scores to probabilities."""
         return self.calibration.predict(check_scores("The detector", scores))
 
-    def describe(self, scores: NDArray[Any]) -> list[dict[str, Any]]:
+    def describe(self, scores: NDArray[Any], unfit: Sequence[str | None]) -> list[dict[str, Any]]:
         """Describe what is decided from each score, in the form that JSON has for it."""
         band = None if self.band is None else {"low": self.low, "high": self.high}
-        found = (self.verdicts(scores), self.labels(scores), self.probabilities(scores))
+        verdicts = self.verdicts(scores, unfit)
+        found = (verdicts, unfit, self.labels(scores), self.probabilities(scores))
         return [
             {
                 "verdict": str(verdict),
+                "unfit": reason,
                 "label": label,
                 "probability": float(probability),
                 "score": float(score),
                 "threshold": self.threshold,
                 "band": band,
             }
-            for score, verdict, label, probability in zip(scores, *found, strict=True)
+            for score, verdict, reason, label, probability in zip(scores, *found, strict=True)
         ]
 
 

@@ -14,10 +14,12 @@ import importlib
 import os
 import sys
 from collections.abc import Container, Sequence
+from typing import Any
 
 from detectorkit._version import __version__
 from detectorkit.exceptions import BackboneNotFoundError
 from detectorkit.utils.progress import tell
+from detectorkit.utils.text import did_you_mean
 
 __all__ = ["main", "make_parser"]
 
@@ -64,22 +66,37 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise KeyboardInterrupt from error
         if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
             error.filename = "standard output"  # what writes files names them
-        tell(f"detectorkit {arguments.command}: {_describe(error)}")
+        tell(_describe(error, arguments))
         return 2
     # What a search passed over because it could not be read counts as an unreadable image.
     return status or int(getattr(arguments, "is_incomplete", False))
 
 
-def _describe(error: Exception) -> str:
-    """Write an error without the number that Python puts before those of files."""
+def _describe(error: Exception, arguments: argparse.Namespace) -> str:
+    """Write an error in the words of the command line, where those of Python differ."""
+    title, text = f"detectorkit {arguments.command}", str(error)
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
-    return str(error)
+        text = f"{error.filename}: {error.strerror}"  # without the number of the error
+    for name, value in vars(arguments).items():
+        if isinstance(value, bool):  # an option without a value
+            text = text.replace(f"{name}=True", f"--{name.replace('_', '-')}")
+    # Functions and extras may be named as the command that needs them.
+    text = text.removeprefix(f"{arguments.command}: ")
+    return text if text.startswith(f"{title} ") else f"{title}: {text}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose options cannot be abbreviated, as those of its sub-commands."""
+
+    def __init__(self, **options: Any) -> None:
+        if sys.version_info >= (3, 14):
+            options["suggest_on_error"] = True
+        super().__init__(allow_abbrev=False, **options)
 
 
 def make_parser(words: Container[str]) -> argparse.ArgumentParser:
     """Make the parser, with the arguments of those sub-commands that are among the words."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="detectorkit", description="Tell real photographs from AI-generated images."
     )
     parser.add_argument("--version", action="version", version=f"detectorkit {__version__}")
@@ -92,15 +109,17 @@ def make_parser(words: Container[str]) -> argparse.ArgumentParser:
             module = importlib.import_module(f"detectorkit.cli.{name}")
             command.description = module.__doc__
             module.add_arguments(command)
-            command.set_defaults(run=module.run)
+            command.set_defaults(run=module.run, fail=command.error)
     return parser
 
 
 def _parse(words: list[str]) -> argparse.Namespace:
     parser = make_parser(words)
+    if words[0] not in COMMANDS and not words[0].startswith("-"):
+        parser.error(f"there is no command {words[0]!r}.{did_you_mean(words[0], COMMANDS)}")
     arguments, rest = parser.parse_known_args(words)
     if rest and ("images" not in arguments or any(word.startswith("-") for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        arguments.fail(f"unrecognized arguments: {' '.join(rest)}")
     if rest:  # argparse takes images from one place only, and leaves those after an option
         arguments.images += rest
     return arguments

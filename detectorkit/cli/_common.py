@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
@@ -111,13 +112,22 @@ def add_part(parser: ArgumentParser) -> None:
     )
 
 
-def check_output(name: str) -> Path:
-    """Check that the folder of an output file exists, before the long work starts."""
+def check_output(name: str, suffix: str = "") -> Path:
+    """Check that an output file can be written, before the long work starts."""
     path = Path(name)
-    if not path.absolute().parent.is_dir():
+    if path.is_dir():
+        raise IsADirectoryError(f"the output {name} is a folder. Pass the name of a file in it.")
+    if path.suffix.lower() != (suffix or path.suffix.lower()):
+        raise ValueError(f"the output {name} must have a name that ends in {suffix}.")
+    folder = Path(os.path.realpath(path)).parent
+    if not folder.is_dir():
         raise FileNotFoundError(
             f"the folder {path.parent} for {path.name} does not exist. Make it first."
         )
+    # A file is written beside its place first, but a device, such as /dev/null, is opened itself.
+    written = path if path.exists() and not path.is_file() else folder
+    if not os.access(written, os.W_OK):
+        raise PermissionError(f"{written} must be writable for the output {name}.")
     return path
 
 

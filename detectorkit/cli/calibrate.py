@@ -40,7 +40,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
     add_data(parser)
     add_part(parser)
-    parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
+    parser.add_argument(
+        "-o", "--output", required=True, help="ONNX file to write, such as model.onnx"
+    )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
         "--fpr", type=float, metavar="RATE", help="wanted false-positive rate, such as 0.05"
@@ -69,11 +71,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit calibrate``."""
-    from detectorkit.detectors import load_detector
-
-    output = check_output(arguments.output)
+    output = check_output(arguments.output, ".onnx")  # before the imports, which take seconds
     if arguments.guarantee and arguments.fpr is None:
         raise ValueError("--guarantee needs --fpr. Pass --fpr RATE, or leave out --guarantee.")
+
+    from detectorkit.detectors import load_detector
+
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
     found = _load(arguments)
     scores, read, failures = process_paths(detector.decision_function, found.data, "Scoring")
@@ -140,5 +143,9 @@ def _set_band(detector: Any, scores: Any, y: Any, origin: Any, rate: float) -> s
     from detectorkit.calibration import fit_band
 
     at = detector.threshold_
-    detector.band_ = fit_band(scores, y, origin, threshold=at, max_wrong_photographs=rate)
+    try:
+        detector.band_ = fit_band(scores, y, origin, threshold=at, max_wrong_photographs=rate)
+    except ValueError as error:  # in the words of the command line
+        text = str(error).removeprefix("fit_band: ").replace("max_wrong_photographs", "--band")
+        raise ValueError(text) from error
     return f"The detector {detector.band_.describe()}."

@@ -81,11 +81,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit explain``."""
+    outputs = [_check_place(arguments.output)]  # before the imports, which take seconds
+    outputs += [check_output(arguments.numbers)] if arguments.numbers else []
+
     from detectorkit.detectors import load_detector
     from detectorkit.exceptions import ImageReadError
 
-    outputs = [check_output(one) for one in (arguments.output, arguments.numbers) if one]
-    _check_place(outputs[0])
     asked = find_request(arguments)
     paths = find_paths(arguments, asked.images)
     if len(asked.models) > 1:
@@ -124,13 +125,18 @@ def run(arguments: Namespace) -> int:
     return 1 if failures else 0
 
 
-def _check_place(place: Path) -> None:
-    """Check that the output is a folder or is named as a PNG file."""
-    if not place.is_dir() and place.suffix.lower() != ".png":
+def _check_place(name: str) -> Path:
+    """Check that the output is a folder or is named as a PNG file, and can be written."""
+    place = Path(name)
+    if place.is_dir():
+        check_output(str(place / "image-map.png"))
+        return place
+    if place.suffix.lower() != ".png":
         raise ValueError(
             f"-o {place}: pass a name that ends in .png, for one picture of all images, or an "
             "existing folder, for a picture of each."
         )
+    return check_output(name)
 
 
 def _name_pictures(folder: Path, paths: list[str]) -> list[Path]:
@@ -167,14 +173,16 @@ def _explain(
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Explain an image: print its verdict, and return its row and its map."""
     from detectorkit.images.decoding import load_image
+    from detectorkit.images.sequence import check_images
     from detectorkit.saliency import OcclusionSaliency
     from detectorkit.saliency._base import window_of
     from detectorkit.saliency.sheet import draw_row
 
     record = detector.record_
-    scores = detector.decision_function([path])
+    images = check_images([path]).noting()
+    scores = detector.decision_function(images)
     found: NDArray[np.float32] = explainer.transform([path])[0]
-    verdict = record.decision.verdicts(scores)[0]
+    verdict = record.decision.verdicts(scores, images.unfit(record.min_side))[0]
     probability = record.decision.probabilities(scores)[0]
     print(f"{verdict}  {probability:.3f}  {printable(path)}  {printable(output)}", flush=True)
     if isinstance(explainer, OcclusionSaliency):

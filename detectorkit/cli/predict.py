@@ -150,7 +150,9 @@ class _Judge:
         from detectorkit.images.sequence import check_images
 
         try:
-            return self._rows(paths, self.runner.score(check_images(paths), n_jobs=n_jobs))
+            images = check_images(paths).noting()
+            scores = self.runner.score(images, n_jobs=n_jobs)
+            return self._rows(paths, scores, images.unfit(self.runner.record.min_side))
         except ImageReadError as error:
             if len(paths) == 1:
                 return [ImageReadError(paths[0], error.reason)]
@@ -158,23 +160,24 @@ class _Judge:
         return [row for path in paths for row in self._judge_batch(n_jobs, [path])]
 
     def _rows(
-        self, paths: Sequence[str], scores: NDArray[np.float64]
+        self, paths: Sequence[str], scores: NDArray[np.float64], unfit: Sequence[str | None]
     ) -> list[_Row | ImageReadError]:
         own = {"model": self.name, "treatment": self.runner.record.treatment_text()}
-        decided = self.decision.describe(scores)
+        decided = self.decision.describe(scores, unfit)
         return [{"path": path} | row | own for path, row in zip(paths, decided, strict=True)]
 
 
 def _put_text(rows: Sequence[_Row]) -> None:
-    """Print the verdicts on an image in one line, and below it what the file says of itself."""
+    """Print the verdicts on an image in one line, and their reasons and provenance below it."""
     path = rows[0]["path"]
     cells = [f"{row['verdict']:10}  {row['probability']:.3f}" for row in rows]
     widths = [max(len(row["model"]), _WIDTH) if len(rows) > 1 else _WIDTH for row in rows]
     cells = [f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True)]
     if len(rows) > 1:
         cells.append(f"{_agreement_text(rows):{_AGREE}}")
-    lines = ["  ".join([*cells, printable(path)]), *(f"    {n}" for n in _said_by(path).lines())]
-    print("\n".join(lines), flush=True)
+    reasons = dict.fromkeys(row["unfit"] for row in rows if row["unfit"])
+    below = (f"    {line}" for line in [*reasons, *_said_by(path).lines()])
+    print("\n".join(["  ".join([*cells, printable(path)]), *below]), flush=True)
 
 
 def _put_json(rows: Sequence[_Row]) -> None:

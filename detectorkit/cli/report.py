@@ -22,6 +22,7 @@ from detectorkit.cli._common import (
     add_model,
     add_part,
     add_random_state,
+    check_output,
     load_data,
     process_paths,
 )
@@ -73,9 +74,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit report``."""
+    _check_before_work(arguments)
+
     from detectorkit.detectors import load_detector
 
-    _check_before_work(arguments)
     detector = load_detector(arguments.model, n_jobs=arguments.jobs)
     found = load_data(arguments)
     if arguments.audit and len(set(found.target)) < 2:
@@ -93,6 +95,8 @@ def run(arguments: Namespace) -> int:
 
 def _check_before_work(arguments: Namespace) -> None:
     """Check the output path and matplotlib before the long work starts."""
+    check_output(arguments.output, ".html")  # before the imports, which take seconds
+
     from detectorkit.report import check_report_path
     from detectorkit.report.curves import check_matplotlib
 

@@ -96,7 +96,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "detectorkit.features, or a function that returns one; the module is looked for in this "
         "folder first, and its code is run",
     )
-    parser.add_argument("-o", "--output", required=True, help="ONNX file to write")
+    parser.add_argument(
+        "-o", "--output", required=True, help="ONNX file to write, such as model.onnx"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -151,12 +153,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit train``."""
+    output = check_output(arguments.output, ".onnx")  # before the imports, which take seconds
+
     from sklearn.utils.validation import has_fit_parameter
 
     from detectorkit.datasets import perceptual_hash
     from detectorkit.evaluation import binary_metrics
 
-    output = check_output(arguments.output)
     detector = _make_detector(arguments)
     _check_ready(detector, arguments.model)
     found = _drop_other_parts(load_data(arguments))
@@ -209,7 +212,7 @@ def _make_detector(arguments: Namespace) -> Any:
         detector = _make_single(arguments, arguments.model)
     else:
         raise ValueError("--members needs -m ensemble.")
-    detector.set_params(**dict(arguments.set))
+    _set_parameters(detector, arguments)
     if arguments.checkpoint is not None:
         parameters = detector.get_params()
         if "checkpoint" not in parameters or not parameters.get("fine_tune", True):
@@ -256,7 +259,20 @@ def _make_pipeline(arguments: Namespace) -> Any:
     is_detector = isinstance(classifier, BaseImageDetector)
     detector = classifier if is_detector else PipelineDetector(classifier)
     detector.set_params(treatment=_treatment(arguments, detector))
-    return detector.set_params(**dict(arguments.set))
+    _set_parameters(detector, arguments)
+    return detector
+
+
+def _set_parameters(detector: Any, arguments: Namespace) -> None:
+    """Set the parameters of ``--set``, and name an unknown one without the whole detector."""
+    known = detector.get_params()
+    for name, value in arguments.set:
+        if name not in known:
+            own = ", ".join(one for one in known if "__" not in one)
+            raise ValueError(
+                f"--set {name}: {arguments.model} does not have this parameter. It has: {own}."
+            )
+        detector.set_params(**{name: value})
 
 
 def _treatment(arguments: Namespace, detector: Any) -> Any:

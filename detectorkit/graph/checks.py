@@ -12,6 +12,7 @@ from detectorkit.graph.dynamic import has_functions, may_contain
 __all__ = ["check_functions", "check_model", "find_parts"]
 
 _LOCATION: Final = b"location"  # the entry without which no tensor can be in another file
+_PICKLES: Final = (b"\x80", b"PK\x03\x04", b"\x78")  # torch writes zip, joblib zlib
 _MOST_NODES: Final = 1_000_000  # a hundred times those of a large network
 
 
@@ -20,6 +21,12 @@ def check_model(content: bytes, name: str) -> None:
 
     Of a tensor in another file, onnxruntime would read any file of the working directory.
     """
+    if content.startswith(_PICKLES):
+        raise ModelFileError(
+            f"{name} is not an ONNX model: it looks like a file of pickle, joblib or torch. Such "
+            "a file can run any code when it is opened, so detectorkit opens none. `detectorkit "
+            "train`, or `save` of a detector, writes an ONNX file."
+        )
     if not (has_functions(content) or may_contain(content, _LOCATION)):
         return
     import onnx
@@ -27,7 +34,7 @@ def check_model(content: bytes, name: str) -> None:
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf's exceptions have no public base class
-        raise ModelFileError(f"{name} is not an ONNX model: {error}") from error
+        raise ModelFileError(f"{name} is not an ONNX model: it cannot be parsed.") from error
     check_functions(model, name)
     for tensor in find_parts(model, "TensorProto"):
         if tensor.data_location == onnx.TensorProto.EXTERNAL:

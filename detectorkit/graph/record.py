@@ -20,6 +20,7 @@ from detectorkit.graph.reference import BackboneReference
 from detectorkit.images.decoding import MAX_PIXELS
 from detectorkit.images.preprocessing import COLOR_SPACES, Preprocessing
 from detectorkit.images.treatment import Treatment
+from detectorkit.images.unfit import smallest_side
 from detectorkit.utils.fields import Fields, is_finite
 
 __all__ = ["RECORD_KEY", "MemberRecord", "ModelRecord"]
@@ -138,6 +139,12 @@ class ModelRecord:
     def decision(self) -> Decision:
         """Decision of the detector: labels, threshold, calibration and band."""
         return Decision(self.classes, self.threshold, self.calibration, self.band)
+
+    @property
+    def min_side(self) -> int:
+        """Shorter side in pixels below which an image is too small for a verdict."""
+        records = [member.record for member in self.members] or [self]
+        return max(smallest_side(record.preprocessing) for record in records)
 
     def treatment_text(self) -> str:
         """Describe how images are treated before the detector sees them.

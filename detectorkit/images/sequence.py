@@ -33,6 +33,7 @@ from detectorkit.images.decoding import (
 from detectorkit.images.levels import round_to_levels
 from detectorkit.images.pillow import is_pillow_image, orientation_of
 from detectorkit.images.preprocessing import Image, Preprocessing, convert_color, resize_image
+from detectorkit.images.unfit import ONE_COLOR, is_one_color, why_too_small
 from detectorkit.utils.feature_cache import KEY_BYTES
 
 __all__ = ["ImageSequence", "check_images", "kind_of", "stack_images"]
@@ -61,6 +62,9 @@ class ImageSequence(Sequence[Any]):
     is_treated : bool, default=False
         Whether the images have gone through the treatment of the detector that will read them, so
         that it is not applied again.
+    one_color : dict of int to bool, default=None
+        Notes, made as images are read, of which are of one colour, by their index in the user's
+        X. None makes no notes.
 
     Attributes
     ----------
@@ -76,12 +80,14 @@ class ImageSequence(Sequence[Any]):
         start: int = 0,
         max_pixels: int = MAX_PIXELS,
         is_treated: bool = False,
+        one_color: dict[int, bool] | None = None,
     ) -> None:
         self.items = items
         self._are_rows = are_rows
         self._start = start
         self._max_pixels = max_pixels
         self._is_treated = is_treated
+        self._one_color = one_color
 
     def __len__(self) -> int:
         return len(self.items)
@@ -91,7 +97,7 @@ class ImageSequence(Sequence[Any]):
             start, stop, step = index.indices(len(self))
             if step != 1:
                 raise ValueError(f"ImageSequence slices have step 1, got {step}.")
-            return self._with(self.items[start:stop], self._start + start)
+            return self._with(self.items[start:stop], self._start + start, self._one_color)
         return self.read(int(index), Preprocessing(None, "rgb"))
 
     def take(self, index: NDArray[np.intp]) -> ImageSequence:
@@ -112,13 +118,50 @@ class ImageSequence(Sequence[Any]):
         chosen = items[index] if isinstance(items, np.ndarray) else [items[int(i)] for i in index]
         return self._with(chosen, 0)
 
-    def _with(self, items: Any, start: int) -> ImageSequence:
+    def noting(self) -> ImageSequence:
+        """Return the same images, with notes as they are read that `unfit` uses."""
+        return self._with(self.items, self._start, {})
+
+    def unfit(self, min_side: int) -> list[str | None]:
+        """Find for each image why it cannot be judged.
+
+        Parameters
+        ----------
+        min_side : int
+            Shorter side in pixels below which an image is too small.
+
+        Returns
+        -------
+        reasons : list of str or None
+            Reasons in words; None for images that can be judged.
+
+        Raises
+        ------
+        ImageReadError
+            If a file cannot be read. Images are decoded only where `noting` has no note.
+        """
+        return [self._why_unfit(index, min_side) for index in range(len(self))]
+
+    def _why_unfit(self, index: int, min_side: int) -> str | None:
+        reason = why_too_small(self.shape_of(index), min_side)
+        if reason is not None:
+            return reason
+        notes = {} if self._one_color is None else self._one_color
+        is_blank = notes.get(self._start + index)
+        if is_blank is None:  # read by another process, or not yet
+            is_blank = is_one_color(self.read(index, Preprocessing(None, "rgb")))
+        return ONE_COLOR if is_blank else None
+
+    def _with(
+        self, items: Any, start: int, one_color: dict[int, bool] | None = None
+    ) -> ImageSequence:
         return ImageSequence(
             items,
             are_rows=self._are_rows,
             start=start,
             max_pixels=self._max_pixels,
             is_treated=self._is_treated,
+            one_color=one_color,
         )
 
     def read(self, index: int, preprocessing: Preprocessing) -> Image:
@@ -159,6 +202,9 @@ class ImageSequence(Sequence[Any]):
             if preprocessing.as_uint8 and not self._are_rows and image.dtype != np.uint8:
                 image = round_to_levels(image)
             image = convert_color(image, preprocessing.color_space)
+        # What is treated was noted when it was read without the treatment.
+        if self._one_color is not None and self._start + index not in self._one_color:
+            self._one_color[self._start + index] = is_one_color(image)
         if preprocessing.image_size is None:
             return image
         return resize_image(image, preprocessing.image_size)

@@ -11,6 +11,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from detectorkit.utils.text import did_you_mean
+
 __all__ = [
     "DEFAULT",
     "SHIPPED_BACKBONES",
@@ -90,6 +92,7 @@ def find_detector(model: str | os.PathLike[str] | None = None) -> Path:
     raise ValueError(
         f"{model!r} is neither a file nor one of the shipped detectors ({names}). Pass the path of "
         "an ONNX file that `save` or `detectorkit train` wrote, or one of these names."
+        f"{did_you_mean(model, shipped)}"
     )
 
 
@@ -127,5 +130,6 @@ def model_card(name: str) -> str:
         names = ", ".join(shipped) or "none"
         raise ValueError(
             f"model_card: name={name!r} must be one of the shipped detectors: {names}."
+            f"{did_you_mean(name, shipped)}"
         )
     return card_path(name).read_text(encoding="utf-8")

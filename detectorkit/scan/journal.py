@@ -16,7 +16,7 @@ from detectorkit.utils.json import dumps
 __all__ = ["Journal"]
 
 _N_DIGEST: Final = 12  # bytes; no two of any number of paths agree in as many
-_CURE: Final = "To begin anew, use another output, or --again (again=True)."
+_CURE: Final = "To begin anew, use another output, or again=True."
 
 
 class Journal:

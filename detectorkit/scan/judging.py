@@ -38,6 +38,8 @@ class ScanRow(NamedTuple):
         Score, and probability of being generated; None if the image could not be decoded.
     verdict : {"real", "generated", "can't tell"} or None
         Verdict; None if the image could not be decoded.
+    unfit : str or None
+        Why the image cannot be judged, so that the verdict is "can't tell"; None if it can.
     provenance : str or None
         What the file says of itself, as JSON in the form of `Provenance.to_dict`; None if it says
         nothing.
@@ -57,6 +59,7 @@ class ScanRow(NamedTuple):
     score: float | None
     probability: float | None
     verdict: str | None
+    unfit: str | None
     provenance: str | None
     model: str
     model_sha256: str
@@ -112,7 +115,8 @@ class Judge:
             return rows
         begin = perf_counter()
         scores = self.runner.score_prepared(images, [rows[index].path for index in good])
-        found = (scores, self.decision.probabilities(scores), self.decision.verdicts(scores))
+        verdicts = self.decision.verdicts(scores, [rows[index].unfit for index in good])
+        found = (scores, self.decision.probabilities(scores), verdicts)
         seconds = (perf_counter() - begin) / len(good)
         for index, score, probability, verdict in zip(good, *found, strict=True):
             rows[index] = rows[index]._replace(
@@ -132,7 +136,9 @@ class Judge:
         try:
             data = self._read_bytes(entry)
             found |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            image = check_images([data]).read(0, self.runner.record.preprocessing)
+            images = check_images([data]).noting()
+            image = images.read(0, self.runner.record.preprocessing)
+            (found["unfit"],) = images.unfit(self.runner.record.min_side)
             said = read_provenance(data)
             found["provenance"] = dumps(said.to_dict()) if said.findings else None
         except ImageReadError as error:

@@ -216,7 +216,7 @@ def scan_to_file(
         path.unlink(missing_ok=True)
     elif target.exists() and not path.exists():
         raise FileExistsError(
-            f"scan: {target} exists. To scan again and overwrite it, use --again (again=True)."
+            f"scan: {target} exists. To scan again and overwrite it, pass again=True."
         )
     about = {"model": judge.sha256, "threshold": threshold, "inputs": places}
     with Journal(path, about) as journal:

@@ -34,9 +34,10 @@ BATCH = 8
 
 
 class ReadyImage(NamedTuple):
-    """An image as the detector takes it, and what its file says of itself."""
+    """An image as the detector takes it, why it cannot be judged, and what its file says."""
 
     pixels: Image
+    unfit: str | None
     provenance: Provenance
 
 
@@ -77,13 +78,14 @@ class Engine:
 
     def prepare(self, data: bytes) -> ReadyImage:
         """Decode and treat an image; ImageReadError if it cannot be decoded."""
-        images = ImageSequence([data], max_pixels=self._n_pixels)
+        images = ImageSequence([data], max_pixels=self._n_pixels).noting()
         pixels = images.read(0, self._preprocessing)
+        (unfit,) = images.unfit(self.detector.record_.min_side)
         try:
             said = read_provenance(data)
         except ImageReadError:  # of a format whose metadata are not read
             said = Provenance()
-        return ReadyImage(pixels, said)
+        return ReadyImage(pixels, unfit, said)
 
     def judge(self, images: Sequence[ReadyImage]) -> list[dict[str, Any] | Exception]:
         """Judge images together, and one by one if that fails, to find the one at fault."""
@@ -96,7 +98,7 @@ class Engine:
             return [row for image in images for row in self.judge([image])]
         record = self.detector.record_
         own = {"model": self.name, "treatment": record.treatment_text()}
-        decided = record.decision.describe(scores)
+        decided = record.decision.describe(scores, [image.unfit for image in images])
         return [
             row | own | {"provenance": image.provenance.to_dict(), "says": image.provenance.lines()}
             for row, image in zip(decided, images, strict=True)

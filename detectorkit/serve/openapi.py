@@ -50,6 +50,10 @@ _VERDICT = {
     "properties": {
         "path": {"type": ["string", "null"], "description": "Name of the file, if one was sent."},
         "verdict": {"enum": list(VERDICTS)},
+        "unfit": {
+            "type": ["string", "null"],
+            "description": "Why the image cannot be judged, and the verdict is can't tell.",
+        },
         "label": {"description": "Label by the threshold alone; 0 is real and 1 generated."},
         "probability": {**_NUMBER, "minimum": 0, "maximum": 1},
         "score": _NUMBER,

@@ -110,6 +110,8 @@ class ResultMixin:
         ax.set_yticks(range(len(rows)), names)
         ax.invert_yaxis()
         ax.margins(y=0.05)
+        if min(ax.dataLim.intervalx) >= 0 and max(ax.dataLim.intervalx) <= 1:
+            ax.set_xlim(-0.02, 1.02)  # proportions look alike in all charts
         if len(columns) > 1:
             ax.legend()
         else:

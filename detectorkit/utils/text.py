@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from html import escape
 
-__all__ = ["printable", "to_html_text", "to_markdown_code", "to_markdown_text"]
+__all__ = ["did_you_mean", "printable", "to_html_text", "to_markdown_code", "to_markdown_text"]
 
 # Control characters and line ends; marks that change the direction of writing, with which a name
 # can look like another; halves of surrogate pairs, which stand for bytes of a file name that are
@@ -18,6 +19,20 @@ _UNPRINTABLE = re.compile(
 _MARKDOWN = re.compile(r"[\\`*_\[\]|~$]|:(?=//)|(?<=www)\.")
 # Characters that are markup at the start of a line: headings, lists, rules.
 _MARKDOWN_START = re.compile(r"^(\d+(?=[.)](?:\s|$))|(?=#|[=+-](?:[\s=+-]|$)))(.)")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question, after a space, that suggests the known name most like one; or "".
+
+    Examples
+    --------
+    >>> from detectorkit.utils.text import did_you_mean
+    >>> print(f"There is no cilp.{did_you_mean('cilp', ['clip', 'cnn'])}")
+    There is no cilp. Did you mean 'clip'?
+    """
+    from difflib import get_close_matches
+
+    return "".join(f" Did you mean {one!r}?" for one in get_close_matches(name, known, n=1))
 
 
 def printable(text: str) -> str:

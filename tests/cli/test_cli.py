@@ -114,9 +114,10 @@ def test_train_combines_members(folder, tmp_path, capsys):
 
 
 def test_training_is_repeatable(folder, tmp_path):
-    for name in "ab":
-        main(["train", str(folder), "-o", str(tmp_path / name), "--random-state", "3", "--json"])
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    paths = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
+    for path in paths:
+        main(["train", str(folder), "-o", str(path), "--random-state", "3", "--json"])
+    assert paths[0].read_bytes() == paths[1].read_bytes()
 
 
 def test_train_keeps_a_column_together(upsampled, folder, tmp_path, capsys, monkeypatch):
@@ -387,7 +388,8 @@ def test_calibrate_sets_a_band_that_a_new_threshold_removes(model, folder, tmp_p
     band = load_detector(banded).band_
     assert (band.n_images, band.wrong_photographs < 0.5) == (120, True)
     assert main(["calibrate", str(model), str(folder), "-o", banded, "--band"]) == 2
-    assert "too few" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"detectorkit calibrate: \d+ sources .* too few .* or --band of at least", said)
     command = ["calibrate", banded, str(folder), "-o", strict]
     assert main([*command, "--method", "sigmoid"]) == 0
     assert load_detector(strict).band_ == band
@@ -450,12 +452,66 @@ def test_unusable_input_is_status_2_and_says_why(arguments, tmp_path, monkeypatc
         ["predict"],
         ["predict", "--fpr", "five", "a.png"],
         ["predict", "a.png", "--nonsense", "b.png"],
+        ["predict", "--js", "a.png"],  # an option is not abbreviated
+        ["backbones", "list", "--js"],
     ],
 )
 def test_wrong_usage_is_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as info:
         main(arguments)
     assert info.value.code == 2
+    command = f" {arguments[0]}" if arguments[0] in COMMANDS else ""
+    assert capsys.readouterr().err.startswith(f"usage: detectorkit{command} [-h]")
+
+
+def test_a_misspelt_command_is_suggested(capsys):
+    with pytest.raises(SystemExit):
+        main(["pedict", "a.png"])
+    assert "there is no command 'pedict'. Did you mean 'predict'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (["train", "."], "m.onnx"),
+        (["calibrate", "none.onnx", ".", "--fpr", "0.1"], "m.onnx"),
+        (["report", "none.onnx", "."], "r.html"),
+        (["explain", "-m", "none.onnx", "a.png"], "map.png"),
+        (["explain", "-m", "none.onnx", "a.png", "-o", "map.png", "--numbers"], "map.npy"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_refused_first(
+    command, name, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    command = command if "-o" in command else [*command, "-o"]
+    if name != "map.png":  # in a folder, each image has a picture
+        assert main([*command, name]) == 2
+        assert f"{name} is a folder. Pass the name of a file in it." in capsys.readouterr().err
+    assert main([*command, f"nowhere/{name}"]) == 2
+    assert f"the folder nowhere for {name} does not exist" in capsys.readouterr().err
+    if name != "map.npy":
+        assert main([*command, "m.pkl"]) == 2
+        assert f"a name that ends in {Path(name).suffix}" in capsys.readouterr().err
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write anywhere
+    assert main([*command, f"other-{name}"]) == 2
+    assert "must be writable for the output" in capsys.readouterr().err
+
+
+def test_errors_are_in_the_words_of_the_command_line(folder, tmp_path, monkeypatch, capsys):
+    """Neither the names of Python functions nor a whole detector are printed."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder / "real", tmp_path / "data" / "real")
+    assert main(["audit", "data"]) == 2
+    assert capsys.readouterr().err.startswith("detectorkit audit: only one class is present")
+    assert main(["train", "data", "-o", "m.onnx", "--set", "foo=1"]) == 2
+    said = "detectorkit train: --set foo: hog-svm does not have this parameter. It has: C, "
+    assert capsys.readouterr().err.startswith(said)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.setitem(sys.modules, "starlette", None)
+    assert main(["serve"]) == 2
+    assert capsys.readouterr().err.startswith("detectorkit serve needs starlette, which is not")
 
 
 def test_no_command_prints_the_help(capsys):

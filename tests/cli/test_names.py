@@ -67,7 +67,8 @@ def test_broken_files_are_named_in_one_line_each(command, model, strange, tmp_pa
     for path in find_images(strange):
         path.write_bytes(b"no image")
     images = [str(strange / ("real" if command in {"predict", "explain"} else ""))]
-    output = ["-o", str(tmp_path / "o.png")] if command in {"explain", "train"} else []
+    names = {"explain": "o.png", "train": "o.onnx"}
+    output = ["-o", str(tmp_path / names[command])] if command in names else []
     named = [] if command in {"audit", "train"} else [model]
     assert main([command, *named, *images, *output]) == 2
     said = [line for line in lines_of(capsys.readouterr().err) if line.startswith("Cannot read")]

@@ -53,7 +53,8 @@ def test_exit_statuses(folder, model, tmp_path, capsys):
     assert main(["scan", good, str(tmp_path / "bad.png"), "-m", model, "-o", output]) == 1
     assert "1 failed" in capsys.readouterr().out
     assert main(["scan", good, "-m", model, "-o", output]) == 2
-    assert "out.csv exists" in capsys.readouterr().err
+    expected = f"{output} exists. To scan again and overwrite it, pass --again.\n"
+    assert capsys.readouterr().err == f"detectorkit scan: {expected}"
     assert main(["scan", "none", "-m", model, "-o", output, "--again"]) == 2
     assert "there is no folder, archive, manifest or image 'none'" in capsys.readouterr().err
     assert main(["scan", good, "-m", model, "-o", output, "--again", "--fpr", "0.3"]) == 2

@@ -148,7 +148,8 @@ def test_what_a_file_says_of_itself_is_shown_below_the_verdict(shipped, tmp_path
     path = str(tmp_path / "drawn.png")
     settings = PngInfo()
     settings.add_text("parameters", "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1")
-    Image.new("RGB", (64, 64)).save(path, pnginfo=settings)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
+    Image.fromarray(noise).save(path, pnginfo=settings)
     said = read_provenance(path)
     assert said.lines()
     for model in ("clip", "all"):
@@ -157,6 +158,32 @@ def test_what_a_file_says_of_itself_is_shown_below_the_verdict(shipped, tmp_path
         assert lines[-len(said.lines()) - 1].endswith(path)
     _, lines, _ = predict(capsys, "-m", "all", "--json", path)
     assert [json.loads(line)["provenance"] for line in lines] == [said.to_dict()] * 2
+
+
+def test_it_says_why_an_image_cannot_be_judged(shipped, odd_images, capsys):
+    paths = list(odd_images.values())
+    reasons = [
+        *(f"its shorter side has {n} pixels, and at least" for n in (1, 40)),
+        *["one colour"] * 2,
+    ]
+    for rate in ([], ["--fpr", "0.05"]):
+        _, lines, _ = predict(capsys, *rate, *paths)
+        for path, reason in zip(paths, reasons, strict=False):
+            (verdict, why), lines = lines[:2], lines[2:]
+            assert verdict.startswith("can't tell ")
+            assert verdict.endswith(path)
+            assert why.startswith("    cannot be judged: ")
+            assert reason in why
+        assert len(lines) == 1
+        assert lines[0].endswith(paths[-1])
+    _, lines, _ = predict(capsys, "--json", *paths)
+    rows = [json.loads(line) for line in lines]
+    assert [row["verdict"] for row in rows[:-1]] == ["can't tell"] * 4
+    for row, reason in zip(rows, reasons, strict=False):
+        assert reason in row["unfit"]
+    assert rows[-1]["unfit"] is None
+    _, lines, _ = predict(capsys, "-m", "all", *paths)
+    assert sum("cannot be judged" in line for line in lines) == 4  # once for both detectors
 
 
 def test_models_are_listed_with_what_their_records_and_cards_say(shipped, capsys):

@@ -56,6 +56,10 @@ def test_its_name_is_its_parameter(place, upsampled, tmp_path, monkeypatch):
     path = place / "hog-svm.onnx"
     assert load_detector(path).model == path
     assert load_detector(str(path)).model == str(path)
+    with pytest.raises(ValueError, match=r"^'forensc' is neither .* Did you mean 'forensic'\?$"):
+        find_detector("forensc")
+    with pytest.raises(ValueError, match=r" Did you mean 'hog-svm'\?$"):
+        model_card("hogsvm")
     with pytest.raises(ValueError, match="'other' is neither a file nor one of the shipped"):
         OnnxDetector("other").fit(X, y)
     (tmp_path / "forensic").write_text("a file of that name, of something else")

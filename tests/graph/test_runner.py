@@ -1,8 +1,11 @@
 import copy
+import io
 import pickle
 import subprocess
 import sys
 import time
+import zipfile
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
@@ -129,6 +132,12 @@ def test_no_detector_is_refused(network, tmp_path):
 
     with pytest.raises(ModelFileError, match=r"x\.onnx is not an ONNX model"):
         GraphRunner(b"nothing", "x.onnx")
+    zipped = io.BytesIO()
+    with zipfile.ZipFile(zipped, "w") as file:
+        file.writestr("archive/data.pkl", b"")
+    for content in (pickle.dumps([1]), zlib.compress(pickle.dumps([1])), zipped.getvalue()):
+        with pytest.raises(ModelFileError, match=r"m\.pkl is not an .* looks like .* opens none"):
+            GraphRunner(content, "m.pkl")
     model = load_model_from_string(network)
     del model.metadata_props[:]
     with pytest.raises(ModelFileError, match="has no detectorkit record"):

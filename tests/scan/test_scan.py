@@ -44,6 +44,17 @@ def test_rows_are_those_of_predict(tree, model):
     assert not passed_over.unread
 
 
+def test_images_that_cannot_be_judged_have_a_reason(odd_images, model):
+    rows = {Path(row.path).stem: row for row in scan(odd_images.values(), model=model)}
+    normal = rows.pop("normal")
+    assert normal.unfit is None
+    assert [row.verdict for row in rows.values()] == ["can't tell"] * 4
+    assert "has 40 pixels" in rows["tiny"].unfit
+    assert "one colour" in rows["black"].unfit
+    scores = load_detector(model).decision_function(list(odd_images.values()))
+    assert [row.score for row in [*rows.values(), normal]] == pytest.approx(scores, abs=1e-6)
+
+
 def test_members_score_as_their_files_do(tree, model, contents):
     rows = [row for row in scan([str(tree)], model=model) if "!" in row.path]
     assert [row.path for row in rows[:10]] == [

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,6 +96,17 @@ def form(*files):
 
 
 FORM = {"Content_Type": "multipart/form-data; boundary=xyz"}
+
+
+def test_an_image_that_cannot_be_judged_has_a_reason(client, odd_images):
+    rows = {}
+    for name, path in odd_images.items():
+        status, rows[name] = client.judge(Path(path).read_bytes())
+        assert status == 200
+    assert rows.pop("normal")["unfit"] is None
+    assert {row["verdict"] for row in rows.values()} == {"can't tell"}
+    assert "has 40 pixels" in rows["tiny"]["unfit"]
+    assert "one colour" in rows["white"]["unfit"]
 
 
 def test_a_verdict_equals_that_of_predict(client, model, folder, capsys):
