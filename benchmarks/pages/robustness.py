@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.files import RESULTS, read_json
 from benchmarks.pages.markdown import figure, table, value
 
-__all__ = ["consistency", "perturbations"]
+__all__ = ["changed_clip", "consistency", "perturbations"]
 
 
 def load() -> dict[str, Any]:
@@ -39,6 +39,22 @@ def perturbations() -> str:
     head = ["", "shift of photographs", "of generated", "false positives", "found", "AUC"]
     head += ["unknown: false positives", "unknown: found", "unknown: AUC"]
     return table(head, rows)
+
+
+def changed_clip() -> str:
+    """Return what each change does to images of sources that `clip` never saw."""
+    rows = []
+    for row in read_json(RESULTS / "robustness_clip.json")["unknown"]["rows"]:
+        shifts = [row[f"relative_shift_{kind}"] for kind in ("real", "generated")]
+        metrics = (row[key] for key in ("false_positive_rate", "true_positive_rate", "roc_auc"))
+        rows.append([row["name"], *(f"{one:+.2f}" for one in shifts), *map(short, metrics)])
+    head = ["", "shift of photographs", "of generated", "photographs called generated", "found"]
+    return table([*head, "AUC"], rows)
+
+
+def short(estimate: Any) -> str:
+    """Return an estimate of few images with two digits."""
+    return figure(estimate, 2)
 
 
 def consistency() -> str:
