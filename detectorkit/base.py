@@ -407,7 +407,7 @@ class BaseImageDetector(ImageInputMixin, ClassifierMixin, _EstimatorBase, metacl
             below it, and "can't tell" within it. Without a band, `threshold_` decides alone. Where
             the threshold is outside of the band, the band reaches to it, so that a verdict never
             contradicts `predict`. It is also "can't tell" where an image is of one colour or its
-            shorter side is below 64 pixels, or below the size that the detector uses if that is
+            shorter side is below 96 pixels, or below the size that the detector uses if that is
             smaller.
 
         Raises

@@ -26,15 +26,17 @@ __all__ = [
     "add_fpr",
     "add_jobs",
     "add_json",
-    "add_model",
+    "add_model_and_data",
     "add_part",
     "add_random_state",
     "check_output",
+    "check_rate",
     "find_threshold",
     "get_column",
     "load_data",
     "print_metrics",
     "process_paths",
+    "take_model_and_data",
     "take_rows",
     "tell_passed_over",
 ]
@@ -57,15 +59,22 @@ def add_fpr(parser: ArgumentParser) -> None:
         type=float,
         metavar="RATE",
         help="use the model's threshold for this false-positive rate, such as 0.05, among the "
-        "photographs on which it was measured, and never say can't tell (default: its own "
-        "threshold and band)",
+        "photographs on which it was measured, without a band of scores at which the verdict is "
+        "can't tell (default: its own threshold and band)",
     )
+
+
+def check_rate(option: str, rate: float | None) -> None:
+    """Check that a rate, if an option sets one, is a proportion and not a percentage."""
+    if rate is not None and not 0 < rate < 1:
+        raise ValueError(
+            f"{option} {rate:g}: pass a proportion between 0 and 1. Write 5 % as 0.05."
+        )
 
 
 def find_threshold(record: ModelRecord, fpr: float, name: str) -> float:
     """Return the model's threshold for a false-positive rate."""
-    if not 0 < fpr < 1:
-        raise ValueError(f"--fpr {fpr:g}: pass a proportion between 0 and 1, such as 0.05.")
+    check_rate("--fpr", fpr)
     found = record.fpr_thresholds.get(fpr)
     if found is None:
         known = ", ".join(f"{rate:g}" for rate in record.fpr_thresholds) or "none"
@@ -95,11 +104,31 @@ def add_random_state(parser: ArgumentParser) -> None:
     )
 
 
-def add_model(parser: ArgumentParser) -> None:
-    """Add the argument ``model``."""
-    parser.add_argument(
-        "model", help="ONNX file that `detectorkit train` wrote, or name of a shipped detector"
+def add_model_and_data(parser: ArgumentParser, options: str) -> None:
+    """Add a model, by its place or by ``-m``, and data; `options` are all, for the usage."""
+    parser.usage = f"%(prog)s [-h] [-m MODEL] {options} [MODEL] DATA"
+    parser.add_argument(  # under this name, `main` collects them wherever they are
+        "images",
+        nargs="+",
+        metavar="DATA",
+        help="ONNX file that `detectorkit train` wrote, or name of a shipped detector, unless -m "
+        "names it; then folder with real/ and generated/<generator>/, or CSV file with path and "
+        "label",
     )
+    parser.add_argument(
+        "-m", "--model", help="ONNX file or name of a shipped detector; then DATA stands alone"
+    )
+
+
+def take_model_and_data(arguments: Namespace) -> None:
+    """Set ``model`` and ``data`` to what `add_model_and_data` took."""
+    *models, arguments.data = arguments.images
+    models += [] if arguments.model is None else [arguments.model]
+    if len(models) != 1:
+        raise ValueError(
+            "pass one MODEL and one DATA, such as model.onnx my-images, or -m MODEL and one DATA."
+        )
+    (arguments.model,) = models
 
 
 def add_part(parser: ArgumentParser) -> None:

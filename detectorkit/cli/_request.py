@@ -50,10 +50,14 @@ def find_paths(arguments: Namespace, images: list[str]) -> list[str]:
     """List the image files that are named and those in the folders that are named."""
     from detectorkit.images.image_files import PassedOver, search_images
 
+    for image in images:
+        _check_kind(image)
+    if not any(os.path.exists(image) for image in images):  # noqa: PTH110 - as above
+        raise FileNotFoundError(f"there is no file or folder {' or '.join(images)}.")
     paths: list[str] = []
     passed_over = PassedOver()
     for image in images:
-        if os.path.isdir(image):  # noqa: PTH112 - nor here: the other images are judged
+        if os.path.isdir(image):  # noqa: PTH112 - nor here, where the other images are judged
             paths += [str(path) for path in search_images(image, passed_over)]
         else:
             paths.append(image)
@@ -61,3 +65,14 @@ def find_paths(arguments: Namespace, images: list[str]) -> list[str]:
     if not paths:
         raise ValueError(f"there are no images in {', '.join(images)}.")
     return paths
+
+
+def _check_kind(image: str) -> None:
+    """Refuse what other commands or programs take, and name these."""
+    if image.lower().startswith(("http://", "https://")):
+        raise ValueError(f"{image} is an address. Download the image, and pass the file.")
+    if image.lower().endswith((".csv", ".zip", ".tar")) and os.path.isfile(image):  # noqa: PTH113
+        raise ValueError(
+            f"{image} is not an image. For the images that a CSV file lists or an archive holds, "
+            f"use `detectorkit scan {image} -o verdicts.csv`."
+        )

@@ -21,13 +21,14 @@ from typing import Any
 import numpy as np
 
 from detectorkit.cli._common import (
-    add_data,
     add_jobs,
-    add_model,
+    add_model_and_data,
     add_part,
     check_output,
+    check_rate,
     load_data,
     process_paths,
+    take_model_and_data,
     tell_passed_over,
 )
 from detectorkit.utils.progress import tell
@@ -37,11 +38,17 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of ``detectorkit calibrate``."""
-    add_model(parser)
-    add_data(parser)
+    add_model_and_data(
+        parser,
+        "[--part NAME] -o OUTPUT (--fpr RATE | --method METHOD | --band [RATE]) [--guarantee] "
+        "[--jobs N]",
+    )
     add_part(parser)
     parser.add_argument(
-        "-o", "--output", required=True, help="ONNX file to write, such as model.onnx"
+        "-o",
+        "--output",
+        required=True,
+        help="ONNX file to write, such as model.onnx; one that exists is replaced",
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument(
@@ -72,6 +79,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit calibrate``."""
     output = check_output(arguments.output, ".onnx")  # before the imports, which take seconds
+    take_model_and_data(arguments)
+    check_rate("--fpr", arguments.fpr)
+    check_rate("--band", arguments.band)
     if arguments.guarantee and arguments.fpr is None:
         raise ValueError("--guarantee needs --fpr. Pass --fpr RATE, or leave out --guarantee.")
 

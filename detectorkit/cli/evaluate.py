@@ -15,14 +15,14 @@ from typing import Final
 import numpy as np
 
 from detectorkit.cli._common import (
-    add_data,
     add_jobs,
     add_json,
-    add_model,
+    add_model_and_data,
     add_part,
     get_column,
     load_data,
     process_paths,
+    take_model_and_data,
 )
 from detectorkit.utils.json import dumps
 from detectorkit.utils.text import printable
@@ -34,8 +34,9 @@ _MAX_NAMES: Final = 12
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of ``detectorkit evaluate``."""
-    add_model(parser)
-    add_data(parser)
+    add_model_and_data(
+        parser, "[--part NAME] [--groups COLUMN] [--threshold SCORE] [--json] [--jobs N]"
+    )
     add_part(parser)
     parser.add_argument(
         "--groups",
@@ -55,6 +56,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit evaluate``."""
+    take_model_and_data(arguments)
+
     from detectorkit.detectors import load_detector
     from detectorkit.evaluation import Evaluation
 

@@ -62,7 +62,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--output",
         required=True,
         metavar="PLACE",
-        help="PNG file to write the picture to, or existing folder for a picture of each image",
+        help="PNG file to write the picture to, or existing folder for a picture of each image; "
+        "files that exist are replaced",
     )
     parser.add_argument(
         "--method",

@@ -2,7 +2,8 @@
 
 Prints a line for each image, as soon as it is known: verdict, probability of being generated, path,
 with control characters escaped. The verdict is "can't tell" where the score lies in the band that
-the record of the model has for this. The probability holds only for images like those on which the
+the record of the model has for this, and for images that are too small or of one colour, with the
+reason in a line below. The probability holds only for images like those on which the
 model was trained.
 
 The model is an ONNX file that `detectorkit train` wrote, or the name of a shipped detector. Pass it

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectorkit.cli._common import (
-    add_data,
     add_jobs,
-    add_model,
+    add_model_and_data,
     add_part,
     add_random_state,
     check_output,
     load_data,
     process_paths,
+    take_model_and_data,
 )
 from detectorkit.saliency.methods import METHODS, make_explainer
 
@@ -36,15 +36,18 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the arguments of ``detectorkit report``."""
-    add_model(parser)
-    add_data(parser)
+    add_model_and_data(
+        parser,
+        "[--part NAME] -o PAGE [--no-images] [--explain METHOD] [--robustness] [--audit] "
+        "[--random-state N] [--jobs N]",
+    )
     add_part(parser)
     parser.add_argument(
         "-o",
         "--output",
         required=True,
         metavar="PAGE",
-        help="HTML file to write, such as report.html",
+        help="HTML file to write, such as report.html; a report that exists is replaced",
     )
     parser.add_argument(
         "--no-images",
@@ -75,6 +78,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Run ``detectorkit report``."""
     _check_before_work(arguments)
+    take_model_and_data(arguments)
 
     from detectorkit.detectors import load_detector
 

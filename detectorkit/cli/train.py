@@ -97,7 +97,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         "folder first, and its code is run",
     )
     parser.add_argument(
-        "-o", "--output", required=True, help="ONNX file to write, such as model.onnx"
+        "-o",
+        "--output",
+        required=True,
+        help="ONNX file to write, such as model.onnx; one that exists is replaced",
     )
     parser.add_argument(
         "--set",

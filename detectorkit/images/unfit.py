@@ -10,7 +10,7 @@ from detectorkit.images.preprocessing import Image, Preprocessing
 
 __all__ = ["MIN_SIDE", "ONE_COLOR", "is_one_color", "smallest_side", "why_too_small"]
 
-MIN_SIDE: Final = 64
+MIN_SIDE: Final = 96
 """Shorter side in pixels, of images as of detectors, below which too little is left to judge."""
 
 ONE_COLOR: Final = "cannot be judged: all of it has one colour"

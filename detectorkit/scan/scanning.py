@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 from time import perf_counter
+from typing import Final
 
 from detectorkit.images.image_files import PassedOver
 from detectorkit.scan.journal import Journal
@@ -19,6 +20,9 @@ from detectorkit.utils.parallel import map_in_order
 from detectorkit.utils.progress import on_terminal, progress_bar, tell
 
 __all__ = ["ScanSummary", "scan", "scan_to_file"]
+
+_BATCH: Final = 8  # images that a thread judges at a time
+_SECONDS: Final = 2.0  # that a batch of several takes a thread
 
 Inputs = Sequence[str | os.PathLike[str]]
 
@@ -132,9 +136,16 @@ def _scan_batches(
     passed_over: PassedOver,
     n_jobs: int | None,
 ) -> Iterator[list[ScanRow]]:
-    """Read ahead by a few batches only, and score them in parallel, in order."""
-    batches = iter_batches(walk_entries(places, claim, passed_over))
-    return map_in_order(judge, batches, n_jobs=n_jobs)
+    """Read ahead by a few batches only, and score them in parallel, in order.
+
+    A batch takes a slow model a few seconds, so that little is lost when the scan is stopped.
+    """
+    limit = 1
+    batches = iter_batches(walk_entries(places, claim, passed_over), lambda: limit)
+    for rows in map_in_order(judge, batches, n_jobs=n_jobs):
+        seconds = sum(row.seconds for row in rows) / len(rows)
+        limit = min(max(int(_SECONDS / max(seconds, 1e-9)), 1), _BATCH)
+        yield rows
 
 
 def scan_to_file(
@@ -251,7 +262,15 @@ def _fill(
     def total() -> int | None:
         return None if not found or found[0] is None else found[0] - journal.n_kept
 
-    with progress_bar("Scanning", total, show=show) as advance:
-        for rows in _scan_batches(judge, places, journal.claim, passed_over, n_jobs):
-            journal.append(rows)
-            advance(len(rows))
+    try:
+        with progress_bar("Scanning", total, show=show) as advance:
+            for rows in _scan_batches(judge, places, journal.claim, passed_over, n_jobs):
+                journal.append(rows)
+                advance(len(rows))
+    except KeyboardInterrupt:
+        if show:
+            of = f" of {found[0]}" if found and found[0] is not None else ""
+            if on_terminal():
+                tell("")  # ends the line of the progress bar
+            tell(f"{journal.counts.total()}{of} images are done. Repeat the command to go on.")
+        raise

@@ -13,7 +13,6 @@ from detectorkit.scan.archives import ARCHIVE_SUFFIXES, Entry, count_members, re
 
 __all__ = ["check_inputs", "count_entries", "iter_batches", "walk_entries"]
 
-_BATCH: Final = 8  # images that a thread judges at a time
 _BATCH_BYTES: Final = 16_000_000  # of members of archives, which wait in memory
 
 
@@ -54,14 +53,14 @@ def count_entries(inputs: Iterable[str]) -> int | None:
     return n
 
 
-def iter_batches(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Collect entries into batches of bounded memory."""
+def iter_batches(entries: Iterable[Entry], limit: Callable[[], int]) -> Iterator[list[Entry]]:
+    """Collect entries into batches of bounded memory, of as many as `limit` allows by then."""
     batch: list[Entry] = []
     n_bytes = 0
     for entry in entries:
         batch.append(entry)
         n_bytes += len(entry.content or b"")
-        if len(batch) == _BATCH or n_bytes > _BATCH_BYTES:
+        if len(batch) >= limit() or n_bytes > _BATCH_BYTES:
             yield batch
             batch, n_bytes = [], 0
     if batch:

@@ -133,8 +133,9 @@ class Engine:
         band = self.detector.band_
         if band is None:
             return (
-                "This model never says “can\u2019t tell”, and how often it is wrong on "
-                "photographs of new sources is not in its record: see its card."
+                "This model has no band of scores at which it says “can\u2019t tell”, and how "
+                "often it is wrong on photographs of new sources is not in its record: see its "
+                "card."
             )
         if band.n_units is None or band.wrong_photographs is None:
             return "How often it is wrong on photographs of new sources is not in its record."

@@ -246,7 +246,7 @@ def test_predict_uses_the_threshold_for_a_false_positive_rate(shipped, folder, c
 def test_a_false_positive_rate_is_a_proportion(shipped, folder, fpr, capsys):
     path = str(next(folder.rglob("*.png")))
     assert main(["predict", f"--fpr={fpr}", path]) == 2
-    assert "a proportion between 0 and 1, such as 0.05" in capsys.readouterr().err
+    assert "a proportion between 0 and 1. Write 5 % as 0.05" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["cnn", "transfer"])
@@ -349,6 +349,29 @@ def test_evaluate_measures_every_source_and_generator(model, folder, capsys):
     strict = json.loads(capsys.readouterr().out)
     assert strict["metrics"]["recall"]["value"] == 0
     assert strict["metrics"]["roc_auc"] == summary["metrics"]["roc_auc"]
+
+
+def test_a_model_is_named_by_its_place_or_by_an_option(model, folder, tmp_path, capsys):
+    said = []
+    for words in (
+        [str(model), str(folder)],
+        [str(model), "--part", "test", str(folder)],
+        ["-m", str(model), str(folder)],
+        [str(folder), "--model", str(model)],
+    ):
+        parted = "--part" in words
+        assert main(["evaluate", *words]) == (2 if parted else 0)
+        captured = capsys.readouterr()
+        if parted:  # found, but without parts
+            assert "--part test: the column split of the data has the parts: none" in captured.err
+        else:
+            said.append(captured.out)
+    assert len(set(said)) == 1
+    strict = ["-o", str(tmp_path / "m.onnx"), "--fpr", "0.1"]
+    assert main(["calibrate", *strict, "-m", str(model), str(folder)]) == 0
+    for words in ([str(folder)], ["-m", str(model), "a", "b"], [str(model), "a", "b"]):
+        assert main(["evaluate", *words]) == 2
+        assert "pass one MODEL and one DATA" in capsys.readouterr().err
 
 
 def test_calibrate_sets_a_threshold_that_photographs_keep(model, folder, tmp_path, capsys):
@@ -508,10 +531,35 @@ def test_errors_are_in_the_words_of_the_command_line(folder, tmp_path, monkeypat
     assert main(["train", "data", "-o", "m.onnx", "--set", "foo=1"]) == 2
     said = "detectorkit train: --set foo: hog-svm does not have this parameter. It has: C, "
     assert capsys.readouterr().err.startswith(said)
+    for option in ("--fpr", "--band"):
+        assert main(["calibrate", "none.onnx", "data", "-o", "m.onnx", option, "5"]) == 2
+        said = f"detectorkit calibrate: {option} 5: pass a proportion between 0 and 1. Write 5 % as"
+        assert capsys.readouterr().err == f"{said} 0.05.\n"
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.setitem(sys.modules, "starlette", None)
     assert main(["serve"]) == 2
     assert capsys.readouterr().err.startswith("detectorkit serve needs starlette, which is not")
+
+
+def test_what_is_not_an_image_is_told_before_the_model_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.csv").write_text("path\na.png\n")
+    for image, said in (
+        ("list.csv", "use `detectorkit scan list.csv -o verdicts.csv`."),
+        ("http://a.org/a.png", "is an address. Download the image, and pass the file."),
+        ("none.png", "there is no file or folder none.png."),
+    ):
+        assert main(["predict", image]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(said)
+
+
+@pytest.mark.parametrize("command", ["train", "calibrate", "explain", "report"])
+def test_the_help_tells_that_an_output_is_replaced(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert re.search(r"-o \w+, --output \w+ [^-]* (is|are) replaced", said)
 
 
 def test_no_command_prints_the_help(capsys):

@@ -72,7 +72,7 @@ def test_images_are_shown_under_their_names_below_the_folder(written, folder):
 
 def test_images_that_must_not_be_published_are_neither_shown_nor_named(model, folder, tmp_path):
     page = tmp_path / "r.html"
-    arguments = ["report", str(model), str(folder), "-o", str(page), "--no-images", "--audit"]
+    arguments = ["report", "-m", str(model), str(folder), "-o", str(page), "--no-images", "--audit"]
     assert main(arguments) == 0
     names = {path.name for path in folder.rglob("*.png")}
     for suffix in (".html", ".json", ".md"):

@@ -59,7 +59,7 @@ def test_the_verdicts_are_the_same_in_other_processes(fitted, odd_images):
     with joblib.parallel_config("loky", n_jobs=2):
         assert fitted.predict_verdict(paths).tolist() == expected
     images = sequence.check_images(paths)
-    assert [reason is None for reason in images.unfit(64)] == [False] * 4 + [True]
+    assert [reason is None for reason in images.unfit(MIN_SIDE)] == [False] * 4 + [True]
 
 
 def test_what_has_the_size_that_the_detector_uses_is_large_enough(upsampled):

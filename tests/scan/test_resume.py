@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import time
 import pytest
 
 from detectorkit.scan import ScanRow, scan, scan_to_file
+from detectorkit.scan.journal import Journal
+from detectorkit.scan.judging import Judge
 
 SCAN = [sys.executable, "-m", "detectorkit", "scan"]
 
@@ -139,3 +142,38 @@ def test_two_scans_do_not_share_a_journal(tree, model, tmp_path):
         pytest.raises(ValueError, match="another scan is at work on"),
     ):
         scan_to_file([tree], tmp_path / "a.csv", model=model)
+
+
+@pytest.mark.parametrize(("seconds", "later"), [(0.001, 8), (0.5, 4), (9.0, 1)])
+def test_batches_of_a_slow_model_are_small(seconds, later, tree, model, tmp_path, monkeypatch):
+    """So that the journal grows every few seconds."""
+    sizes = []
+    judge = Judge.__call__
+
+    def judge_slowly(self, entries):
+        sizes.append(len(entries))
+        return [row._replace(seconds=seconds) for row in judge(self, entries)]
+
+    monkeypatch.setattr(Judge, "__call__", judge_slowly)
+    scan_to_file([tree], tmp_path / "a.csv", model=model, n_jobs=1)
+    assert sum(sizes) == 42
+    assert sizes[:1] == [1]
+    assert set(sizes[1:-1]) == {later}
+
+
+def test_a_stopped_scan_tells_what_is_done(tree, model, tmp_path, monkeypatch, capsys):
+    calls = []
+    append = Journal.append
+
+    def stop(self, rows):
+        append(self, rows)
+        calls.append(rows)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "append", stop)
+    monkeypatch.setattr("detectorkit.scan.scanning.on_terminal", lambda: True)
+    with pytest.raises(KeyboardInterrupt):
+        scan_to_file([tree], tmp_path / "a.csv", model=model, n_jobs=1, verbose=True)
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert re.fullmatch(r"17( of \d+)? images are done\. Repeat the command to go on\.", said)

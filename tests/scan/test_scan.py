@@ -160,7 +160,7 @@ def test_batches_of_members_are_bounded_in_bytes(tmp_path, write_tar):
     write_tar(tmp_path / "a.tar", {f"{index:02}.png": long for index in range(20)})
     tracemalloc.start()
     entries = walk_entries([str(tmp_path)], lambda _: True, PassedOver())
-    assert [len(batch) for batch in iter_batches(entries)] == [2] * 10
+    assert [len(batch) for batch in iter_batches(entries, lambda: 8)] == [2] * 10
     assert tracemalloc.get_traced_memory()[1] < 60_000_000
     tracemalloc.stop()
 
