@@ -39,7 +39,10 @@ def run(arguments: Namespace) -> int:
     from detectorkit.models import default_detector, model_card, shipped_detectors
 
     if arguments.name is not None:
-        print(model_card(arguments.name))
+        try:
+            print(model_card(arguments.name))
+        except ValueError as error:  # in the words of the command line
+            raise ValueError(str(error).removeprefix("model_card: name=")) from error
         return 0
     default = default_detector()
     rows = [_describe(name, path, default) for name, path in shipped_detectors().items()]

@@ -62,15 +62,17 @@ class ImageSequence(Sequence[Any]):
     is_treated : bool, default=False
         Whether the images have gone through the treatment of the detector that will read them, so
         that it is not applied again.
-    one_color : dict of int to bool, default=None
-        Notes, made as images are read, of which are of one colour, by their index in the user's
-        X. None makes no notes.
 
     Attributes
     ----------
     items : sequence
         Arrays of one image each, paths, contents of files, or images of Pillow.
+    one_color : dict of int to bool, or None
+        Notes of which images that were read are of one colour, by their index in the user's X; None
+        where no notes are made.
     """
+
+    one_color: dict[int, bool] | None = None
 
     def __init__(
         self,
@@ -80,14 +82,12 @@ class ImageSequence(Sequence[Any]):
         start: int = 0,
         max_pixels: int = MAX_PIXELS,
         is_treated: bool = False,
-        one_color: dict[int, bool] | None = None,
     ) -> None:
         self.items = items
         self._are_rows = are_rows
         self._start = start
         self._max_pixels = max_pixels
         self._is_treated = is_treated
-        self._one_color = one_color
 
     def __len__(self) -> int:
         return len(self.items)
@@ -97,7 +97,9 @@ class ImageSequence(Sequence[Any]):
             start, stop, step = index.indices(len(self))
             if step != 1:
                 raise ValueError(f"ImageSequence slices have step 1, got {step}.")
-            return self._with(self.items[start:stop], self._start + start, self._one_color)
+            part = self._with(self.items[start:stop], self._start + start)
+            part.one_color = self.one_color
+            return part
         return self.read(int(index), Preprocessing(None, "rgb"))
 
     def take(self, index: NDArray[np.intp]) -> ImageSequence:
@@ -119,8 +121,16 @@ class ImageSequence(Sequence[Any]):
         return self._with(chosen, 0)
 
     def noting(self) -> ImageSequence:
-        """Return the same images, with notes as they are read that `unfit` uses."""
-        return self._with(self.items, self._start, {})
+        """Note which images are of one colour as they are read, for `unfit`.
+
+        Returns
+        -------
+        images : ImageSequence
+            The same images. They and their slices share the notes.
+        """
+        noted = self._with(self.items, self._start)
+        noted.one_color = {}
+        return noted
 
     def unfit(self, min_side: int) -> list[str | None]:
         """Find for each image why it cannot be judged.
@@ -146,22 +156,19 @@ class ImageSequence(Sequence[Any]):
         reason = why_too_small(self.shape_of(index), min_side)
         if reason is not None:
             return reason
-        notes = {} if self._one_color is None else self._one_color
+        notes = {} if self.one_color is None else self.one_color
         is_blank = notes.get(self._start + index)
         if is_blank is None:  # read by another process, or not yet
             is_blank = is_one_color(self.read(index, Preprocessing(None, "rgb")))
         return ONE_COLOR if is_blank else None
 
-    def _with(
-        self, items: Any, start: int, one_color: dict[int, bool] | None = None
-    ) -> ImageSequence:
+    def _with(self, items: Any, start: int) -> ImageSequence:
         return ImageSequence(
             items,
             are_rows=self._are_rows,
             start=start,
             max_pixels=self._max_pixels,
             is_treated=self._is_treated,
-            one_color=one_color,
         )
 
     def read(self, index: int, preprocessing: Preprocessing) -> Image:
@@ -203,8 +210,8 @@ class ImageSequence(Sequence[Any]):
                 image = round_to_levels(image)
             image = convert_color(image, preprocessing.color_space)
         # What is treated was noted when it was read without the treatment.
-        if self._one_color is not None and self._start + index not in self._one_color:
-            self._one_color[self._start + index] = is_one_color(image)
+        if self.one_color is not None and self._start + index not in self.one_color:
+            self.one_color[self._start + index] = is_one_color(image)
         if preprocessing.image_size is None:
             return image
         return resize_image(image, preprocessing.image_size)

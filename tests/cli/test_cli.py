@@ -187,8 +187,10 @@ def test_predict_needs_no_model(shipped, folder, capsys):
     assert main(["predict", *paths]) == 0
     captured = capsys.readouterr()
     assert len(captured.out.splitlines()) == 2
-    first, limits, columns = captured.err.splitlines()
-    assert first.startswith("Default model transfer. ")
+    first, worth, treatment, limits, columns = captured.err.splitlines()
+    assert first == "Default model transfer. A verdict is not a proof."
+    assert worth.startswith("Its record does not say how good it is")
+    assert treatment.startswith("Treatment of images: ")
     assert columns.startswith("Verdict, probability of being generated (generated above 0.")
     _, _, command = limits.partition(" fails: detectorkit ")
     assert main(command.split()) == 0
@@ -531,6 +533,10 @@ def test_errors_are_in_the_words_of_the_command_line(folder, tmp_path, monkeypat
     assert main(["train", "data", "-o", "m.onnx", "--set", "foo=1"]) == 2
     said = "detectorkit train: --set foo: hog-svm does not have this parameter. It has: C, "
     assert capsys.readouterr().err.startswith(said)
+    assert main(["models", "hogsvm"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("detectorkit models: 'hogsvm' must be one of the shipped detectors: ")
+    assert said.endswith(". Did you mean 'hog-svm'?\n")
     for option in ("--fpr", "--band"):
         assert main(["calibrate", "none.onnx", "data", "-o", "m.onnx", option, "5"]) == 2
         said = f"detectorkit calibrate: {option} 5: pass a proportion between 0 and 1. Write 5 % as"

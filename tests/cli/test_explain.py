@@ -128,8 +128,8 @@ def test_the_legend_names_the_detector_the_method_and_the_colours(model, image, 
     assert one.shape == other.shape
     differs = np.flatnonzero((one != other).any(axis=(1, 2)))
     assert len(differs) > 3
-    assert differs.min() > len(one) - 3 * 26  # of the first of three lines
-    assert differs.max() < len(one) - 2 * 26
+    assert differs.min() > len(one) - 4 * 26  # of the first of four lines
+    assert differs.max() < len(one) - 3 * 26
     assert len(pictures["a", "gradient"]) == len(one) - 26  # only red
 
 

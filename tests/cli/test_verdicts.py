@@ -163,7 +163,7 @@ def test_what_a_file_says_of_itself_is_shown_below_the_verdict(shipped, tmp_path
 def test_it_says_why_an_image_cannot_be_judged(shipped, odd_images, capsys):
     paths = list(odd_images.values())
     reasons = [
-        *(f"its shorter side has {n} pixels, and at least" for n in (1, 40)),
+        *(f"its shorter side is {n} px, and at least 96" for n in (1, 40)),
         *["one colour"] * 2,
     ]
     for rate in ([], ["--fpr", "0.05"]):

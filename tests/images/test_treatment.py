@@ -194,7 +194,7 @@ def test_every_command_treats_raw_files(photos, tmp_path, capsys):
         "predict": ["--json"],
         "evaluate": ["--json"],
         "report": ["-o", out, "--no-images"],
-        "calibrate": ["-o", out, "--fpr", "0.1"],
+        "calibrate": ["-o", str(tmp_path / "new.onnx"), "--fpr", "0.1"],
         "explain": ["-o", str(tmp_path / "output.png")],
     }.items():
         said = []
@@ -211,6 +211,6 @@ def test_every_command_treats_raw_files(photos, tmp_path, capsys):
 
 
 def test_images_as_they_are_have_no_side(photos, tmp_path, capsys):
-    arguments = ["train", str(tmp_path), "-o", str(tmp_path / "m"), "--treatment", "none"]
+    arguments = ["train", str(tmp_path), "-o", str(tmp_path / "m.onnx"), "--treatment", "none"]
     assert main([*arguments, "--side", "48"]) == 2
     assert "--side needs --treatment aligned" in capsys.readouterr().err

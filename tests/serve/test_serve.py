@@ -105,7 +105,7 @@ def test_an_image_that_cannot_be_judged_has_a_reason(client, odd_images):
         assert status == 200
     assert rows.pop("normal")["unfit"] is None
     assert {row["verdict"] for row in rows.values()} == {"can't tell"}
-    assert "has 40 pixels" in rows["tiny"]["unfit"]
+    assert "is 40 px" in rows["tiny"]["unfit"]
     assert "one colour" in rows["white"]["unfit"]
 
 
