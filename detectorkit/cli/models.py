@@ -93,7 +93,7 @@ def describe_macro(record: ModelRecord) -> str:
         return ""
     return (
         f"On sources left out of its training, its macro balanced accuracy is {found:.2f}; a coin "
-        "has 0.5. It gives every image a verdict."
+        "has 0.5. It is never undecided."
     )
 
 

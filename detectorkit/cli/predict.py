@@ -3,8 +3,8 @@
 Prints a line for each image, as soon as it is known: verdict, probability of being generated, path,
 with control characters escaped. The verdict is "can't tell" where the score lies in the band that
 the record of the model has for this, and for images that are too small or of one colour, with the
-reason in a line below. The probability holds only for images like those on which the
-model was trained.
+reason in a line below. The probability holds only for images like those on which the model was
+trained.
 
 The model is an ONNX file that `detectorkit train` wrote, or the name of a shipped detector. Pass it
 with -m, or as the first argument if that ends in .onnx or is such a name and not a file. Otherwise
@@ -48,7 +48,7 @@ _WIDTH: Final = 17  # of a verdict with its probability
 _AGREE: Final = 10  # of the word whether the detectors agree
 _UNKNOWN: Final = (
     "Its record does not say how good it is on images from sources on which it was not trained: "
-    "detectorkit evaluate MODEL OTHER-IMAGES. It gives every image a verdict."
+    "detectorkit evaluate MODEL OTHER-IMAGES. It is never undecided."
 )
 
 
@@ -192,8 +192,8 @@ def _put_json(rows: Sequence[_Row]) -> None:
 def _agreement(rows: Sequence[_Row]) -> _Row:
     """Return whether the detectors agree, and which of them gave each verdict.
 
-    Those without a band give every image a verdict, as nothing that they say is sure enough for
-    one; they count only if there are no others.
+    Those without a band are never undecided, however unsure; they count only if no others are
+    there.
     """
     from detectorkit.calibration.decision import VERDICTS
 
